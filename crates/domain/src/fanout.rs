@@ -1,0 +1,74 @@
+//! The ports to the fan-out: the relay publishes, workers and live consumers follow. It holds nothing that the log
+//! doesn't, and may be wiped at any time.
+
+use async_trait::async_trait;
+
+use crate::{LogId, Message, Position, RecordedEvent};
+
+/// The end of the stream, by which a relay goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FanOutTail {
+    /// The log the stream was filled from; `None` while it was never bound to one.
+    pub log_id: Option<LogId>,
+    /// The stream's last sequence; 0 when nothing was ever published.
+    pub last_sequence: u64,
+    /// The position of its last message; `None` when it holds none.
+    pub last_position: Option<Position>,
+}
+
+/// Why publishing or following failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FanOutError {
+    /// The stream's end is not where the publisher believed: read the tail again and go on from there.
+    #[error("the stream's end has moved")]
+    Moved,
+    /// It can't be reached; try again later.
+    #[error("the fan-out can't be reached: {0}")]
+    Unavailable(String),
+    /// It refused: a person must act.
+    #[error("the fan-out refused: {0}")]
+    Refused(String),
+}
+
+/// Publishes the log to the stream. Only the relay holds one.
+#[async_trait]
+pub trait FanOut: Send + Sync {
+    /// Creates the stream if it is missing, and reads its end.
+    async fn tail(&self) -> Result<FanOutTail, FanOutError>;
+
+    /// Empties the stream and binds it to a log.
+    async fn rebind(&self, log: LogId) -> Result<FanOutTail, FanOutError>;
+
+    /// Publishes messages in their order, each with the sequence expected before it, pipelined within a bounded window,
+    /// and returns the last sequence once all are acknowledged. After an error some of them may be published, never with
+    /// a hole.
+    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError>;
+
+    /// The most bytes that the stream keeps; older ones are discarded.
+    fn bytes_max(&self) -> u64;
+}
+
+/// An event as it came through the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveEvent {
+    /// The log that it stands in.
+    pub log_id: LogId,
+    /// The event, rebuilt from its message.
+    pub event: RecordedEvent,
+    /// Position of the preceding event of the log, by which a gap is seen.
+    pub previous: Position,
+}
+
+/// Follows the stream.
+#[async_trait]
+pub trait LiveEvents: Send + Sync {
+    /// Follows from the first message after a position, in order.
+    async fn follow(&self, after: Position) -> Result<Box<dyn LiveSubscription>, FanOutError>;
+}
+
+/// An ordered subscription. Dropping it ends it.
+#[async_trait]
+pub trait LiveSubscription: Send {
+    /// The next event; waits for one. Cancel-safe: dropping the future loses no event.
+    async fn next(&mut self) -> Result<LiveEvent, FanOutError>;
+}

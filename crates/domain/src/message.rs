@@ -1,0 +1,318 @@
+//! How an event travels on the fan-out: its subject, its headers, and the way back to the event.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    BodyRef, DeliveryReceived, EventData, EventId, EventType, LiveEvent, LogId, Position, RecordedEvent,
+    Revision, StreamName, Timestamp, subject_part,
+};
+
+/// A message to publish: a CloudEvent 1.0 in NATS binary mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Position of the event it carries.
+    pub position: Position,
+    /// The subject.
+    pub subject: String,
+    /// Headers, printable ASCII only.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body, empty when it travels as a reference.
+    pub payload: Bytes,
+}
+
+/// A message that is not one of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// A header is missing or unreadable.
+    #[error("header {0} is missing or unreadable")]
+    Header(&'static str),
+    /// `Hooklog-Event` can't be read.
+    #[error("header Hooklog-Event can't be read")]
+    Envelope(#[from] serde_json::Error),
+}
+
+/// What `Hooklog-Event` carries: one line of ASCII JSON, enough to rebuild the event.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    log_id: LogId,
+    stream: StreamName,
+    revision: Revision,
+    schema: u16,
+    recorded_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    duplicate_of: Option<StreamName>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    body: Option<BodyRef>,
+    metadata: Box<RawValue>,
+}
+
+/// The subject of an event. Deliveries: `hooklog.v1.<tenant>.<source>.<event>.<action>.<owner>.<repo>`, all others:
+/// `hooklog.log.v1.<tenant>.<category>.<Type>`.
+#[must_use]
+pub fn subject_of(event: &RecordedEvent, received: Option<&DeliveryReceived>) -> String {
+    let Some(received) = received else {
+        let (tenant, category) = (event.stream.tenant(), event.stream.category());
+        return format!(
+            "hooklog.log.v1.{}.{}.{}",
+            subject_part(Some(tenant)),
+            subject_part(Some(category)),
+            event.event_type
+        );
+    };
+    let repository = received.repository.as_deref().map(str::to_lowercase);
+    let (owner, name) = match repository.as_deref() {
+        Some(full) => full
+            .split_once('/')
+            .map_or((None, Some(full)), |(owner, name)| (Some(owner), Some(name))),
+        None => (None, None),
+    };
+    format!(
+        "hooklog.v1.{}.{}.{}.{}.{}.{}",
+        received.tenant,
+        received.source,
+        subject_part(Some(&received.event)),
+        subject_part(received.action.as_deref()),
+        subject_part(owner),
+        subject_part(name),
+    )
+}
+
+/// The message of an event. `previous` is the position of the event before it in the log, 0 for none; `base_url` is
+/// where the API is reached, for bodies that travel by reference.
+///
+/// # Errors
+/// When the event's metadata is not JSON.
+pub fn message_of(
+    event: &RecordedEvent,
+    log_id: LogId,
+    previous: Position,
+    base_url: &str,
+) -> Result<Message, MessageError> {
+    let received = DeliveryReceived::of(event).transpose()?;
+    let (payload, body) = match &event.data {
+        EventData::Inline(bytes) => (bytes.clone(), None),
+        EventData::Stored(body) => (Bytes::new(), Some(*body)),
+    };
+    let envelope = Envelope {
+        log_id,
+        stream: event.stream.clone(),
+        revision: event.revision,
+        schema: event.schema,
+        recorded_at: event.recorded_at,
+        duplicate_of: event.duplicate_of.clone(),
+        body,
+        metadata: serde_json::from_slice(&event.metadata)?,
+    };
+    let mut headers = vec![
+        ("Nats-Msg-Id", format!("{log_id}:{}", event.position)),
+        ("Hooklog-Position", event.position.to_string()),
+        ("Hooklog-Previous", previous.to_string()),
+        ("Hooklog-Event", ascii_json(&serde_json::to_string(&envelope)?)),
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-id", event.id.to_string()),
+        ("ce-type", event.event_type.to_string()),
+        ("ce-time", event.recorded_at.to_string()),
+    ];
+    match &received {
+        Some(received) => delivery_headers(received, body.map(|_| base_url), &mut headers),
+        None => headers.push((
+            "ce-source",
+            format!("/{}/{}", event.stream.tenant(), event.stream.category()),
+        )),
+    }
+    Ok(Message {
+        position: event.position,
+        subject: subject_of(event, received.as_ref()),
+        headers,
+        payload,
+    })
+}
+
+fn delivery_headers(
+    received: &DeliveryReceived,
+    by_reference: Option<&str>,
+    headers: &mut Vec<(&'static str, String)>,
+) {
+    headers.push(("ce-source", format!("/{}/{}", received.tenant, received.source)));
+    if let Some(repository) = &received.repository {
+        headers.push(("ce-subject", header_text(repository)));
+    }
+    if let Some(content_type) = received.header("content-type") {
+        headers.push(("content-type", header_text(content_type)));
+    }
+    if let Some(delivery_id) = &received.delivery_id {
+        headers.push(("Hooklog-Delivery-Id", header_text(delivery_id)));
+    }
+    if let Some(base_url) = by_reference {
+        let base_url = base_url.trim_end_matches('/');
+        headers.push((
+            "ce-dataref",
+            format!("{base_url}/api/webhooks/events/{}/body", received.key),
+        ));
+    }
+}
+
+/// Rebuilds an event from its message.
+///
+/// # Errors
+/// When the message lacks a header of ours or one can't be read.
+pub fn event_of<'a>(
+    header: impl Fn(&str) -> Option<&'a str>,
+    payload: Bytes,
+) -> Result<LiveEvent, MessageError> {
+    fn parsed<T: std::str::FromStr>(value: Option<&str>, name: &'static str) -> Result<T, MessageError> {
+        value
+            .and_then(|v| v.parse().ok())
+            .ok_or(MessageError::Header(name))
+    }
+    let envelope: Envelope =
+        serde_json::from_str(header("Hooklog-Event").ok_or(MessageError::Header("Hooklog-Event"))?)?;
+    let event = RecordedEvent {
+        position: parsed::<Position>(header("Hooklog-Position"), "Hooklog-Position")?,
+        stream: envelope.stream,
+        revision: envelope.revision,
+        id: parsed::<EventId>(header("ce-id"), "ce-id")?,
+        event_type: parsed::<EventType>(header("ce-type"), "ce-type")?,
+        schema: envelope.schema,
+        recorded_at: envelope.recorded_at,
+        duplicate_of: envelope.duplicate_of,
+        metadata: Bytes::from(Box::<str>::from(envelope.metadata).into_boxed_bytes().into_vec()),
+        data: envelope
+            .body
+            .map_or(EventData::Inline(payload), EventData::Stored),
+    };
+    let previous = parsed::<Position>(header("Hooklog-Previous"), "Hooklog-Previous")?;
+    Ok(LiveEvent {
+        log_id: envelope.log_id,
+        event,
+        previous,
+    })
+}
+
+/// JSON with everything beyond ASCII escaped. Such characters stand only inside strings, where an escape means the same.
+fn ascii_json(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    let mut units = [0; 2];
+    for c in json.chars() {
+        // DEL is ASCII, but no header text.
+        if c.is_ascii() && c != '\u{7f}' {
+            ascii.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
+}
+
+/// Text as CloudEvents puts it into headers: space, `"`, `%` and all beyond printable ASCII percent-encoded.
+fn header_text(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' || byte == b' ' {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestDelivery, recorded};
+
+    const BASE: &str = "http://127.0.0.1:3000";
+
+    fn log_id() -> LogId {
+        LogId::new(uuid::Uuid::from_u128(7))
+    }
+
+    fn read_back(message: &Message) -> LiveEvent {
+        let find = |name: &str| message.headers.iter().find(|h| h.0 == name).map(|h| h.1.as_str());
+        event_of(find, message.payload.clone()).unwrap()
+    }
+
+    #[test]
+    fn an_event_survives_its_message() {
+        let delivery = TestDelivery::new("push", "ümlaut ☃ 𝄞 \u{7f} and \"quotes\"");
+        let event = recorded(9, &delivery);
+        let message = message_of(&event, log_id(), Position::new(8), BASE).unwrap();
+        for (name, value) in &message.headers {
+            assert!(
+                value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
+                "{name}: {value}"
+            );
+        }
+        let live = read_back(&message);
+        assert_eq!((live.log_id, live.previous), (log_id(), Position::new(8)));
+        assert_eq!(
+            DeliveryReceived::of(&live.event).unwrap().unwrap(),
+            DeliveryReceived::of(&event).unwrap().unwrap()
+        );
+        assert_eq!(
+            live.event,
+            RecordedEvent {
+                metadata: live.event.metadata.clone(),
+                ..event
+            }
+        );
+    }
+
+    #[test]
+    fn a_body_in_the_store_travels_as_a_reference() {
+        let mut event = recorded(1, &TestDelivery::new("push", "x"));
+        event.data = EventData::Stored(BodyRef {
+            sha256: crate::ContentHash::of(b"x"),
+            bytes: 300_000,
+        });
+        let message = message_of(&event, log_id(), Position::START, BASE).unwrap();
+        assert!(message.payload.is_empty());
+        let dataref = message.headers.iter().find(|h| h.0 == "ce-dataref").unwrap();
+        assert!(
+            dataref
+                .1
+                .starts_with("http://127.0.0.1:3000/api/webhooks/events/github."),
+            "{dataref:?}"
+        );
+        assert_eq!(read_back(&message).event.data, event.data);
+    }
+
+    #[test]
+    fn a_subject_is_escaped_and_lower_cased() {
+        let mut delivery = TestDelivery::new("workflow_job", "x");
+        delivery.repository = Some("Octo-Org/next.js".into());
+        delivery.action = Some("queued".into());
+        let event = recorded(1, &delivery);
+        let received = DeliveryReceived::of(&event).unwrap().unwrap();
+        assert_eq!(
+            subject_of(&event, Some(&received)),
+            "hooklog.v1.default.github.workflow_job.queued.octo-org.next%2Ejs"
+        );
+        delivery.repository = None;
+        delivery.action = None;
+        let event = recorded(1, &delivery);
+        let received = DeliveryReceived::of(&event).unwrap().unwrap();
+        assert_eq!(
+            subject_of(&event, Some(&received)),
+            "hooklog.v1.default.github.workflow_job._._._"
+        );
+        let other = RecordedEvent {
+            event_type: "SecretAdded".parse().unwrap(),
+            ..event
+        };
+        let other = RecordedEvent {
+            stream: "source-default.github".parse().unwrap(),
+            ..other
+        };
+        assert_eq!(
+            subject_of(&other, None),
+            "hooklog.log.v1.default.source.SecretAdded"
+        );
+    }
+}

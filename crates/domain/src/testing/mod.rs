@@ -1,0 +1,7 @@
+//! For tests of every adapter: an in-memory log, deliveries to fill it with, and the contract that each log keeps.
+
+mod delivery;
+mod memory_log;
+
+pub use delivery::{ManualClock, TestDelivery, recorded};
+pub use memory_log::MemoryLog;

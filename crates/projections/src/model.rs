@@ -1,0 +1,90 @@
+//! What a read model is: tables, and a pure function from events to their rows.
+
+use bytes::Bytes;
+use domain::{DeliveryReceived, RecordedEvent, Rows, TableError};
+
+/// An event on its way into the read models, its metadata read once for all of them.
+#[derive(Debug, Clone)]
+pub struct Projected {
+    /// The event.
+    pub event: RecordedEvent,
+    /// Its facts, when it is a `DeliveryReceived`; other events carry none yet.
+    pub received: Option<DeliveryReceived>,
+    /// The JSON payload, when a model asked for it and the body has one.
+    pub payload: Option<Bytes>,
+}
+
+/// A table of a read model. The real name is `<name>_s<schema>_b<build>`.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// The name without schema and build.
+    pub name: &'static str,
+    /// Columns, engine and order: what follows `CREATE TABLE IF NOT EXISTS hooklog.<real name>`.
+    pub definition: &'static str,
+}
+
+/// A stable view for SQL and Grafana.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// The name, fixed for ever.
+    pub name: &'static str,
+    /// The `SELECT`, with `{table}` where the real name of a table `table` goes.
+    pub select: &'static str,
+}
+
+/// Rows per table, to be written before the progress row.
+#[derive(Debug, Default)]
+pub struct RowBatch {
+    rows: Vec<(&'static str, Rows)>,
+}
+
+impl RowBatch {
+    /// Adds a row to a table of the model.
+    ///
+    /// # Errors
+    /// When the row can't be encoded.
+    pub fn push<T: serde::Serialize>(&mut self, table: &'static str, row: &T) -> Result<(), TableError> {
+        if let Some((_, rows)) = self.rows.iter_mut().find(|(name, _)| *name == table) {
+            return rows.push(row);
+        }
+        let mut rows = Rows::default();
+        rows.push(row)?;
+        self.rows.push((table, rows));
+        Ok(())
+    }
+
+    /// The rows, by table name without schema and build.
+    #[must_use]
+    pub fn into_rows(self) -> Vec<(&'static str, Rows)> {
+        self.rows
+    }
+}
+
+/// A read model. Its rows depend on the events alone, not on their order beyond the log's, nor on how they were cut
+/// into batches; writing a row twice changes nothing.
+///
+/// A rollup holds the fold of the current block of positions (`position / block_size`) and writes that block's
+/// rows anew, absolute, whenever a batch adds to it. The runner therefore always starts a model at the first position
+/// of a block; it may feed events again that were projected before.
+pub trait ReadModel: Send {
+    /// The name of the projection.
+    fn name(&self) -> &'static str;
+
+    /// Version of the tables' shape.
+    fn schema(&self) -> u16;
+
+    /// The tables.
+    fn tables(&self) -> &'static [Table];
+
+    /// The views over them.
+    fn views(&self) -> &'static [View];
+
+    /// Whether it needs the JSON payload of a delivery.
+    fn wants_payload(&self, received: &DeliveryReceived) -> bool;
+
+    /// Projects the next events, in log order, into rows.
+    ///
+    /// # Errors
+    /// When a row can't be encoded, which is a defect; bad payloads are not errors, they give no row.
+    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError>;
+}

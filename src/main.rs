@@ -1,0 +1,2 @@
+//! hooklog
+fn main() {}
