@@ -1,0 +1,89 @@
+# Hooklog: `make` says what there is. Everything that is built or fetched goes into a cache outside the checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export HOOKLOG_CACHE ?= $(HOME)/.cache/hooklog
+export CARGO_TARGET_DIR ?= $(HOOKLOG_CACHE)/target
+# rustup installs here, and a fresh shell may not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# What `make run` hands to `hooklog serve`, for example: make run ARGS="--port 8080"
+ARGS ?=
+
+SAY = @printf '\n==> %s\n'
+NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help run build engines test lint unit test-tools drill docs prerequisites prerequisites-test
+
+help: ## What there is
+	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
+	@echo '               make run ARGS="--port 8080 --data-dir /var/tmp/hooklog" passes settings on'
+	@echo 'make test      lint, then every test (cold: up to 30 minutes on 2 cores; warm: about 10)'
+	@echo 'make lint      formatting and clippy, warnings are errors'
+	@echo 'make engines   fetch the NATS server and ClickHouse into the cache, once (about 190 MB)'
+	@echo 'make drill     the long tests: more kills, more power cuts, a fresh clone with empty caches (hours)'
+	@echo 'make docs      the documentation of the crates, as HTML'
+	@echo
+	@echo 'Built and fetched things are kept in $(HOOKLOG_CACHE) (set HOOKLOG_CACHE to move them).'
+
+run: prerequisites ## Build, fetch, start
+	$(SAY) 'Building Hooklog (release; the first time takes some minutes)'
+	cargo build --release --locked --bin hooklog
+	$(SAY) 'Fetching the engines, unless they are in the cache'
+	"$$CARGO_TARGET_DIR/release/hooklog" engine fetch
+	$(SAY) 'Starting: Ctrl-C stops it'
+	exec "$$CARGO_TARGET_DIR/release/hooklog" serve $(ARGS)
+
+build: prerequisites
+	$(SAY) 'Building Hooklog for the tests'
+	cargo build --locked --bin hooklog
+
+engines: build ## Fetch the engines into the cache
+	$(SAY) 'Fetching the engines, unless they are in the cache'
+	"$$CARGO_TARGET_DIR/debug/hooklog" engine fetch
+
+lint: prerequisites ## Formatting and clippy
+	$(SAY) 'Checking the formatting'
+	cargo fmt --all --check
+	$(SAY) 'Running clippy (warnings are errors)'
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-tools: prerequisites-test
+	$(SAY) 'Test tools: a NATS client, a ClickHouse client, a signer and example payloads that are not ours'
+	tests/tools/setup.sh >/dev/null
+
+test: lint unit ## Lint, then every test
+
+unit: engines test-tools
+ifneq ($(NEXTEST),)
+	$(SAY) 'Running every test with cargo nextest'
+	cargo nextest run --workspace --locked
+else
+	$(SAY) 'Running every test with cargo test (cargo-nextest is faster: cargo install --locked cargo-nextest)'
+	cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
+endif
+
+drill: engines test-tools ## The long tests
+	$(SAY) 'Running every test in its long version'
+ifneq ($(NEXTEST),)
+	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
+	  cargo nextest run --workspace --locked --profile drill
+else
+	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
+	  cargo test --workspace --locked --lib --bins --tests -- --test-threads=2 --nocapture
+endif
+	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
+	tests/drill/fresh-clone.sh
+
+docs: prerequisites ## Documentation as HTML
+	$(SAY) 'Building the documentation'
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@echo "Open $$CARGO_TARGET_DIR/doc/hooklog/index.html"
+
+prerequisites:
+	@scripts/prerequisites.sh run
+
+prerequisites-test: prerequisites
+	@scripts/prerequisites.sh test
