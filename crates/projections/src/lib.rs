@@ -2,4 +2,4 @@
 
 mod model;
 
-pub use model::{Projected, ReadModel, RowBatch, Table, View};
+pub use model::{BuildShape, ModelFactory, Projected, ReadModel, RowBatch, Table, View};

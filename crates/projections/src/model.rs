@@ -28,7 +28,7 @@ pub struct Table {
 pub struct View {
     /// The name, fixed for ever.
     pub name: &'static str,
-    /// The `SELECT`, with `{table}` where the real name of a table `table` goes.
+    /// The `SELECT`, with `{table}` where the real name of a table `table` goes; the database is put before it.
     pub select: &'static str,
 }
 
@@ -59,6 +59,28 @@ impl RowBatch {
         self.rows
     }
 }
+
+/// What is fixed for the life of a build, and kept in its row of `hooklog.projection_builds`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildShape {
+    /// Positions per block: `position / block_size` is the block of an event.
+    pub block_size: u64,
+    /// Partitions that streams are spread over ([`domain::StreamName::partition`]).
+    pub partitions: u32,
+}
+
+impl Default for BuildShape {
+    fn default() -> Self {
+        Self {
+            block_size: 8192,
+            partitions: 1,
+        }
+    }
+}
+
+/// Makes a fresh read model, its folds empty, for a build of that shape. The runner makes one for every build and after
+/// every restart of one, so that within the life of a model positions only ever grow.
+pub type ModelFactory = std::sync::Arc<dyn Fn(BuildShape) -> Box<dyn ReadModel> + Send + Sync>;
 
 /// A read model. Its rows depend on the events alone, not on their order beyond the log's, nor on how they were cut
 /// into batches; writing a row twice changes nothing.
