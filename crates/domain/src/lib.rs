@@ -13,6 +13,7 @@ mod fanout;
 mod hash;
 mod id;
 mod key;
+mod keyless;
 mod log;
 mod message;
 mod payload;
@@ -33,6 +34,7 @@ pub use fanout::{FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSub
 pub use hash::{ContentHash, ContentHasher};
 pub use id::{EventId, InvalidName, LogId, Position, Revision, SourceName, TenantId};
 pub use key::DeliveryKey;
+pub use keyless::{is_forwarding_header, is_true_loopback};
 pub use log::{
     Append, AppendError, Appended, ContentKey, EventLog, Expected, FindDeliveries, LogHealth, LogPage,
     PageLimit, ReadError,
