@@ -1,1 +1,2 @@
 //! infra
+pub mod clickhouse;

@@ -1,0 +1,343 @@
+//! The read models' store: ClickHouse over HTTP, embedded or a cluster, through the same client.
+//!
+//! Every statement is bounded in time, memory and size of its answer, carries a query id, and is killed on the server
+//! when nobody waits for it any longer. Never here: SQL of a read model, retries, or values pasted into a statement.
+
+mod error;
+mod options;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use clickhouse::Client;
+use domain::{Query, Rows, TableError, Tables};
+use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
+
+use error::Failure;
+pub use options::ClickHouseOptions;
+
+/// How much of a body is compressed and sent at a time.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// How long a `KILL QUERY` and a ping may take.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Tables kept in ClickHouse. Cheap to clone.
+#[derive(Clone)]
+pub struct ClickHouse {
+    client: Client,
+    options: Arc<ClickHouseOptions>,
+    permits: Arc<Semaphore>,
+}
+
+/// A statement under way; dropped before it is over, it is killed on the server.
+struct Running {
+    client: Client,
+    query_id: String,
+    over: bool,
+}
+
+impl ClickHouse {
+    /// A client; nothing is sent yet.
+    #[must_use]
+    pub fn new(options: ClickHouseOptions) -> Self {
+        let mut client = Client::default()
+            .with_url(&options.url)
+            .with_user(&options.user)
+            .with_password(options.password.expose_secret())
+            .with_database(&options.database)
+            .with_product_info("hooklog", env!("CARGO_PKG_VERSION"));
+        if let Some(token) = &options.token {
+            client = client.with_header("X-Hooklog-Token", token.expose_secret());
+        }
+        for (name, value) in settings(&options) {
+            client = client.with_setting(name, value);
+        }
+        Self {
+            client,
+            permits: Arc::new(Semaphore::new(options.statements_in_flight_max.max(1))),
+            options: Arc::new(options),
+        }
+    }
+
+    /// The same store, unable to change anything; for statements that people write themselves.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        let mut other = self.clone();
+        other.client = other.client.with_setting("readonly", "2");
+        other
+    }
+
+    /// Whether it answers, within a few seconds.
+    ///
+    /// # Errors
+    /// When it does not, or refuses our user.
+    pub async fn ping(&self) -> Result<(), TableError> {
+        let query_id = new_query_id();
+        let query = self.client.query_raw("SELECT 1 FORMAT Null");
+        // Without a database: a server without ours is alive all the same.
+        let query = query
+            .with_setting("database", "system")
+            .with_setting("query_id", &query_id);
+        let work = self.bounded("ping", &query_id, SHORT, query.execute());
+        work.await.map_err(Failure::into_table_error)
+    }
+
+    fn query_timeout(&self) -> Duration {
+        Duration::from_millis(self.options.query_timeout_ms)
+    }
+
+    fn prepared(&self, query: &Query, query_id: &str) -> clickhouse::query::Query {
+        let mut prepared = self
+            .client
+            .query_raw(&query.sql)
+            .with_setting("query_id", query_id);
+        for (name, value) in &query.params {
+            let text = if takes_literal(&query.sql, name) {
+                value.clone()
+            } else {
+                escaped(value)
+            };
+            prepared = prepared.with_setting(format!("param_{name}"), text);
+        }
+        prepared
+    }
+
+    async fn execute_once(&self, statement: &Query) -> Result<(), Failure> {
+        let query_id = new_query_id();
+        let prepared = self.prepared(statement, &query_id);
+        self.bounded("execute", &query_id, self.query_timeout(), prepared.execute())
+            .await
+    }
+
+    async fn query_once(&self, query: &Query) -> Result<Bytes, Failure> {
+        let query_id = new_query_id();
+        let prepared = self.prepared(query, &query_id);
+        let bytes_max = self.options.answer_bytes_max;
+        let work = async move {
+            let mut cursor = prepared.fetch_bytes("JSONEachRow")?;
+            let mut answer = BytesMut::new();
+            while let Some(piece) = cursor.next().await? {
+                if answer.len().saturating_add(piece.len()) > bytes_max {
+                    let text = format!("the answer is over {bytes_max} bytes");
+                    return Err(clickhouse::error::Error::Custom(text));
+                }
+                answer.extend_from_slice(&piece);
+            }
+            Ok(answer.freeze())
+        };
+        self.bounded("query", &query_id, self.query_timeout(), work).await
+    }
+
+    async fn insert_once(&self, table: &str, json: Bytes) -> Result<(), Failure> {
+        let query_id = new_query_id();
+        let mut insert = self
+            .client
+            .insert_formatted_with(format!("INSERT INTO {table} FORMAT JSONEachRow"))
+            .with_setting("query_id", &query_id);
+        let work = async move {
+            let mut rest = json;
+            while !rest.is_empty() {
+                let piece = rest.split_to(PIECE_BYTES.min(rest.len()));
+                insert.send(piece).await?;
+            }
+            insert.end().await
+        };
+        let timeout = Duration::from_millis(self.options.insert_timeout_ms);
+        self.bounded("insert", &query_id, timeout, work).await
+    }
+
+    /// Runs a statement within its time, waiting for a permit included; kills it when it is given up.
+    async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        query_id: &str,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, clickhouse::error::Error>> + Send,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        let mut running = None;
+        let outcome = tokio::time::timeout(timeout, async {
+            let _permit = self.permits.acquire().await;
+            let running = running.insert(Running {
+                client: self.client.clone(),
+                query_id: query_id.to_owned(),
+                over: false,
+            });
+            let answer = work.await;
+            running.over = answer.is_ok() || answer.as_ref().is_err_and(error::is_answer);
+            answer
+        });
+        let result = match outcome.await {
+            Ok(answer) => answer.map_err(Failure::from),
+            Err(_) => Err(Failure::late(operation, timeout)),
+        };
+        metrics::histogram!("hooklog_clickhouse_duration_seconds", "operation" => operation)
+            .record(began.elapsed().as_secs_f64());
+        if let Err(failure) = &result {
+            metrics::counter!("hooklog_clickhouse_errors_total", "operation" => operation, "kind" => failure.kind())
+                .increment(1);
+        }
+        result
+    }
+
+    /// Creates our database; asked for only when the server says that it has none.
+    async fn create_database(&self) -> Result<(), Failure> {
+        let query_id = new_query_id();
+        let name = quoted(&self.options.database);
+        let query = self
+            .client
+            .query_raw(&format!("CREATE DATABASE IF NOT EXISTS {name} ENGINE = Atomic"))
+            .with_setting("database", "system")
+            .with_setting("query_id", &query_id);
+        self.bounded("execute", &query_id, self.query_timeout(), query.execute())
+            .await?;
+        tracing::info!(database = %self.options.database, "database created");
+        Ok(())
+    }
+
+    /// Tries again once with the database created, when it was missing: somebody may have deleted all of it.
+    async fn with_database<T, F: Future<Output = Result<T, Failure>> + Send>(
+        &self,
+        run: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, TableError> {
+        let first = run().await;
+        let result = match first {
+            Err(Failure::NoDatabase(_)) => match self.create_database().await {
+                Ok(()) => run().await,
+                Err(failure) => Err(failure),
+            },
+            other => other,
+        };
+        result.map_err(Failure::into_table_error)
+    }
+}
+
+#[async_trait]
+impl Tables for ClickHouse {
+    async fn execute(&self, statement: &Query) -> Result<(), TableError> {
+        self.with_database(|| self.execute_once(statement)).await
+    }
+
+    async fn insert(&self, table: &str, rows: Rows) -> Result<(), TableError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = rows.len() as u64;
+        let name = table_name(table)?;
+        let json = rows.into_json();
+        self.with_database(|| self.insert_once(&name, json.clone()))
+            .await?;
+        metrics::counter!("hooklog_clickhouse_inserted_rows_total").increment(count);
+        Ok(())
+    }
+
+    async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
+        self.with_database(|| self.query_once(query)).await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let kill = self
+            .client
+            .query_raw("KILL QUERY WHERE query_id = {query:String} ASYNC FORMAT Null")
+            .with_setting("database", "system")
+            .with_setting("param_query", &self.query_id);
+        let query_id = std::mem::take(&mut self.query_id);
+        runtime.spawn(async move {
+            let done = tokio::time::timeout(SHORT, kill.execute()).await;
+            if !matches!(done, Ok(Ok(()))) {
+                tracing::debug!(%query_id, "abandoned statement could not be killed");
+            }
+        });
+    }
+}
+
+/// What every statement runs with.
+fn settings(options: &ClickHouseOptions) -> [(&'static str, String); 13] {
+    let seconds = |ms: u64| ms.div_ceil(1000).max(1).to_string();
+    let slowest = options.query_timeout_ms.max(options.insert_timeout_ms);
+    let text = str::to_owned;
+    [
+        // Without it an error in mid-answer arrives as garbage behind a 200.
+        ("wait_end_of_query", text("1")),
+        ("cancel_http_readonly_queries_on_client_close", text("1")),
+        ("async_insert", text("0")),
+        ("max_execution_time", seconds(slowest)),
+        ("max_memory_usage", options.query_memory_bytes_max.to_string()),
+        ("max_threads", options.query_threads_max.to_string()),
+        ("output_format_json_quote_64bit_integers", text("0")),
+        ("output_format_json_quote_denormals", text("0")),
+        ("date_time_input_format", text("best_effort")),
+        ("date_time_output_format", text("iso")),
+        // A misspelt column is a defect, not something to drop.
+        ("input_format_skip_unknown_fields", text("0")),
+        // One block per insert: parsing in parallel could cut it.
+        ("input_format_parallel_parsing", text("0")),
+        ("input_format_json_read_objects_as_strings", text("1")),
+    ]
+}
+
+fn new_query_id() -> String {
+    format!("hooklog-{}", uuid::Uuid::now_v7())
+}
+
+/// A table as we name them, with or without its database.
+fn table_name(table: &str) -> Result<String, TableError> {
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let parts: Vec<&str> = table.split('.').collect();
+    if parts.len() > 2 || !parts.iter().all(|part| plain(part)) {
+        return Err(TableError::Refused(format!("{table:?} is no table name of ours")));
+    }
+    Ok(parts
+        .iter()
+        .map(|part| quoted(part))
+        .collect::<Vec<_>>()
+        .join("."))
+}
+
+fn quoted(identifier: &str) -> String {
+    format!("`{}`", identifier.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// Whether a parameter is declared with a type whose value is written as a literal (`['a','b']`) instead of as text.
+fn takes_literal(sql: &str, name: &str) -> bool {
+    let declared = sql.split('{').skip(1).filter_map(|rest| rest.split_once(':'));
+    declared
+        .filter(|(declared, _)| declared.trim() == name)
+        .any(|(_, kind)| {
+            ["Array", "Tuple", "Map"]
+                .iter()
+                .any(|k| kind.trim_start().starts_with(k))
+        })
+}
+
+/// Text as ClickHouse reads a parameter: the escapes of its tab-separated format.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '\t' => text.push_str("\\t"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\0' => text.push_str("\\0"),
+            other => text.push(other),
+        }
+    }
+    text
+}
