@@ -122,3 +122,46 @@ pub struct RecordedEvent {
     /// The data.
     pub data: EventData,
 }
+
+/// Length of a run of zeroes that no inline data or metadata may hold, in bytes: a disk's sector.
+const ZERO_RUN_BYTES: usize = 512;
+
+/// Whether a body holds 512 zero bytes in a row. The log takes an all-zero sector for one that was never written, so such
+/// a body belongs into the body store, whatever its size.
+#[must_use]
+pub fn must_be_stored(body: &[u8]) -> bool {
+    // A run of 512 covers exactly one multiple of 512, so only those bytes are looked at first.
+    let mut probe = 0;
+    while let Some(byte) = body.get(probe) {
+        if *byte == 0 {
+            let (before, from) = body.split_at(probe);
+            let start = before.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+            let run = before.len() - start + from.iter().take(ZERO_RUN_BYTES).take_while(|b| **b == 0).count();
+            if run >= ZERO_RUN_BYTES {
+                return true;
+            }
+        }
+        probe += ZERO_RUN_BYTES;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_a_sector_of_zeroes_must_be_stored() {
+        for start in [0, 1, 511, 512, 513, 1000] {
+            for (run, stored) in [(511, false), (512, true), (513, true)] {
+                let mut body = vec![b'x'; 3000];
+                body[start..start + run].fill(0);
+                assert_eq!(must_be_stored(&body), stored, "{run} zeroes at {start}");
+            }
+        }
+        assert!(!must_be_stored(b""));
+        assert!(must_be_stored(&[0; 512]));
+        assert!(!must_be_stored(&[0; 511]));
+        assert!(must_be_stored(&[&[1; 700][..], &[0; 512]].concat()));
+    }
+}

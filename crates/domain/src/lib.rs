@@ -29,7 +29,7 @@ pub use body::{BodyError, BodyRef, BodyStore, BodyUpload};
 pub use clock::Clock;
 pub use delivery::{DeliveryReceived, DeliveryStatus, Entity, HeaderFact, Proof};
 pub use escape::{escape_part, subject_part};
-pub use event::{EventData, EventType, NewEvent, RecordedEvent};
+pub use event::{EventData, EventType, NewEvent, RecordedEvent, must_be_stored};
 pub use fanout::{FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSubscription};
 pub use hash::{ContentHash, ContentHasher};
 pub use id::{EventId, InvalidName, LogId, Position, Revision, SourceName, TenantId};
@@ -39,7 +39,7 @@ pub use log::{
     Append, AppendError, Appended, ContentKey, EventLog, Expected, FindDeliveries, LogHealth, LogPage,
     PageLimit, ReadError,
 };
-pub use message::{Message, MessageError, event_of, message_of, subject_of};
+pub use message::{Message, MessageError, event_of, message_of, subject_of, unreadable_message_of};
 pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload, must_be_stored};
 pub use stream::{Category, StreamName};
 pub use table::{Query, Rows, TableError, Tables};

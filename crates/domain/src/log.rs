@@ -52,6 +52,15 @@ pub struct ContentKey {
     pub window_ms: u64,
 }
 
+impl ContentKey {
+    /// Whether the same body, received at `original`, is close enough to be the original of this one. Receipts may be
+    /// recorded out of their order, so the distance counts in both directions.
+    #[must_use]
+    pub const fn is_within_window(&self, original: Timestamp) -> bool {
+        self.window_ms > 0 && self.received_at.millis_since(original).unsigned_abs() <= self.window_ms
+    }
+}
+
 /// A successful append: the events are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {

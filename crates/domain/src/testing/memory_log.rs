@@ -124,10 +124,10 @@ impl State {
             original
         });
         let body = (scope.0, scope.1, content.body_sha256);
-        let window = i64::try_from(content.window_ms).unwrap_or(i64::MAX);
-        let by_body = self.by_body.get(&body).and_then(|(original, received_at)| {
-            (window > 0 && content.received_at.millis_since(*received_at) <= window).then(|| original.clone())
-        });
+        let by_body = self.by_body.get(&body);
+        let by_body = by_body
+            .filter(|(_, received_at)| content.is_within_window(*received_at))
+            .map(|(original, _)| original.clone());
         let original = by_id.map(|first| self.unmarked(&first)).or(by_body);
         if original.is_none() {
             self.by_body.insert(body, (stream.clone(), content.received_at));
