@@ -1,0 +1,59 @@
+//! The independent side: Python and node programs in `tests/tools`, and openssl.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The installed test tools.
+pub(crate) struct Tools {
+    installed: PathBuf,
+    programs: PathBuf,
+}
+
+impl Tools {
+    /// Finds them, and installs them first where nobody has.
+    pub(crate) fn ready() -> Self {
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools");
+        let installed = output(Command::new("bash").arg(programs.join("setup.sh")));
+        Self { installed: installed.trim().into(), programs }
+    }
+
+    /// Runs a node program and returns what it printed.
+    pub(crate) fn node(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new("node");
+        output(command.arg(self.programs.join(program)).args(arguments).env("HOOKLOG_TEST_TOOLS", &self.installed))
+    }
+
+    /// Runs a Python program and returns what it printed; its failure, with its words, fails the test.
+    pub(crate) fn python(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.installed.join("venv/bin/python"));
+        output(command.arg(self.programs.join(program)).args(arguments))
+    }
+
+    /// As [`Tools::python`], with JSON on its standard output.
+    pub(crate) fn python_json(&self, program: &str, arguments: &[&str]) -> serde_json::Value {
+        let text = self.python(program, arguments);
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{program} printed no JSON ({e}): {text:.500}"))
+    }
+}
+
+/// `sha256=<hex>` over a body, by openssl.
+pub(crate) fn openssl_signature(secret: &str, body: &[u8]) -> String {
+    let mut child = Command::new("openssl")
+        .args(["dgst", "-sha256", "-r", "-hmac", secret])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    child.stdin.take().expect("stdin is piped").write_all(body).expect("openssl reads the body");
+    let printed = child.wait_with_output().expect("openssl ends").stdout;
+    let hex = String::from_utf8(printed).expect("openssl prints text");
+    format!("sha256={}", hex.split_whitespace().next().expect("openssl prints the digest first"))
+}
+
+fn output(command: &mut Command) -> String {
+    let done = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?} can't be run: {e}"));
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{command:?} failed ({}):\n{err}{out:.2000}", done.status);
+    out.into_owned()
+}
