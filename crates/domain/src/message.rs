@@ -92,6 +92,35 @@ pub fn message_of(
     base_url: &str,
 ) -> Result<Message, MessageError> {
     let received = DeliveryReceived::of(event).transpose()?;
+    let metadata = serde_json::from_slice(&event.metadata)?;
+    assemble(event, received.as_ref(), metadata, log_id, previous, base_url)
+}
+
+/// The message of an event whose metadata can't be read, so that the stream keeps its order without a hole: on the
+/// subject of the log's own events, with its data, and with empty metadata where the event's own is not JSON.
+///
+/// # Errors
+/// None is known; the type is that of writing JSON.
+pub fn unreadable_message_of(
+    event: &RecordedEvent,
+    log_id: LogId,
+    previous: Position,
+) -> Result<Message, MessageError> {
+    let metadata = match serde_json::from_slice(&event.metadata) {
+        Ok(json) => json,
+        Err(_) => RawValue::from_string("{}".to_owned())?,
+    };
+    assemble(event, None, metadata, log_id, previous, "")
+}
+
+fn assemble(
+    event: &RecordedEvent,
+    received: Option<&DeliveryReceived>,
+    metadata: Box<RawValue>,
+    log_id: LogId,
+    previous: Position,
+    base_url: &str,
+) -> Result<Message, MessageError> {
     let (payload, body) = match &event.data {
         EventData::Inline(bytes) => (bytes.clone(), None),
         EventData::Stored(body) => (Bytes::new(), Some(*body)),
@@ -104,7 +133,7 @@ pub fn message_of(
         recorded_at: event.recorded_at,
         duplicate_of: event.duplicate_of.clone(),
         body,
-        metadata: serde_json::from_slice(&event.metadata)?,
+        metadata,
     };
     let mut headers = vec![
         ("Nats-Msg-Id", format!("{log_id}:{}", event.position)),
@@ -116,7 +145,7 @@ pub fn message_of(
         ("ce-type", event.event_type.to_string()),
         ("ce-time", event.recorded_at.to_string()),
     ];
-    match &received {
+    match received {
         Some(received) => delivery_headers(received, body.map(|_| base_url), &mut headers),
         None => headers.push((
             "ce-source",
@@ -125,7 +154,7 @@ pub fn message_of(
     }
     Ok(Message {
         position: event.position,
-        subject: subject_of(event, received.as_ref()),
+        subject: subject_of(event, received),
         headers,
         payload,
     })
@@ -197,8 +226,10 @@ fn ascii_json(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     let mut units = [0; 2];
     for c in json.chars() {
-        // DEL is ASCII, but no header text.
-        if c.is_ascii() && c != '\u{7f}' {
+        // DEL is ASCII, but no header text. Line breaks and tabs stand only between tokens, where a space means the same.
+        if c.is_ascii_control() && c != '\u{7f}' {
+            ascii.push(' ');
+        } else if c.is_ascii() && c != '\u{7f}' {
             ascii.push(c);
         } else {
             for unit in c.encode_utf16(&mut units) {
@@ -262,6 +293,31 @@ mod tests {
                 ..event
             }
         );
+    }
+
+    #[test]
+    fn metadata_over_several_lines_travels_on_one() {
+        let mut event = recorded(3, &TestDelivery::new("push", "x"));
+        let pretty: serde_json::Value = serde_json::from_slice(&event.metadata).unwrap();
+        event.metadata = serde_json::to_vec_pretty(&pretty).unwrap().into();
+        let message = message_of(&event, log_id(), Position::START, BASE).unwrap();
+        assert!(message.headers.iter().all(|h| !h.1.contains(['\n', '\r', '\t'])));
+        let live = read_back(&message);
+        assert_eq!(DeliveryReceived::of(&live.event).unwrap().unwrap(), DeliveryReceived::of(&event).unwrap().unwrap());
+    }
+
+    #[test]
+    fn an_event_with_unreadable_metadata_still_has_a_message() {
+        for (metadata, kept) in [("not json", "{}"), (r#"{"tenant":7}"#, r#"{"tenant":7}"#)] {
+            let mut event = recorded(3, &TestDelivery::new("push", "x"));
+            event.metadata = Bytes::from(metadata);
+            assert!(message_of(&event, log_id(), Position::START, BASE).is_err());
+            let message = unreadable_message_of(&event, log_id(), Position::new(2)).unwrap();
+            assert_eq!(message.subject, "hooklog.log.v1.default.delivery.DeliveryReceived");
+            let live = read_back(&message);
+            assert_eq!((live.previous, live.event.id), (Position::new(2), event.id));
+            assert_eq!(live.event.metadata, kept);
+        }
     }
 
     #[test]
