@@ -40,7 +40,7 @@ pub use log::{
     PageLimit, ReadError,
 };
 pub use message::{Message, MessageError, event_of, message_of, subject_of, unreadable_message_of};
-pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload, must_be_stored};
+pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload};
 pub use stream::{Category, StreamName};
 pub use table::{Query, Rows, TableError, Tables};
 pub use timestamp::{InvalidTimestamp, Timestamp};

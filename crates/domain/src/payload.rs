@@ -20,30 +20,6 @@ pub enum PayloadError {
 
 const READ_BYTES: usize = 1024 * 1024;
 
-/// The sector size under which the log tells a torn write by its zeroes.
-const SECTOR_BYTES: usize = 512;
-
-/// Whether a body must be in the body store whatever its size: 512 zero bytes in a row could be mistaken for a sector
-/// that a power cut left unwritten.
-#[must_use]
-pub fn must_be_stored(body: &[u8]) -> bool {
-    // Every such run covers the last byte of some aligned sector, so that only those are looked at.
-    let is_zero = |at: usize| body.get(at) == Some(&0);
-    let ends = (SECTOR_BYTES - 1..body.len()).step_by(SECTOR_BYTES);
-    ends.filter(|at| is_zero(*at)).any(|at| {
-        let before = (0..=at)
-            .rev()
-            .take(SECTOR_BYTES)
-            .take_while(|i| is_zero(*i))
-            .count();
-        let after = (at + 1..body.len())
-            .take(SECTOR_BYTES)
-            .take_while(|i| is_zero(*i))
-            .count();
-        before + after >= SECTOR_BYTES
-    })
-}
-
 /// Whether a content type names a URL-encoded form.
 #[must_use]
 pub fn is_form(content_type: &str) -> bool {
@@ -108,20 +84,6 @@ pub async fn json_payload(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_body_with_a_sector_of_zeroes_anywhere_must_be_stored() {
-        for at in [0, 1, 100, 511, 512, 513, 1000] {
-            let mut body = vec![b'x'; 4096];
-            body[at..at + 512].fill(0);
-            assert!(must_be_stored(&body), "at {at}");
-            body[at + 300] = 1;
-            assert!(!must_be_stored(&body), "broken at {at}");
-        }
-        assert!(must_be_stored(&[0; 512]));
-        assert!(!must_be_stored(&[0; 511]));
-        assert!(!must_be_stored(b""));
-    }
 
     #[test]
     fn a_form_gives_its_payload_decoded() {
