@@ -6,8 +6,11 @@ use crate::reconcile::{Sent, answers, dump, reconcile};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_a_running_server_restores_to_the_same_answers() {
     let tools = Tools::ready();
-    let (folder, safe, elsewhere) =
-        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, safe, elsewhere) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
     let server = Launch::in_folder(folder.path()).start().await;
     let mut sent = Vec::new();
     for delivery in Signed::many(&tools, 350, "backup") {
@@ -19,10 +22,15 @@ async fn a_backup_of_a_running_server_restores_to_the_same_answers() {
 
     let data = server.launch().data().display().to_string();
     let target = safe.path().join("backup").display().to_string();
-    let done = server.launch().run(&["log", "backup", "--data-dir", &data, &target]);
+    let done = server
+        .launch()
+        .run(&["log", "backup", "--data-dir", &data, &target]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     // What comes after the backup is not in it.
-    assert_eq!(server.send(&Signed::new("push", "too-late", "{}")).await.status, 200);
+    assert_eq!(
+        server.send(&Signed::new("push", "too-late", "{}")).await.status,
+        200
+    );
     server.kill().await;
     drop(folder);
 
@@ -48,12 +56,25 @@ async fn a_restore_never_overwrites_a_log() {
     let folder = tempfile::tempdir().unwrap();
     let launch = Launch::in_folder(folder.path());
     let server = launch.start().await;
-    assert_eq!(server.send(&Signed::new("push", "precious", "{}")).await.status, 200);
+    assert_eq!(
+        server.send(&Signed::new("push", "precious", "{}")).await.status,
+        200
+    );
     server.stop().await;
     let data = launch.data().display().to_string();
     let target = folder.path().join("backup").display().to_string();
-    assert!(launch.run(&["log", "backup", "--data-dir", &data, &target]).status.success());
+    assert!(
+        launch
+            .run(&["log", "backup", "--data-dir", &data, &target])
+            .status
+            .success()
+    );
     let done = launch.run(&["log", "restore", "--data-dir", &data, &target]);
-    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(
+        done.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     assert_eq!(dump(&launch).len(), 1);
 }

@@ -5,14 +5,20 @@ use tokio::task::JoinSet;
 use crate::harness::{Launch, Server, Signed};
 
 async fn log_positions(server: &Server) -> u64 {
-    server.data_of("/api/webhooks/events?limit=1000").await["events"].as_array().map_or(0, |e| e.len() as u64)
+    server.data_of("/api/webhooks/events?limit=1000").await["events"]
+        .as_array()
+        .map_or(0, |e| e.len() as u64)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_is_answered_with_the_first_position() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
-    let delivery = Signed::new("push", "sent-twice", r#"{"ref":"refs/heads/main","repository":{"full_name":"a/b"}}"#);
+    let delivery = Signed::new(
+        "push",
+        "sent-twice",
+        r#"{"ref":"refs/heads/main","repository":{"full_name":"a/b"}}"#,
+    );
     let first = server.send(&delivery).await;
     let second = server.send(&delivery).await;
     assert_eq!((first.status, first.is_duplicate()), (200, false), "{first:?}");
@@ -21,9 +27,15 @@ async fn a_repeat_is_answered_with_the_first_position() {
     // Another body under the same id is still the same delivery: the id decides, for ever.
     let other = Signed::new("push", "sent-twice", r#"{"other":true}"#);
     let third = server.send(&other).await;
-    assert_eq!((third.status, third.is_duplicate(), third.position()), (200, true, first.position()));
+    assert_eq!(
+        (third.status, third.is_duplicate(), third.position()),
+        (200, true, first.position())
+    );
     // The same id through another hook is another delivery.
-    let elsewhere = Signed { hook: "42".into(), ..delivery };
+    let elsewhere = Signed {
+        hook: "42".into(),
+        ..delivery
+    };
     let fourth = server.send(&elsewhere).await;
     assert_eq!((fourth.status, fourth.is_duplicate()), (200, false), "{fourth:?}");
     server.caught_up().await;
@@ -35,7 +47,11 @@ async fn sixty_four_at_once_with_one_id_are_one_event() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
     for round in 0..5 {
-        let delivery = Signed::new("issues", &format!("at-once-{round}"), format!(r#"{{"round":{round}}}"#));
+        let delivery = Signed::new(
+            "issues",
+            &format!("at-once-{round}"),
+            format!(r#"{{"round":{round}}}"#),
+        );
         let client = reqwest::Client::new();
         let mut senders = JoinSet::new();
         for _ in 0..64 {
@@ -62,5 +78,8 @@ async fn a_repeat_is_known_after_a_restart() {
     let first = server.send(&delivery).await;
     let server = server.kill().await.start().await;
     let again = server.send(&delivery).await;
-    assert_eq!((again.status, again.is_duplicate(), again.position()), (200, true, first.position()));
+    assert_eq!(
+        (again.status, again.is_duplicate(), again.position()),
+        (200, true, first.position())
+    );
 }

@@ -25,15 +25,31 @@ async fn survives_the_death_of(engine: &str) {
     }
     writers.join_all().await;
     let report = load.report();
-    assert_eq!((report.positions.len(), report.unanswered), (DELIVERIES, 0), "refused: {:?}", report.refused.first());
-    assert!(report.refused.is_empty(), "ingest never needs an engine: {:?}", report.refused.first());
+    assert_eq!(
+        (report.positions.len(), report.unanswered),
+        (DELIVERIES, 0),
+        "refused: {:?}",
+        report.refused.first()
+    );
+    assert!(
+        report.refused.is_empty(),
+        "ingest never needs an engine: {:?}",
+        report.refused.first()
+    );
     eventually("the engine is back", Duration::from_secs(60), || async {
-        child_running(server.pid(), engine).map(|_| ()).ok_or_else(|| "it is not".to_owned())
+        child_running(server.pid(), engine)
+            .map(|_| ())
+            .ok_or_else(|| "it is not".to_owned())
     })
     .await;
     server.caught_up().await;
-    let sent: Vec<Sent> =
-        deliveries.into_iter().map(|d| { let position = report.positions[&d.delivery]; Sent::new(d, position) }).collect();
+    let sent: Vec<Sent> = deliveries
+        .into_iter()
+        .map(|d| {
+            let position = report.positions[&d.delivery];
+            Sent::new(d, position)
+        })
+        .collect();
     reconcile(&server, &tools, &sent);
     same_answers_as_the_fold(&server, &tools, &sent);
 }
@@ -52,7 +68,10 @@ async fn ingest_goes_on_while_clickhouse_is_killed_and_everything_catches_up() {
 async fn no_engine_outlives_its_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
-    assert!(descendants(server.pid()).len() >= 2, "both engines run as children");
+    assert!(
+        descendants(server.pid()).len() >= 2,
+        "both engines run as children"
+    );
     // `kill` waits for the children, at most three seconds.
     server.kill().await;
 }
@@ -64,7 +83,11 @@ async fn a_second_server_on_the_same_data_is_refused() {
     let (code, printed) = Launch::in_folder(folder.path()).refusal().await;
     assert_eq!(code, Some(1), "{printed}");
     let plain = printed.to_lowercase();
-    assert!(plain.contains("data") && (plain.contains("in use") || plain.contains("another") || plain.contains("already")), "{printed}");
+    assert!(
+        plain.contains("data")
+            && (plain.contains("in use") || plain.contains("another") || plain.contains("already")),
+        "{printed}"
+    );
     assert!(!plain.contains("panicked"), "{printed}");
     // The first one did not notice.
     let delivery = Signed::new("push", "still-here", "{}");
@@ -103,19 +126,31 @@ async fn the_passwords_of_the_engines_are_for_their_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
     let file = server.launch().data().join("engines.json");
-    let mode = std::fs::metadata(file).expect("engines.json says how to reach the engines").permissions().mode();
+    let mode = std::fs::metadata(file)
+        .expect("engines.json says how to reach the engines")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o077, 0, "mode {mode:o}");
     let engines: serde_json::Value =
         serde_json::from_slice(&std::fs::read(server.launch().data().join("engines.json")).unwrap()).unwrap();
-    let secrets = [&engines["nats"]["token"], &engines["clickhouse"]["password"], &engines["clickhouse"]["token"]];
+    let secrets = [
+        &engines["nats"]["token"],
+        &engines["clickhouse"]["password"],
+        &engines["clickhouse"]["token"],
+    ];
     let printed = server.printed();
     for secret in secrets.iter().filter_map(|s| s.as_str()) {
         assert!(!printed.contains(secret), "a password was logged");
-        assert!(!command_lines(server.pid()).contains(secret), "a password is on a command line");
+        assert!(
+            !command_lines(server.pid()).contains(secret),
+            "a password is on a command line"
+        );
     }
 }
 
 fn command_lines(pid: u32) -> String {
     let all = descendants(pid).into_iter().chain([pid]);
-    all.filter_map(|p| std::fs::read(format!("/proc/{p}/cmdline")).ok()).map(|raw| String::from_utf8_lossy(&raw).into_owned()).collect()
+    all.filter_map(|p| std::fs::read(format!("/proc/{p}/cmdline")).ok())
+        .map(|raw| String::from_utf8_lossy(&raw).into_owned())
+        .collect()
 }

@@ -43,7 +43,10 @@ async fn post(server_base: String, client: reqwest::Client, large: Large, chunke
         request = request.header(name, value);
     }
     if !chunked {
-        request = request.header("Content-Length", large.head.len() + large.padding + large.tail.len());
+        request = request.header(
+            "Content-Length",
+            large.head.len() + large.padding + large.tail.len(),
+        );
     }
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(large.pieces()));
     let answer = request.body(body).send().await.expect("an answer");
@@ -53,14 +56,22 @@ async fn post(server_base: String, client: reqwest::Client, large: Large, chunke
 async fn bodies_are_kept(server: &Server, tools: &Tools, all: &[Large]) {
     for large in all {
         let url = format!("{}/api/webhooks/events/{}/body", server.base(), large.delivery);
-        assert_eq!(tools.python("sha256_of_url.py", &[&url]).trim(), large.sha256, "{}", large.delivery);
+        assert_eq!(
+            tools.python("sha256_of_url.py", &[&url]).trim(),
+            large.sha256,
+            "{}",
+            large.delivery
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_two_deliveries_of_25_mib_at_once_stay_within_300_mib() {
     let tools = Tools::ready();
-    let lines = tools.python("large.py", &[SECRET, &AT_ONCE.to_string(), &BODY_BYTES.to_string()]);
+    let lines = tools.python(
+        "large.py",
+        &[SECRET, &AT_ONCE.to_string(), &BODY_BYTES.to_string()],
+    );
     let all: Arc<[Large]> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(all.len(), AT_ONCE);
     let folder = tempfile::tempdir().unwrap();
@@ -78,5 +89,9 @@ async fn thirty_two_deliveries_of_25_mib_at_once_stay_within_300_mib() {
     bodies_are_kept(&server, &tools, &all).await;
 
     let peak = peak_resident_bytes(server.pid());
-    assert!(peak <= RESIDENT_BYTES_MAX, "the server once held {} MiB", peak / 1024 / 1024);
+    assert!(
+        peak <= RESIDENT_BYTES_MAX,
+        "the server once held {} MiB",
+        peak / 1024 / 1024
+    );
 }

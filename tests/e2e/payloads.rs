@@ -10,8 +10,16 @@ async fn send_all(server: &Server, deliveries: &[Signed]) -> Vec<Sent> {
     let mut sent = Vec::new();
     for delivery in deliveries {
         let answer = server.send(delivery).await;
-        assert_eq!(answer.status, 200, "{} {}: {}", delivery.event, delivery.delivery, answer.json);
-        assert!(!answer.is_duplicate(), "{} was never sent before", delivery.delivery);
+        assert_eq!(
+            answer.status, 200,
+            "{} {}: {}",
+            delivery.event, delivery.delivery, answer.json
+        );
+        assert!(
+            !answer.is_duplicate(),
+            "{} was never sent before",
+            delivery.delivery
+        );
         let data = &answer.json["data"];
         assert_eq!(data["deliveryId"], delivery.delivery.as_str());
         assert_eq!(data["event"], delivery.event.as_str());
@@ -47,9 +55,16 @@ async fn every_example_payload_goes_the_whole_way() {
 
 async fn bodies_are_byte_identical(server: &Server, sent: &[Sent]) {
     for one in sent {
-        let (status, body) = server.fetch(&format!("/api/webhooks/events/{}/body", one.delivery.delivery)).await;
+        let (status, body) = server
+            .fetch(&format!("/api/webhooks/events/{}/body", one.delivery.delivery))
+            .await;
         assert_eq!(status, 200, "{}", one.delivery.delivery);
-        assert_eq!(sha256_of(&body), sha256_of(one.delivery.body.as_bytes()), "{}", one.delivery.delivery);
+        assert_eq!(
+            sha256_of(&body),
+            sha256_of(one.delivery.body.as_bytes()),
+            "{}",
+            one.delivery.delivery
+        );
     }
 }
 
@@ -59,8 +74,13 @@ async fn list_has_each_once(server: &Server, sent: &[Sent]) {
     loop {
         let page = server.data_of(&next).await;
         let rows = page["events"].as_array().expect("a list of events");
-        listed.extend(rows.iter().map(|r| r["deliveryId"].as_str().expect("a delivery id").to_owned()));
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        listed.extend(
+            rows.iter()
+                .map(|r| r["deliveryId"].as_str().expect("a delivery id").to_owned()),
+        );
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
         next = format!("/api/webhooks/events?limit=50&cursor={cursor}");
         assert!(listed.len() <= sent.len(), "paging never ends");
     }
@@ -73,7 +93,11 @@ async fn a_delivery_can_be_read_right_after_its_200() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
     for n in 0..20 {
-        let delivery = Signed::new("push", &format!("at-once-{n}"), format!(r#"{{"n":{n},"repository":{{"full_name":"a/b"}}}}"#));
+        let delivery = Signed::new(
+            "push",
+            &format!("at-once-{n}"),
+            format!(r#"{{"n":{n},"repository":{{"full_name":"a/b"}}}}"#),
+        );
         assert_eq!(server.send(&delivery).await.status, 200);
         let seen = server.data_of(&format!("/api/webhooks/events/at-once-{n}")).await;
         assert_eq!(seen["payload"]["n"], n, "{seen}");

@@ -28,7 +28,11 @@ async fn comes_back_without(folders: &[&str]) {
     let launch = server.stop().await;
     for name in folders {
         let engine = launch.data().join(name);
-        assert!(engine.is_dir(), "{} is where the engine keeps its data", engine.display());
+        assert!(
+            engine.is_dir(),
+            "{} is where the engine keeps its data",
+            engine.display()
+        );
         fs::remove_dir_all(engine).unwrap();
     }
     let server = launch.start().await;
@@ -48,17 +52,17 @@ async fn comes_back_without(folders: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_deleted_while_stopped_comes_back() {
-    comes_back_without(&["nats"]).await;
+    comes_back_without(&["engines/nats"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tables_deleted_while_stopped_come_back() {
-    comes_back_without(&["clickhouse"]).await;
+    comes_back_without(&["engines/clickhouse"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stream_and_tables_deleted_while_stopped_come_back() {
-    comes_back_without(&["nats", "clickhouse"]).await;
+    comes_back_without(&["engines/nats", "engines/clickhouse"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,17 +74,29 @@ async fn the_engines_of_another_log_are_recognised() {
     let (server, sent) = filled(&Launch::in_folder(mine.path()), &tools, "mine").await;
     let before = answers(&server, &tools);
     let mine = server.stop().await;
-    for engine in ["nats", "clickhouse"] {
+    for engine in ["engines/nats", "engines/clickhouse"] {
         fs::remove_dir_all(mine.data().join(engine)).unwrap();
         fs::rename(other.data().join(engine), mine.data().join(engine)).unwrap();
     }
     let server = mine.start().await;
-    eventually("the foreign stream and tables are named", std::time::Duration::from_secs(30), || async {
-        let printed = server.printed().to_lowercase();
-        if printed.contains("another log") || printed.contains("foreign") { Ok(()) } else { Err("nothing said so".into()) }
-    })
+    eventually(
+        "the foreign stream and tables are named",
+        std::time::Duration::from_secs(30),
+        || async {
+            let printed = server.printed().to_lowercase();
+            if printed.contains("another log") || printed.contains("foreign") {
+                Ok(())
+            } else {
+                Err("nothing said so".into())
+            }
+        },
+    )
     .await;
     server.caught_up().await;
     reconcile(&server, &tools, &sent);
-    assert_eq!(before, answers(&server, &tools), "nothing of the other log is left in the answers");
+    assert_eq!(
+        before,
+        answers(&server, &tools),
+        "nothing of the other log is left in the answers"
+    );
 }

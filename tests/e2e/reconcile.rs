@@ -37,20 +37,29 @@ impl Dumped {
 
     /// The sender's id.
     pub(crate) fn delivery_id(&self) -> String {
-        self.0["metadata"]["deliveryId"].as_str().expect("a delivery id").to_owned()
+        self.0["metadata"]["deliveryId"]
+            .as_str()
+            .expect("a delivery id")
+            .to_owned()
     }
 }
 
 /// The whole log, as the command line prints it.
 pub(crate) fn dump(launch: &Launch) -> Vec<Dumped> {
     let text = dump_text(launch);
-    text.lines().map(|l| Dumped(serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l:.200}")))).collect()
+    text.lines()
+        .map(|l| Dumped(serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l:.200}"))))
+        .collect()
 }
 
 fn dump_text(launch: &Launch) -> String {
     let data = launch.data().display().to_string();
     let done = launch.run(&["log", "dump", "--json", "--data-dir", &data]);
-    assert!(done.status.success(), "log dump failed: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "log dump failed: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     String::from_utf8(done.stdout).expect("the dump is UTF-8")
 }
 
@@ -58,10 +67,26 @@ fn dump_text(launch: &Launch) -> String {
 /// each holds.
 pub(crate) fn reconcile(server: &Server, tools: &Tools, sent: &[Sent]) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    let dump = write(folder.path(), "dump.ndjson", dump_text(server.launch()).as_bytes());
+    let dump = write(
+        folder.path(),
+        "dump.ndjson",
+        dump_text(server.launch()).as_bytes(),
+    );
     let sent = write_sent(folder.path(), sent);
     let data = server.launch().data().display().to_string();
-    tools.python_json("reconcile.py", &["--data", &data, "--dump", &dump, "--sent", &sent, "--url", &server.base()])
+    tools.python_json(
+        "reconcile.py",
+        &[
+            "--data",
+            &data,
+            "--dump",
+            &dump,
+            "--sent",
+            &sent,
+            "--url",
+            &server.base(),
+        ],
+    )
 }
 
 /// Compares statistics, repositories, jobs and workflow runs as the API tells them with a fold of what was sent.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Launch, Load, RawConnection, Signed, Tools, eventually, openssl_signature, SECRET};
+use crate::harness::{Launch, Load, RawConnection, SECRET, Signed, Tools, eventually, openssl_signature};
 use crate::reconcile::dump;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,9 +17,15 @@ async fn a_stop_under_load_loses_no_acknowledged_delivery() {
     load.keep_first(0);
     writers.join_all().await;
     let report = load.report();
-    assert!(report.refused.iter().all(|a| a.status == 503), "{:?}", report.refused.first());
-    let recorded: std::collections::HashMap<String, u64> =
-        dump(&launch).into_iter().map(|e| (e.delivery_id(), e.position())).collect();
+    assert!(
+        report.refused.iter().all(|a| a.status == 503),
+        "{:?}",
+        report.refused.first()
+    );
+    let recorded: std::collections::HashMap<String, u64> = dump(&launch)
+        .into_iter()
+        .map(|e| (e.delivery_id(), e.position()))
+        .collect();
     for (id, position) in &report.positions {
         assert_eq!(recorded.get(id), Some(position), "{id} was answered 200");
     }
@@ -36,7 +42,10 @@ async fn a_delivery_under_way_is_finished_before_the_end() {
         "Content-Type: application/json".into(),
         "X-GitHub-Event: push".into(),
         "X-GitHub-Delivery: under-way".into(),
-        format!("X-Hub-Signature-256: {}", openssl_signature(SECRET, body.as_bytes())),
+        format!(
+            "X-Hub-Signature-256: {}",
+            openssl_signature(SECRET, body.as_bytes())
+        ),
         format!("Content-Length: {}", body.len()),
         "Connection: close".into(),
     ])
@@ -47,7 +56,11 @@ async fn a_delivery_under_way_is_finished_before_the_end() {
     assert_eq!(server.send(&seen).await.status, 200);
     server.terminate();
     eventually("new connections are refused", Duration::from_secs(10), || async {
-        match reqwest::Client::new().get(format!("{}/ready", server.base())).send().await {
+        match reqwest::Client::new()
+            .get(format!("{}/ready", server.base()))
+            .send()
+            .await
+        {
             Ok(answer) if answer.status().as_u16() == 503 => Ok(()),
             Err(_) => Ok(()),
             Ok(answer) => Err(answer.status().to_string()),
@@ -60,5 +73,9 @@ async fn a_delivery_under_way_is_finished_before_the_end() {
     let code = server.ended("the server stops", Duration::from_secs(30)).await;
     assert_eq!(code, Some(0), "{}", server.printed());
     let ids: Vec<String> = dump(server.launch()).iter().map(|e| e.delivery_id()).collect();
-    assert_eq!(ids.contains(&"under-way".to_owned()), answer.status == 200, "{ids:?}");
+    assert_eq!(
+        ids.contains(&"under-way".to_owned()),
+        answer.status == 200,
+        "{ids:?}"
+    );
 }

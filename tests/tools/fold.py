@@ -130,6 +130,10 @@ def fold_repositories(deliveries):
     return repositories
 
 
+def newest(*values):
+    return max([t for t in map(moment, values) if t is not None], default=0)
+
+
 def fold_jobs(deliveries):
     """The highest-ranked announcement of each job and attempt; ties by its own times, then by the greater SHA-256."""
     best = {}
@@ -137,53 +141,65 @@ def fold_jobs(deliveries):
         job = d.payload.get("workflow_job")
         if d.event != "workflow_job" or d.duplicate_of or not isinstance(job, dict):
             continue
-        status = job.get("status") if job.get("status") in RANK else d.action
-        own = max([t for t in map(moment, (job.get("created_at"), job.get("started_at"), job.get("completed_at"))) if t is not None], default=0)
-        updated = moment(inside(d.payload, "deployment", "updated_at"))
-        order = (RANK.get(status, 0), max(own, updated or 0), d.sha256)
+        status = d.action if d.action in RANK else job.get("status")
+        steps = [step.get(name) for step in job.get("steps") or [] for name in ("started_at", "completed_at")]
+        own = newest(
+            *(job.get(name) for name in ("created_at", "started_at", "completed_at")),
+            *steps,
+            inside(d.payload, "deployment", "updated_at"),
+        )
+        order = (RANK[status], own, d.sha256)
         key = (job["id"], job.get("run_attempt") or 1)
         if key not in best or order > best[key][0]:
             best[key] = (order, status, job, d)
-    jobs = {}
-    for (job_id, attempt), (_, status, job, d) in best.items():
-        labels = job.get("labels") or []
-        jobs[f"{job_id}/{attempt}"] = {
-            "status": status,
-            "conclusion": text(job.get("conclusion")),
-            "repository": d.repository,
-            "runId": job["run_id"],
-            "name": job.get("name"),
-            "labels": sorted(labels),
-            "priority": priority(labels),
-            "runnerName": text(job.get("runner_name")),
-            "startedAt": moment(job.get("started_at")) if status in ("in_progress", "completed") else None,
-            "completedAt": moment(job.get("completed_at")),
-        }
-    return jobs
+    return {f"{key[0]}/{key[1]}": job_row(*found[1:]) for key, found in best.items()}
+
+
+def job_row(status, job, delivery):
+    begun = status in ("in_progress", "completed")
+    labels = job.get("labels") or []
+    created, started = moment(job.get("created_at")), moment(job.get("started_at"))
+    return {
+        "status": status,
+        "conclusion": text(job.get("conclusion")),
+        "repository": delivery.repository,
+        "runId": job["run_id"],
+        "name": job.get("name"),
+        "labels": sorted(labels),
+        "priority": priority(labels),
+        "runner": text(job.get("runner_name")) if begun else None,
+        "queuedAt": created if begun or created is not None else started,
+        "startedAt": started if begun else None,
+        "completedAt": moment(job.get("completed_at")) if status == "completed" else None,
+    }
 
 
 def fold_runs(deliveries):
+    """The latest attempt of each run, its states ranked; ties by its own times, then by the greater SHA-256."""
     best = {}
     for d in deliveries:
         run = d.payload.get("workflow_run")
         if d.event != "workflow_run" or d.duplicate_of or not isinstance(run, dict):
             continue
-        order = (run.get("run_attempt") or 1, RANK.get(run.get("status"), 0), moment(run.get("updated_at")) or 0, d.sha256)
+        status = d.action if d.action in RANK else run.get("status")
+        own = newest(*(run.get(name) for name in ("created_at", "updated_at", "run_started_at")))
+        order = (run.get("run_attempt") or 1, RANK.get(status, -1), own, d.sha256)
         if run["id"] not in best or order > best[run["id"]][0]:
             best[run["id"]] = (order, run, d)
+    return {str(run_id): run_row(run, d) for run_id, (_, run, d) in best.items()}
+
+
+def run_row(run, delivery):
     return {
-        str(run_id): {
-            "repository": d.repository,
-            "workflowName": text(run.get("name")),
-            "headBranch": text(run.get("head_branch")),
-            "headSha": run.get("head_sha"),
-            "event": run.get("event"),
-            "status": run.get("status"),
-            "conclusion": text(run.get("conclusion")),
-            "createdAt": moment(run.get("created_at")),
-            "updatedAt": moment(run.get("updated_at")),
-        }
-        for run_id, (_, run, d) in best.items()
+        "repository": delivery.repository,
+        "workflowName": text(run.get("name")),
+        "headBranch": text(run.get("head_branch")),
+        "headSha": text(run.get("head_sha")),
+        "event": text(run.get("event")),
+        "status": run.get("status"),
+        "conclusion": text(run.get("conclusion")),
+        "createdAt": moment(run.get("created_at")),
+        "updatedAt": moment(run.get("updated_at")),
     }
 
 

@@ -29,7 +29,13 @@ impl Signed {
     pub(crate) fn new(event: &str, delivery: &str, body: impl Into<String>) -> Self {
         let body = body.into();
         let signature = openssl_signature(SECRET, body.as_bytes());
-        Self { event: event.into(), hook: "41".into(), delivery: delivery.into(), signature, body }
+        Self {
+            event: event.into(),
+            hook: "41".into(),
+            delivery: delivery.into(),
+            signature,
+            body,
+        }
     }
 
     /// All 329 example payloads of GitHub, signed by `@octokit/webhooks-methods`.
@@ -43,7 +49,9 @@ impl Signed {
     }
 
     fn lines(text: &str) -> Vec<Self> {
-        text.lines().map(|line| serde_json::from_str(line).expect("a delivery a line")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a delivery a line"))
+            .collect()
     }
 
     /// Posts it.
@@ -51,11 +59,17 @@ impl Signed {
     /// # Errors
     /// When no answer came, as happens while the server is being killed.
     pub(crate) async fn post(&self, client: &reqwest::Client, base: &str) -> Result<Answer, reqwest::Error> {
-        let mut request = client.post(format!("{base}/api/webhooks/github")).timeout(Duration::from_secs(60));
+        let mut request = client
+            .post(format!("{base}/api/webhooks/github"))
+            .timeout(Duration::from_secs(60));
         for (name, value) in github_headers(&self.event, &self.delivery, &self.signature) {
             request = request.header(name, value);
         }
-        let response = request.header("X-GitHub-Hook-ID", &self.hook).body(self.body.clone()).send().await?;
+        let response = request
+            .header("X-GitHub-Hook-ID", &self.hook)
+            .body(self.body.clone())
+            .send()
+            .await?;
         let status = response.status().as_u16();
         let bytes = response.bytes().await?;
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -77,16 +91,15 @@ pub(crate) fn github_headers(event: &str, delivery: &str, signature: &str) -> Ve
 impl Answer {
     /// The position that a 200 names.
     pub(crate) fn position(&self) -> u64 {
-        self.json["data"]["position"].as_u64().unwrap_or_else(|| panic!("no position in {self:?}"))
+        self.json["data"]["position"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no position in {self:?}"))
     }
 
     /// Whether it says `"duplicate": true`.
     pub(crate) fn is_duplicate(&self) -> bool {
-        self.json["data"]["duplicate"].as_bool().unwrap_or_else(|| panic!("no duplicate in {self:?}"))
-    }
-
-    /// The error code of a refusal.
-    pub(crate) fn code(&self) -> &str {
-        self.json["error"]["code"].as_str().unwrap_or_else(|| panic!("no error code in {self:?}"))
+        self.json["data"]["duplicate"]
+            .as_bool()
+            .unwrap_or_else(|| panic!("no duplicate in {self:?}"))
     }
 }

@@ -52,7 +52,11 @@ impl Load {
         let mut seen = self.acknowledged.subscribe();
         let wait = seen.wait_for(|n| *n >= count);
         let done = tokio::time::timeout(std::time::Duration::from_secs(60), wait).await;
-        assert!(done.is_ok(), "{count} deliveries were never acknowledged: {:?}", self.summary());
+        assert!(
+            done.is_ok(),
+            "{count} deliveries were never acknowledged: {:?}",
+            self.summary()
+        );
     }
 
     /// How many have been acknowledged so far.
@@ -73,11 +77,16 @@ impl Load {
     fn summary(&self) -> String {
         let report = self.report.lock().unwrap();
         let (ok, lost) = (report.positions.len(), report.unanswered);
-        format!("{ok} acknowledged, {lost} unanswered, refused: {:?}", report.refused.last())
+        format!(
+            "{ok} acknowledged, {lost} unanswered, refused: {:?}",
+            report.refused.last()
+        )
     }
 
     async fn send_next(&self, client: &reqwest::Client, base: &str) -> bool {
-        let Some(next) = self.waiting.lock().unwrap().pop_front() else { return false };
+        let Some(next) = self.waiting.lock().unwrap().pop_front() else {
+            return false;
+        };
         let answer = next.post(client, base).await;
         let mut report = self.report.lock().unwrap();
         match answer {

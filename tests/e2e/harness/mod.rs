@@ -9,7 +9,7 @@ mod tools;
 mod wait;
 
 pub(crate) use delivery::{Answer, Signed, github_headers};
-pub(crate) use load::{Load, LoadReport};
+pub(crate) use load::Load;
 pub(crate) use process::{alive, child_running, descendants, kill9, peak_resident_bytes};
 pub(crate) use raw::{RawAnswer, RawConnection};
 pub(crate) use server::{Launch, SECRET, Server};
@@ -21,7 +21,13 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_hooklog");
 
 /// A number from the environment, for the long versions of tests.
 pub(crate) fn knob(name: &str, default: usize) -> usize {
-    #[allow(clippy::disallowed_methods, reason = "the knobs of the tests are no settings of the product")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the knobs of the tests are no settings of the product"
+    )]
     let value = std::env::var(name);
-    value.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    value.map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number"))
+    })
 }

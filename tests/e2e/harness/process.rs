@@ -12,7 +12,10 @@ pub(crate) fn kill9(pid: u32) {
 
 /// Sends a signal to one process; it may be gone already.
 pub(crate) fn send(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id");
     let _gone = kill_process(pid, signal);
 }
 
@@ -37,20 +40,26 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// The descendant whose command line contains a word, with the longest chain of ancestors: the engine itself rather than
-/// what wraps it.
+/// The descendant whose command line contains a word, the one farthest down: the engine itself rather than what
+/// wraps it.
 pub(crate) fn child_running(pid: u32, word: &str) -> Option<u32> {
     descendants(pid)
         .into_iter()
-        .filter(|child| alive(*child) && command_line(*child).contains(word))
-        .last()
+        .rfind(|child| alive(*child) && command_line(*child).contains(word))
 }
 
 /// The most memory that the process ever had resident, in bytes.
 pub(crate) fn peak_resident_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("the kernel reports VmHWM");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of kB");
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmHWM:"))
+        .expect("the kernel reports VmHWM");
+    let kib: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number of kB");
     kib * 1024
 }
 

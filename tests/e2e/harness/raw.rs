@@ -20,7 +20,11 @@ pub(crate) struct RawAnswer {
 impl RawConnection {
     /// Connects.
     pub(crate) async fn to(server: &Server) -> Self {
-        Self(TcpStream::connect(("127.0.0.1", server.port())).await.expect("the server listens"))
+        Self(
+            TcpStream::connect(("127.0.0.1", server.port()))
+                .await
+                .expect("the server listens"),
+        )
     }
 
     /// Writes; the server may have answered and closed already.
@@ -30,7 +34,10 @@ impl RawConnection {
 
     /// Writes the head of a delivery: request line, host, and the given lines.
     pub(crate) async fn write_head(&mut self, lines: &[String]) {
-        let head = format!("POST /api/webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n\r\n", lines.join("\r\n"));
+        let head = format!(
+            "POST /api/webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n\r\n",
+            lines.join("\r\n")
+        );
         self.write(head).await;
     }
 
@@ -65,7 +72,11 @@ impl RawConnection {
 /// Whether head and body (by Content-Length) are there.
 fn complete(seen: &[u8]) -> bool {
     let text = String::from_utf8_lossy(seen).to_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
     let length = head.lines().find_map(|l| l.strip_prefix("content-length:"));
-    length.and_then(|l| l.trim().parse::<usize>().ok()).is_some_and(|l| body.len() >= l)
+    length
+        .and_then(|l| l.trim().parse::<usize>().ok())
+        .is_some_and(|l| body.len() >= l)
 }

@@ -20,14 +20,15 @@ const STOP: Duration = Duration::from_secs(30);
 /// Engines die with their parent, however it died.
 const ORPHANS: Duration = Duration::from_secs(3);
 /// Anything of the environment that the server would take for a setting.
-const SETTINGS: [&str; 7] = ["HOOKLOG_", "WEBHOOK_", "GITHUB_", "EVENT_", "RETRY_", "RATE_", "LOG_"];
+const SETTINGS: [&str; 7] = [
+    "HOOKLOG_", "WEBHOOK_", "GITHUB_", "EVENT_", "RETRY_", "RATE_", "LOG_",
+];
 
 /// How to start a server; kept by it, so that it can be started again.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
     folder: PathBuf,
     port: u16,
-    arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -42,27 +43,29 @@ pub(crate) struct Server {
 impl Launch {
     /// A server that works in a folder, its data in `data` below it, with the usual secret and a long dedup window.
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.into(), port: free_port(), arguments: Vec::new(), environment: Vec::new() }
-            .env("GITHUB_WEBHOOK_SECRET", SECRET)
-            // Longer than any test, so that a fold needs no clock to tell duplicates of content.
-            .env("WEBHOOK_DEDUP_TTL", "3600000")
+        Self {
+            folder: folder.into(),
+            port: free_port(),
+            environment: Vec::new(),
+        }
+        .env("GITHUB_WEBHOOK_SECRET", SECRET)
+        // Longer than any test, so that a fold needs no clock to tell duplicates of content.
+        .env("WEBHOOK_DEDUP_TTL", "3600000")
     }
 
     /// Without anything in its environment but the port.
     pub(crate) fn bare(folder: &Path) -> Self {
-        Self { folder: folder.into(), port: free_port(), arguments: Vec::new(), environment: Vec::new() }
+        Self {
+            folder: folder.into(),
+            port: free_port(),
+            environment: Vec::new(),
+        }
     }
 
     /// With a variable in its environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.retain(|(n, _)| n != name);
         self.environment.push((name.into(), value.into()));
-        self
-    }
-
-    /// With another argument.
-    pub(crate) fn arg(mut self, argument: &str) -> Self {
-        self.arguments.push(argument.into());
         self
     }
 
@@ -80,11 +83,21 @@ impl Launch {
 
     /// Starts it without waiting.
     pub(crate) fn spawn(&self) -> Server {
-        let mut child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
         let output = Arc::new(Mutex::new(Vec::new()));
         follow(child.stdout.take().expect("piped"), &output);
         follow(child.stderr.take().expect("piped"), &output);
-        Server { child, launch: self.clone(), client: reqwest::Client::new(), output }
+        Server {
+            child,
+            launch: self.clone(),
+            client: reqwest::Client::new(),
+            output,
+        }
     }
 
     /// Starts it and waits until it has ended by itself, as it does when it refuses to start.
@@ -97,14 +110,20 @@ impl Launch {
     /// Runs another command of the binary in the same environment.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = clean(Command::new(BINARY), &self.environment);
-        command.current_dir(&self.folder).args(arguments).stdin(Stdio::null());
+        command
+            .current_dir(&self.folder)
+            .args(arguments)
+            .stdin(Stdio::null());
         command.output().expect("the binary runs")
     }
 
     fn command(&self) -> Command {
         let mut command = clean(Command::new(BINARY), &self.environment);
-        command.current_dir(&self.folder).arg("serve").args(["--port", &self.port.to_string()]);
-        command.args(&self.arguments).stdin(Stdio::null());
+        command
+            .current_dir(&self.folder)
+            .arg("serve")
+            .args(["--port", &self.port.to_string()]);
+        command.stdin(Stdio::null());
         command
     }
 }
@@ -141,10 +160,19 @@ impl Server {
             if !alive(self.pid()) {
                 return Err(format!("it has ended:\n{}", self.printed()));
             }
-            let answer = self.client.get(format!("{}/ready", self.base())).send().await.map_err(|e| e.to_string())?;
+            let answer = self
+                .client
+                .get(format!("{}/ready", self.base()))
+                .send()
+                .await
+                .map_err(|e| e.to_string())?;
             let status = answer.status().as_u16();
             let text = answer.text().await.unwrap_or_default();
-            if status == 200 { Ok(()) } else { Err(format!("{status} {text}")) }
+            if status == 200 {
+                Ok(())
+            } else {
+                Err(format!("{status} {text}"))
+            }
         })
         .await;
     }
@@ -180,12 +208,23 @@ impl Server {
 
     /// Waits until every projection stands at the head of the log and has nothing left to do.
     pub(crate) async fn caught_up(&self) {
-        eventually("every projection caught up with the log", Duration::from_secs(120), || async {
-            let answer = self.ask("/api/projections").await;
-            let rows = answer.json["data"]["projections"].as_array().cloned().unwrap_or_default();
-            let done = !rows.is_empty() && rows.iter().all(|row| row["lag"] == 0);
-            if done { Ok(()) } else { Err(answer.json.to_string()) }
-        })
+        eventually(
+            "every projection caught up with the log",
+            Duration::from_secs(120),
+            || async {
+                let answer = self.ask("/api/projections").await;
+                let data = &answer.json["data"];
+                let rows = data["projections"].as_array().cloned().unwrap_or_default();
+                let settled = |row: &Value| row["state"] == "live" && row["position"] == data["head"];
+                let relayed = data["relay"]["position"] == data["head"];
+                let done = relayed && !rows.is_empty() && rows.iter().all(settled);
+                if done {
+                    Ok(())
+                } else {
+                    Err(answer.json.to_string())
+                }
+            },
+        )
         .await;
     }
 
@@ -209,7 +248,11 @@ impl Server {
         self.ended("the killed server is gone", STOP).await;
         eventually("no engine outlives a killed server", ORPHANS, || async {
             let left: Vec<_> = children.iter().filter(|pid| alive(**pid)).collect();
-            if left.is_empty() { Ok(()) } else { Err(format!("{left:?} still run")) }
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?} still run"))
+            }
         })
         .await;
         self.launch.clone()
@@ -222,7 +265,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
                 return status.code();
             }
-            assert!(begin.elapsed() < deadline, "it never happened that {what}:\n{}", self.printed());
+            assert!(
+                begin.elapsed() < deadline,
+                "it never happened that {what}:\n{}",
+                self.printed()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -231,9 +278,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let output = self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let output = self
+                .output
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             let last = output.len().saturating_sub(80);
-            eprintln!("--- the last lines of the server ---\n{}\n---", output[last..].join("\n"));
+            eprintln!(
+                "--- the last lines of the server ---\n{}\n---",
+                output[last..].join("\n")
+            );
         }
         let children = descendants(self.child.id());
         let _gone = self.child.kill();

@@ -15,13 +15,21 @@ impl Tools {
     pub(crate) fn ready() -> Self {
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools");
         let installed = output(Command::new("bash").arg(programs.join("setup.sh")));
-        Self { installed: installed.trim().into(), programs }
+        Self {
+            installed: installed.trim().into(),
+            programs,
+        }
     }
 
     /// Runs a node program and returns what it printed.
     pub(crate) fn node(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("node");
-        output(command.arg(self.programs.join(program)).args(arguments).env("HOOKLOG_TEST_TOOLS", &self.installed))
+        output(
+            command
+                .arg(self.programs.join(program))
+                .args(arguments)
+                .env("HOOKLOG_TEST_TOOLS", &self.installed),
+        )
     }
 
     /// Runs a Python program and returns what it printed; its failure, with its words, fails the test.
@@ -45,15 +53,35 @@ pub(crate) fn openssl_signature(secret: &str, body: &[u8]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("openssl runs");
-    child.stdin.take().expect("stdin is piped").write_all(body).expect("openssl reads the body");
+    child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(body)
+        .expect("openssl reads the body");
     let printed = child.wait_with_output().expect("openssl ends").stdout;
     let hex = String::from_utf8(printed).expect("openssl prints text");
-    format!("sha256={}", hex.split_whitespace().next().expect("openssl prints the digest first"))
+    format!(
+        "sha256={}",
+        hex.split_whitespace()
+            .next()
+            .expect("openssl prints the digest first")
+    )
 }
 
 fn output(command: &mut Command) -> String {
-    let done = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?} can't be run: {e}"));
-    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "{command:?} failed ({}):\n{err}{out:.2000}", done.status);
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?} can't be run: {e}"));
+    let (out, err) = (
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+    );
+    assert!(
+        done.status.success(),
+        "{command:?} failed ({}):\n{err}{out:.2000}",
+        done.status
+    );
     out.into_owned()
 }

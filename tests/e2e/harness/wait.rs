@@ -16,7 +16,10 @@ where
             Ok(answer) => return answer,
             Err(why) => why,
         };
-        assert!(begin.elapsed() < deadline, "it never happened within {deadline:?} that {what}: {why}");
+        assert!(
+            begin.elapsed() < deadline,
+            "it never happened within {deadline:?} that {what}: {why}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
