@@ -1,5 +1,22 @@
 //! From the log outward: the relay that publishes it, the workers that project it, and the read models.
 
+mod backoff;
+mod builds;
+#[cfg(test)]
+mod doubles;
+mod lag;
 mod model;
+pub mod models;
+mod progress;
+mod relay;
+mod runner;
+mod verify;
 
+pub use builds::{BuildRow, BuildState};
 pub use model::{BuildShape, ModelFactory, Projected, ReadModel, RowBatch, Table, View};
+pub use relay::{Relay, RelayHandle, RelayOptions, RelayState, RelayStatus};
+pub use runner::{
+    ProjectionState, ProjectionStatus, Projector, ProjectorHandle, ProjectorOptions, ProjectorPorts,
+    RebuildError, RebuildStatus,
+};
+pub use verify::{Fingerprint, active_build, fingerprint};

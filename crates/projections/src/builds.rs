@@ -1,0 +1,379 @@
+//! Builds of projections: which tables a projection fills, and which of them are asked.
+//!
+//! A build is a set of tables `<name>_s<schema>_b<build>`, filled from one log from its start. The newest row of
+//! `hooklog.projection_builds` with state `active` says which build is asked; that row is the atomic swap. A build's
+//! number is never used twice, so that nothing of an old table can be taken for a new one's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::{Clock, LogId, Query, Rows, TableError, Tables, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{BuildShape, ReadModel, Table, View};
+use crate::progress;
+
+pub(crate) const BUILDS: &str = "projection_builds";
+
+const CREATE_BUILDS: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_builds (
+    projection LowCardinality(String), schema UInt16, build UInt32, partitions UInt32, block_size UInt64, log_id UUID,
+    state LowCardinality(String), updated_at DateTime64(6, 'UTC')
+) ENGINE = ReplacingMergeTree(updated_at) ORDER BY (projection, build)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+
+/// What a build is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildState {
+    /// Being filled beside the active one.
+    Building,
+    /// The one that is asked. Of several the newest row counts.
+    Active,
+    /// Replaced; its tables are gone or going.
+    Retired,
+}
+
+/// A row of `hooklog.projection_builds`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BuildRow {
+    /// The projection.
+    pub projection: String,
+    /// The schema of its tables.
+    pub schema: u16,
+    /// Its number.
+    pub build: u32,
+    /// Partitions that streams are spread over.
+    pub partitions: u32,
+    /// Positions per block.
+    pub block_size: u64,
+    /// The log it is filled from.
+    pub log_id: LogId,
+    /// What it is good for.
+    pub state: BuildState,
+    /// When it became so, in microseconds since the epoch.
+    pub updated_us: i64,
+}
+
+impl BuildRow {
+    /// What is fixed for its life.
+    #[must_use]
+    pub const fn shape(&self) -> BuildShape {
+        BuildShape {
+            block_size: self.block_size,
+            partitions: self.partitions,
+        }
+    }
+
+    /// The name of one of its tables, without the database.
+    #[must_use]
+    pub fn table(&self, name: &str) -> String {
+        real_name(name, self.schema, self.build)
+    }
+}
+
+pub(crate) fn real_name(name: &str, schema: u16, build: u32) -> String {
+    format!("{name}_s{schema}_b{build}")
+}
+
+/// The build number in a real name of a table, whatever its schema.
+fn build_of(table: &str, real: &str) -> Option<u32> {
+    let (schema, build) = real.strip_prefix(table)?.strip_prefix("_s")?.split_once("_b")?;
+    schema.parse::<u16>().ok()?;
+    build.parse().ok()
+}
+
+/// A time as a `DateTime64(6)` column takes it.
+pub(crate) fn column_time(time: Timestamp) -> String {
+    let micros = time.as_micros();
+    let whole = Timestamp::from_micros(micros.div_euclid(1_000_000) * 1_000_000).to_string();
+    let whole = whole.trim_end_matches('Z').replace('T', " ");
+    format!("{whole}.{:06}", micros.rem_euclid(1_000_000))
+}
+
+/// What to do about a projection's builds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The active build, when this process may fill it.
+    pub(crate) active: Option<BuildRow>,
+    /// A build to go on filling beside it.
+    pub(crate) building: Option<BuildRow>,
+    /// A new build is needed, in this state.
+    pub(crate) create: Option<BuildState>,
+    /// Builds of no more use.
+    pub(crate) retire: Vec<BuildRow>,
+    /// A newer version of this program owns the projection: leave everything alone.
+    pub(crate) newer_schema: Option<u16>,
+}
+
+/// Decides by the rows and the tables that exist.
+pub(crate) fn plan(
+    rows: &[BuildRow],
+    schema: u16,
+    names: &'static [Table],
+    log: LogId,
+    existing: &BTreeSet<String>,
+) -> Plan {
+    let whole = |row: &&BuildRow| names.iter().all(|t| existing.contains(&row.table(t.name)));
+    let ours = |row: &&BuildRow| row.log_id == log && row.schema == schema;
+    let active = newest_active(rows);
+    let mut plan = Plan {
+        active: None,
+        building: None,
+        create: None,
+        retire: Vec::new(),
+        newer_schema: None,
+    };
+    if let Some(newer) = active.filter(|row| row.log_id == log && row.schema > schema) {
+        plan.newer_schema = Some(newer.schema);
+        return plan;
+    }
+    plan.active = active.filter(ours).filter(whole).cloned();
+    let in_building = rows.iter().filter(|row| row.state == BuildState::Building);
+    let newer_than = active.map_or(0, |row| row.build);
+    plan.building = in_building
+        .filter(|row| row.build > newer_than)
+        .filter(ours)
+        .filter(whole)
+        .max_by_key(|row| row.build)
+        .cloned();
+    // Another schema's or log's tables still answer until their successor has caught up.
+    let answers = active.is_some_and(|row| plan.active.is_some() || row.schema != schema || whole(&row));
+    if plan.active.is_none() && plan.building.is_none() {
+        plan.create = Some(if answers {
+            BuildState::Building
+        } else {
+            BuildState::Active
+        });
+    }
+    let keep = [plan.building.as_ref(), answers.then_some(active).flatten()];
+    let of_no_use = rows.iter().filter(|row| row.state != BuildState::Retired);
+    plan.retire = of_no_use
+        .filter(|row| keep.iter().flatten().all(|kept| kept.build != row.build))
+        .cloned()
+        .collect();
+    plan
+}
+
+/// The row that counts among active ones.
+pub(crate) fn newest_active(rows: &[BuildRow]) -> Option<&BuildRow> {
+    rows.iter()
+        .filter(|row| row.state == BuildState::Active)
+        .max_by_key(|row| (row.updated_us, row.build))
+}
+
+/// The rows of a projection.
+pub(crate) async fn rows(tables: &dyn Tables, projection: &str) -> Result<Vec<BuildRow>, TableError> {
+    let query = Query::new(
+        "SELECT projection, schema, build, partitions, block_size, log_id, state,
+            toUnixTimestamp64Micro(updated_at) AS updated_us
+         FROM hooklog.projection_builds FINAL WHERE projection = {projection:String}",
+    );
+    tables.query(&query.bind("projection", projection)).await
+}
+
+/// The tables of all builds, and the rows about them.
+#[derive(Clone)]
+pub(crate) struct Builds {
+    pub(crate) tables: Arc<dyn Tables>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log_id: LogId,
+}
+
+#[derive(Serialize)]
+struct NewRow<'a> {
+    projection: &'a str,
+    schema: u16,
+    build: u32,
+    partitions: u32,
+    block_size: u64,
+    log_id: LogId,
+    state: BuildState,
+    updated_at: String,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+impl Builds {
+    /// Creates the database and the control tables where they are missing.
+    pub(crate) async fn ensure_control(&self) -> Result<(), TableError> {
+        let database = Query::new("CREATE DATABASE IF NOT EXISTS hooklog ENGINE = Atomic");
+        self.tables.execute(&database).await?;
+        self.tables.execute(&Query::new(CREATE_BUILDS)).await?;
+        self.tables.execute(&Query::new(progress::CREATE)).await
+    }
+
+    /// All tables of the database.
+    pub(crate) async fn existing(&self) -> Result<BTreeSet<String>, TableError> {
+        let query = Query::new("SELECT name FROM system.tables WHERE database = 'hooklog'");
+        let names: Vec<Name> = self.tables.query(&query).await?;
+        Ok(names.into_iter().map(|row| row.name).collect())
+    }
+
+    /// The rows of a projection.
+    pub(crate) async fn rows(&self, projection: &str) -> Result<Vec<BuildRow>, TableError> {
+        rows(self.tables.as_ref(), projection).await
+    }
+
+    /// Makes the tables of a new build and writes its row. Its number is beyond any that a row or a table has.
+    pub(crate) async fn create(
+        &self,
+        model: &Facts,
+        shape: BuildShape,
+        state: BuildState,
+    ) -> Result<BuildRow, TableError> {
+        let (rows, existing) = (self.rows(model.name).await?, self.existing().await?);
+        let in_tables = model
+            .tables
+            .iter()
+            .flat_map(|t| existing.iter().filter_map(|real| build_of(t.name, real)));
+        let last = rows.iter().map(|row| row.build).chain(in_tables).max();
+        let row = BuildRow {
+            projection: model.name.to_owned(),
+            schema: model.schema,
+            build: last.unwrap_or(0).saturating_add(1),
+            partitions: shape.partitions,
+            block_size: shape.block_size,
+            log_id: self.log_id,
+            state,
+            updated_us: rows.iter().map(|row| row.updated_us).max().unwrap_or(0),
+        };
+        self.ensure_tables(model.tables, &row).await?;
+        let created = self.put(row, state).await?;
+        tracing::info!(projection = %created.projection, build = created.build, ?state, "projection_build_created");
+        Ok(created)
+    }
+
+    async fn ensure_tables(&self, tables: &'static [Table], row: &BuildRow) -> Result<(), TableError> {
+        for table in tables {
+            let real = row.table(table.name);
+            let statement = format!("CREATE TABLE IF NOT EXISTS hooklog.{real} {}", table.definition);
+            self.tables.execute(&Query::new(statement)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row anew in a state, newer than it was.
+    async fn put(&self, mut row: BuildRow, state: BuildState) -> Result<BuildRow, TableError> {
+        row.state = state;
+        row.updated_us = self.clock.now().as_micros().max(row.updated_us.saturating_add(1));
+        let mut rows = Rows::default();
+        rows.push(&NewRow {
+            projection: &row.projection,
+            schema: row.schema,
+            build: row.build,
+            partitions: row.partitions,
+            block_size: row.block_size,
+            log_id: row.log_id,
+            state,
+            updated_at: column_time(Timestamp::from_micros(row.updated_us)),
+        })?;
+        self.tables.insert(&format!("hooklog.{BUILDS}"), rows).await?;
+        Ok(row)
+    }
+
+    /// Makes a build the one that is asked, and retires the one before it.
+    pub(crate) async fn activate(&self, row: &BuildRow) -> Result<BuildRow, TableError> {
+        let rows = self.rows(&row.projection).await?;
+        let mut next = row.clone();
+        next.updated_us = rows
+            .iter()
+            .map(|r| r.updated_us)
+            .max()
+            .unwrap_or(0)
+            .max(next.updated_us);
+        let active = self.put(next, BuildState::Active).await?;
+        self.retire(
+            rows.into_iter()
+                .filter(|r| r.build < row.build && r.state != BuildState::Retired),
+        )
+        .await?;
+        tracing::info!(projection = %row.projection, build = row.build, "projection_build_active");
+        Ok(active)
+    }
+
+    /// Says of builds that they are of no more use.
+    pub(crate) async fn retire(
+        &self,
+        rows: impl IntoIterator<Item = BuildRow> + Send,
+    ) -> Result<(), TableError> {
+        let rows: Vec<BuildRow> = rows.into_iter().collect();
+        for row in rows {
+            self.put(row, BuildState::Retired).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the tables of all builds of a model but those that are active or being built. One with another schema's
+    /// table names leaves those: their names are not known here.
+    pub(crate) async fn sweep(
+        &self,
+        projection: &str,
+        tables: &'static [Table],
+    ) -> Result<usize, TableError> {
+        let rows = self.rows(projection).await?;
+        let active = newest_active(&rows).map(|row| row.build);
+        let building = rows.iter().filter(|row| row.state == BuildState::Building);
+        let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
+        let existing = self.existing().await?;
+        let dead = existing.iter().filter(|real| {
+            let build = tables.iter().find_map(|t| build_of(t.name, real));
+            build.is_some_and(|build| !keep.contains(&build))
+        });
+        let mut dropped = 0;
+        for real in dead {
+            self.tables
+                .execute(&Query::new(format!("DROP TABLE IF EXISTS hooklog.{real}")))
+                .await?;
+            tracing::info!(table = %real, "projection_table_dropped");
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
+
+    /// Points the views of a model at a build.
+    pub(crate) async fn ensure_views(&self, model: &Facts, row: &BuildRow) -> Result<(), TableError> {
+        for view in model.views {
+            let select = qualified(view.select, model.tables, row);
+            let statement = format!("CREATE OR REPLACE VIEW hooklog.{} AS {select}", view.name);
+            self.tables.execute(&Query::new(statement)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn qualified(select: &str, tables: &'static [Table], row: &BuildRow) -> String {
+    let mut text = select.to_owned();
+    for table in tables {
+        let (bare, real) = (
+            format!("{{{}}}", table.name),
+            format!("hooklog.{}", row.table(table.name)),
+        );
+        text = text
+            .replace(&format!("hooklog.{bare}"), &bare)
+            .replace(&bare, &real);
+    }
+    text
+}
+
+/// The facts of a model, taken from one made by its factory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) name: &'static str,
+    pub(crate) schema: u16,
+    pub(crate) tables: &'static [Table],
+    pub(crate) views: &'static [View],
+}
+
+impl Facts {
+    pub(crate) fn of(model: &dyn ReadModel) -> Self {
+        Self {
+            name: model.name(),
+            schema: model.schema(),
+            tables: model.tables(),
+            views: model.views(),
+        }
+    }
+}

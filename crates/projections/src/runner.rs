@@ -1,0 +1,478 @@
+//! The runner of the read models: opens their builds, feeds them from log and stream, starts over what failed.
+//!
+//! It never guesses: a batch whose outcome is unknown is written again, a build whose tables are gone is built anew from the
+//! log, and every restart, of the process or of one lane, begins at the first position of a block.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{BodyStore, Clock, EventLog, LiveEvents, Position, TableError, Tables};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::builds::{BUILDS, BuildState, Builds, Facts};
+use crate::model::{BuildShape, ModelFactory};
+use crate::progress::PROGRESS;
+use board::Board;
+use lane::Lane;
+use open::{Projection, Slot};
+
+mod board;
+mod lane;
+mod open;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use board::{ProjectionState, ProjectionStatus, RebuildStatus};
+
+/// Settings of the workers that fill the read models.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectorOptions {
+    /// The most events of a batch.
+    pub batch_events_max: usize,
+    /// The most bytes of events, and of payloads in memory, of a batch.
+    pub batch_bytes_max: usize,
+    /// How long the first event of a batch waits for others, in milliseconds.
+    pub batch_wait_ms: u64,
+    /// Positions per block of a rollup, for new builds.
+    pub block_size: u64,
+    /// Partitions that streams are spread over, for new builds.
+    pub partitions: u32,
+    /// How long the stream may be silent before the head of the log is looked at, in milliseconds.
+    pub silent_ms: u64,
+    /// How long following the stream may take to begin, in milliseconds.
+    pub follow_timeout_ms: u64,
+    /// The most inserts of one batch under way at a time.
+    pub inserts_max: usize,
+    /// The first wait after a failure, in milliseconds; it doubles from there.
+    pub retry_ms_min: u64,
+    /// The longest wait after failures, in milliseconds.
+    pub retry_ms_max: u64,
+    /// How often a large body is asked for when the body store fails, before the event is projected without it.
+    pub body_tries_max: u32,
+    /// How often the tables are looked for, in milliseconds.
+    pub check_ms: u64,
+    /// How long the tables of a replaced build stay for queries under way, in milliseconds.
+    pub drop_after_ms: u64,
+    /// Rebuild projections that hold events which the log does not have, as after restoring an older backup. Without it
+    /// they stop and say so.
+    pub rebuild_when_ahead: bool,
+}
+
+impl Default for ProjectorOptions {
+    fn default() -> Self {
+        let shape = BuildShape::default();
+        Self {
+            batch_events_max: 10_000,
+            batch_bytes_max: 8 * 1024 * 1024,
+            batch_wait_ms: 100,
+            block_size: shape.block_size,
+            partitions: shape.partitions,
+            silent_ms: 1000,
+            follow_timeout_ms: 5000,
+            inserts_max: 4,
+            retry_ms_min: 50,
+            retry_ms_max: 5000,
+            body_tries_max: 5,
+            check_ms: 10_000,
+            drop_after_ms: 60_000,
+            rebuild_when_ahead: false,
+        }
+    }
+}
+
+/// Why a rebuild did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// No projection has that name.
+    #[error("there is no projection {0:?}")]
+    Unknown(String),
+    /// One is under way.
+    #[error("build {0} is under way already")]
+    UnderWay(u32),
+    /// The workers don't run, or too many requests wait.
+    #[error("the projection workers don't answer")]
+    NotRunning,
+    /// The read store failed.
+    #[error("the new build can't be made")]
+    Tables(#[from] TableError),
+}
+
+/// Fills the read models.
+pub struct Projector {
+    worker: Arc<Worker>,
+    projections: BTreeMap<&'static str, Projection>,
+    requests: mpsc::Receiver<Rebuild>,
+    /// Builds in work, by the task that fills them.
+    lanes: JoinSet<Result<(), TableError>>,
+    crews: HashMap<Id, Crew>,
+    /// When to open what isn't open.
+    due: BTreeMap<&'static str, Instant>,
+    waits: BTreeMap<&'static str, Backoff>,
+}
+
+struct Rebuild {
+    name: String,
+    answer: oneshot::Sender<Result<u32, RebuildError>>,
+}
+
+/// A build in a lane.
+struct Member {
+    name: &'static str,
+    build: u32,
+    tables: BTreeSet<String>,
+}
+
+/// Who is in a lane, and how to end it.
+struct Crew {
+    members: Vec<Member>,
+    since: Instant,
+    stop: CancellationToken,
+}
+
+/// What all lanes use.
+pub(crate) struct Worker {
+    options: ProjectorOptions,
+    log: Arc<dyn EventLog>,
+    live: Arc<dyn LiveEvents>,
+    tables: Arc<dyn Tables>,
+    bodies: Arc<dyn BodyStore>,
+    clock: Arc<dyn Clock>,
+    builds: Builds,
+    board: Arc<Board>,
+    news: Mutex<News>,
+}
+
+/// What lanes tell the projector.
+#[derive(Default)]
+struct News {
+    fell_out: Vec<(&'static str, String)>,
+    sweeps: Vec<(&'static str, Instant)>,
+}
+
+/// The ports that the projector works with.
+#[derive(Clone)]
+pub struct ProjectorPorts {
+    /// The truth.
+    pub log: Arc<dyn EventLog>,
+    /// The stream.
+    pub live: Arc<dyn LiveEvents>,
+    /// Where the read models are.
+    pub tables: Arc<dyn Tables>,
+    /// Large bodies, for models that want payloads.
+    pub bodies: Arc<dyn BodyStore>,
+    /// The time, for lag and progress.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Asks the projector.
+#[derive(Clone)]
+pub struct ProjectorHandle {
+    board: Arc<Board>,
+    requests: mpsc::Sender<Rebuild>,
+}
+
+impl ProjectorHandle {
+    /// How every projection is doing, by name, without touching a disk or the network.
+    #[must_use]
+    pub fn status(&self) -> Vec<ProjectionStatus> {
+        self.board.statuses()
+    }
+
+    /// Begins a new build beside the active one and returns its number; it is swapped in when it has caught up.
+    ///
+    /// # Errors
+    /// When there is no such projection, a build is under way already, or none can be made.
+    pub async fn rebuild(&self, name: &str) -> Result<u32, RebuildError> {
+        let (answer, answered) = oneshot::channel();
+        let name = name.to_owned();
+        let request = self.requests.try_send(Rebuild { name, answer });
+        request.map_err(|_| RebuildError::NotRunning)?;
+        answered.await.map_err(|_| RebuildError::NotRunning)?
+    }
+}
+
+impl Worker {
+    fn news(&self) -> std::sync::MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fell_out(&self, projection: &'static str, defect: &str) {
+        self.news().fell_out.push((projection, defect.to_owned()));
+    }
+
+    pub(crate) fn swapped(&self, projection: &'static str) {
+        let at = Instant::now() + Duration::from_millis(self.options.drop_after_ms);
+        self.news().sweeps.push((projection, at));
+    }
+
+    pub(crate) const fn shape(&self) -> BuildShape {
+        BuildShape {
+            block_size: self.options.block_size,
+            partitions: self.options.partitions,
+        }
+    }
+}
+
+impl Projector {
+    /// How many requests of the handle may wait.
+    const REQUESTS_MAX: usize = 16;
+
+    /// Wires the workers; nothing happens before [`Projector::run`].
+    #[must_use]
+    pub fn build(
+        options: ProjectorOptions,
+        models: Vec<ModelFactory>,
+        ports: ProjectorPorts,
+    ) -> (Self, ProjectorHandle) {
+        let shape = BuildShape {
+            block_size: options.block_size,
+            partitions: options.partitions,
+        };
+        let projections: BTreeMap<&'static str, Projection> = models
+            .into_iter()
+            .map(|factory| {
+                let facts = Facts::of(factory(shape).as_ref());
+                (facts.name, Projection { facts, factory })
+            })
+            .collect();
+        let names = projections.values().map(|p| (p.facts.name, p.facts.schema));
+        let board = Arc::new(Board::new(
+            Arc::clone(&ports.log),
+            Arc::clone(&ports.clock),
+            names,
+        ));
+        let (requests, received) = mpsc::channel(Self::REQUESTS_MAX);
+        let handle = ProjectorHandle {
+            board: Arc::clone(&board),
+            requests,
+        };
+        let worker = Worker {
+            options,
+            builds: Builds {
+                tables: Arc::clone(&ports.tables),
+                clock: Arc::clone(&ports.clock),
+                log_id: ports.log.id(),
+            },
+            log: ports.log,
+            live: ports.live,
+            tables: ports.tables,
+            bodies: ports.bodies,
+            clock: ports.clock,
+            board,
+            news: Mutex::default(),
+        };
+        let projector = Self {
+            worker: Arc::new(worker),
+            projections,
+            requests: received,
+            lanes: JoinSet::new(),
+            crews: HashMap::new(),
+            due: BTreeMap::new(),
+            waits: BTreeMap::new(),
+        };
+        (projector, handle)
+    }
+
+    /// Fills the read models until told to stop. Failures are waited out, for ever.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let now = Instant::now();
+        self.due = self.projections.keys().map(|name| (*name, now)).collect();
+        let check = Duration::from_millis(self.worker.options.check_ms.max(1));
+        let mut checks = tokio::time::interval_at(now + check, check);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !shutdown.is_cancelled() {
+            let stop = shutdown.clone();
+            if stop.run_until_cancelled(self.open_due(&shutdown)).await.is_none() {
+                break;
+            }
+            let next = self.due.values().min().copied();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = self.lanes.join_next_with_id(), if !self.lanes.is_empty() => self.ended(ended),
+                Some(request) = self.requests.recv() => self.rebuild(request).await,
+                () = sleep_until(next) => {}
+                _ = ticks.tick() => self.heed_news().await,
+                _ = checks.tick() => self.check_tables().await,
+            }
+        }
+        // The lanes stop by the same signal, at their next await.
+        while self.lanes.join_next().await.is_some() {}
+    }
+
+    /// Opens what is due, and starts a lane for each position that models want to go on from.
+    async fn open_due(&mut self, shutdown: &CancellationToken) {
+        let now = Instant::now();
+        let due: Vec<&'static str> = self
+            .due
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(name, _)| *name)
+            .collect();
+        let mut lanes: BTreeMap<Position, Vec<Slot>> = BTreeMap::new();
+        for name in due {
+            let Some(projection) = self.projections.get(name).cloned() else {
+                continue;
+            };
+            match self.worker.open(&projection).await {
+                Ok(slots) => {
+                    self.due.remove(name);
+                    self.worker.board.trouble(name, None);
+                    slots
+                        .into_iter()
+                        .for_each(|slot| lanes.entry(slot.after).or_default().push(slot));
+                }
+                Err(error) => {
+                    tracing::warn!(projection = name, %error, "projection_not_open: trying again");
+                    self.worker.board.trouble(name, Some(error.to_string()));
+                    self.retry(name);
+                }
+            }
+        }
+        for (after, slots) in lanes {
+            self.start(after, slots, shutdown);
+        }
+    }
+
+    fn start(&mut self, after: Position, slots: Vec<Slot>, shutdown: &CancellationToken) {
+        let member = |slot: &Slot| Member {
+            name: slot.facts.name,
+            build: slot.row.build,
+            tables: slot.facts.tables.iter().map(|t| slot.row.table(t.name)).collect(),
+        };
+        let crew = Crew {
+            members: slots.iter().map(member).collect(),
+            since: Instant::now(),
+            stop: shutdown.child_token(),
+        };
+        tracing::info!(%after, models = slots.len(), "projection_lane_starts");
+        let (worker, stop) = (Arc::clone(&self.worker), crew.stop.clone());
+        let task = self.lanes.spawn(async move {
+            let lane = Lane::new(slots, after);
+            stop.run_until_cancelled(lane.run(&worker))
+                .await
+                .unwrap_or(Ok(()))
+        });
+        self.crews.insert(task.id(), crew);
+    }
+
+    /// A lane has ended: what it filled is opened again, from the state of the tables.
+    fn ended(&mut self, ended: Result<(Id, Result<(), TableError>), JoinError>) {
+        let (id, error) = match ended {
+            Ok((id, Ok(()))) => (id, None),
+            Ok((id, Err(error))) => (id, Some(error.to_string())),
+            Err(panic) => (panic.id(), Some(format!("a worker panicked: {panic}"))),
+        };
+        let Some(crew) = self.crews.remove(&id) else {
+            return;
+        };
+        // One that ran well for a while failed anew.
+        let fresh =
+            crew.since.elapsed() > Duration::from_millis(self.worker.options.retry_ms_max.saturating_mul(2));
+        for Member { name, .. } in crew.members {
+            if fresh {
+                self.waits.remove(name);
+            }
+            if let Some(error) = &error {
+                tracing::warn!(projection = name, error, "projection_lane_ended: opening again");
+                self.worker.board.trouble(name, Some(error.clone()));
+            }
+            self.retry(name);
+        }
+    }
+
+    fn retry(&mut self, name: &'static str) {
+        let wait = self
+            .waits
+            .entry(name)
+            .or_insert_with(|| self.worker.backoff())
+            .step();
+        self.due.insert(name, Instant::now() + wait);
+    }
+
+    async fn rebuild(&mut self, request: Rebuild) {
+        let answer = self.begin_rebuild(&request.name).await;
+        // Whoever asked may have gone.
+        let _ = request.answer.send(answer);
+    }
+
+    async fn begin_rebuild(&mut self, name: &str) -> Result<u32, RebuildError> {
+        let unknown = || RebuildError::Unknown(name.to_owned());
+        let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
+        let builds = &self.worker.builds;
+        builds.ensure_control().await?;
+        let rows = builds.rows(name).await?;
+        let active = crate::builds::newest_active(&rows).map_or(0, |row| row.build);
+        let under_way = rows
+            .iter()
+            .find(|r| r.state == BuildState::Building && r.build > active);
+        if let Some(row) = under_way {
+            return Err(RebuildError::UnderWay(row.build));
+        }
+        let row = builds
+            .create(&facts, self.worker.shape(), BuildState::Building)
+            .await?;
+        self.due.insert(facts.name, Instant::now());
+        Ok(row.build)
+    }
+
+    async fn heed_news(&mut self) {
+        let now = Instant::now();
+        let mut news = self.worker.news();
+        let fell_out = std::mem::take(&mut news.fell_out);
+        let due = news
+            .sweeps
+            .extract_if(.., |(_, at)| *at <= now)
+            .collect::<Vec<_>>();
+        drop(news);
+        for (name, defect) in fell_out {
+            self.worker.board.trouble(name, Some(defect));
+            self.retry(name);
+        }
+        for (name, at) in due {
+            let Some(projection) = self.projections.get(name) else {
+                continue;
+            };
+            if let Err(error) = self.worker.builds.sweep(name, projection.facts.tables).await {
+                tracing::warn!(projection = name, %error, "projection_sweep_failed: trying again");
+                let later = at + Duration::from_millis(self.worker.options.drop_after_ms.max(1000));
+                self.worker.news().sweeps.push((name, later));
+            }
+        }
+    }
+
+    /// Ends the lanes whose tables are gone; they start over with new ones.
+    async fn check_tables(&self) {
+        let Ok(existing) = self.worker.builds.existing().await else {
+            return;
+        };
+        let control = existing.contains(BUILDS) && existing.contains(PROGRESS);
+        for crew in self.crews.values() {
+            let whole = |member: &Member| {
+                let active = self.worker.board.active_build(member.name);
+                // The tables of a build that was replaced are gone by design.
+                active.is_some_and(|active| active > member.build) || member.tables.is_subset(&existing)
+            };
+            if !control || !crew.members.iter().all(whole) {
+                tracing::warn!("projection_tables_missing: building them anew");
+                crew.stop.cancel();
+            }
+        }
+    }
+}
+
+/// For ever without a time.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

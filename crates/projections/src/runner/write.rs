@@ -1,0 +1,173 @@
+//! From events to rows, and the rows into the tables: those of every table first, the progress last.
+
+use bytes::Bytes;
+use domain::{BodyError, DeliveryReceived, PayloadError, RecordedEvent, Rows, TableError, json_payload};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::Worker;
+use super::board::Seat;
+use super::open::Slot;
+use crate::backoff::Backoff;
+use crate::builds::BuildRow;
+use crate::model::{Projected, RowBatch};
+use crate::progress;
+
+/// Rows ready to be written, and what is true once they are.
+pub(crate) struct Batch {
+    /// By qualified table name.
+    rows: Vec<(String, Rows)>,
+    progress: Rows,
+    last: RecordedEvent,
+}
+
+impl Worker {
+    /// Feeds events to the models, in log order. `None` without any event.
+    pub(crate) async fn project(
+        &self,
+        slots: &mut [Slot],
+        events: Vec<RecordedEvent>,
+    ) -> Result<Option<Batch>, TableError> {
+        let Some(last) = events.last().cloned() else {
+            return Ok(None);
+        };
+        let mut batches: Vec<RowBatch> = slots.iter().map(|_| RowBatch::default()).collect();
+        let mut piece = Vec::new();
+        let mut bytes = 0;
+        for event in events {
+            let projected = self.read(slots, event).await;
+            bytes += projected.payload.as_ref().map_or(0, Bytes::len);
+            piece.push(projected);
+            if bytes >= self.options.batch_bytes_max {
+                feed(slots, &piece, &mut batches);
+                piece.clear();
+                bytes = 0;
+            }
+        }
+        feed(slots, &piece, &mut batches);
+        let sound = slots
+            .iter()
+            .zip(batches)
+            .filter(|(slot, _)| slot.defect.is_none());
+        let rows = sound.flat_map(|(slot, batch)| {
+            let rows = batch.into_rows().into_iter();
+            rows.map(|(table, rows)| (format!("hooklog.{}", slot.row.table(table)), rows))
+        });
+        Ok(Some(Batch {
+            rows: rows.filter(|(_, rows)| !rows.is_empty()).collect(),
+            progress: progress::rows(sound_rows(slots), &last, self.clock.as_ref())?,
+            last,
+        }))
+    }
+
+    /// Reads an event's facts, and its payload for models that want it. What can't be read is left out: it must not stop
+    /// the projections.
+    async fn read(&self, slots: &mut [Slot], event: RecordedEvent) -> Projected {
+        let received = DeliveryReceived::of(&event).and_then(|read| {
+            let unreadable = |error| {
+                metrics::counter!("hooklog_projection_unreadable_total").increment(1);
+                tracing::warn!(position = %event.position, %error, "projection_unreadable: the event's facts are left out");
+            };
+            read.map_err(unreadable).ok()
+        });
+        let wanted = received
+            .as_ref()
+            .is_some_and(|facts| slots.iter().any(|slot| slot.model.wants_payload(facts)));
+        let payload = if wanted {
+            self.payload(slots, &event).await
+        } else {
+            None
+        };
+        Projected {
+            event,
+            received,
+            payload,
+        }
+    }
+
+    /// The payload. A store that fails is asked again a few times, because leaving a payload out can't be made good later.
+    async fn payload(&self, slots: &mut [Slot], event: &RecordedEvent) -> Option<Bytes> {
+        let mut backoff = self.backoff();
+        let mut tries = 0;
+        loop {
+            let error = match json_payload(event, self.bodies.as_ref()).await {
+                Ok(payload) => return payload,
+                Err(error) => error,
+            };
+            tries += 1;
+            let lasting = matches!(
+                error,
+                PayloadError::Metadata(_) | PayloadError::Body(BodyError::Missing(_))
+            );
+            if lasting || tries >= self.options.body_tries_max {
+                metrics::counter!("hooklog_projection_payloads_missing_total").increment(1);
+                tracing::warn!(position = %event.position, %error, "projection_payload_missing: taken as none");
+                return None;
+            }
+            slots.iter().for_each(|slot| slot.seat.failed(&error.to_string()));
+            backoff.wait().await;
+        }
+    }
+
+    /// Writes a batch. Waits for as long as the store can't be reached; an insert in doubt is done again, which changes
+    /// nothing. Only a refusal is an error.
+    pub(crate) async fn write(&self, seats: &[&Seat], batch: Batch) -> Result<(), TableError> {
+        let count: usize = batch.rows.iter().map(|(_, rows)| rows.len()).sum();
+        stream::iter(batch.rows)
+            .map(|(table, rows)| self.insert(seats, table, rows))
+            .buffer_unordered(self.options.inserts_max.max(1))
+            .try_collect::<()>()
+            .await?;
+        if !batch.progress.is_empty() {
+            let table = format!("hooklog.{}", progress::PROGRESS);
+            self.insert(seats, table, batch.progress).await?;
+        }
+        metrics::counter!("hooklog_projection_batches_total").increment(1);
+        metrics::counter!("hooklog_projection_rows_total").increment(count as u64);
+        seats.iter().for_each(|seat| seat.reached(&batch.last));
+        Ok(())
+    }
+
+    async fn insert(&self, seats: &[&Seat], table: String, rows: Rows) -> Result<(), TableError> {
+        let mut backoff = self.backoff();
+        loop {
+            match self.tables.insert(&table, rows.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(TableError::Unavailable(why)) => {
+                    tracing::warn!(table, why, "projection_insert_failed: trying again");
+                    seats
+                        .iter()
+                        .for_each(|seat| seat.failed(&format!("the read store can't be reached: {why}")));
+                    backoff.wait().await;
+                }
+                Err(refused @ (TableError::Refused(_) | TableError::Encoding(_))) => return Err(refused),
+            }
+        }
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.options.retry_ms_min, self.options.retry_ms_max)
+    }
+}
+
+/// Hands a piece to every model. One that fails gets nothing more; the others don't suffer.
+fn feed(slots: &mut [Slot], piece: &[Projected], batches: &mut [RowBatch]) {
+    if piece.is_empty() {
+        return;
+    }
+    for (slot, batch) in slots.iter_mut().zip(batches) {
+        if slot.defect.is_none() {
+            slot.defect = slot
+                .model
+                .project(piece, batch)
+                .err()
+                .map(|error| error.to_string());
+        }
+    }
+}
+
+fn sound_rows(slots: &[Slot]) -> impl Iterator<Item = &BuildRow> {
+    slots
+        .iter()
+        .filter(|slot| slot.defect.is_none())
+        .map(|slot| &slot.row)
+}
