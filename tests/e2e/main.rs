@@ -11,6 +11,7 @@
     reason = "a test fails loudly, and what it says helps"
 )]
 
+mod api;
 mod backup;
 mod cli;
 mod crash;
