@@ -1,0 +1,119 @@
+//! Hourly bands, which the health score compares with. The score itself is computed when it is asked for.
+
+use domain::{DeliveryReceived, DeliveryStatus, RecordedEvent, TableError, TenantId, Timestamp};
+use serde::Serialize;
+
+use super::column::{Band, Moment, micros_between};
+use super::rollup::Rollup;
+use crate::{BuildShape, Projected, ReadModel, RowBatch, Table, View};
+
+const TABLE: &str = "health_hours";
+
+const TABLES: &[Table] = &[Table {
+    name: TABLE,
+    definition: include_str!("sql/health_hours.sql"),
+}];
+
+/// The projection `health`. Synthetic deliveries say nothing about it.
+#[derive(Debug)]
+pub(crate) struct Health(Rollup<(TenantId, Band), Counts>);
+
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    total: i64,
+    processed: i64,
+    dead: i64,
+    duplicates: i64,
+    times: u64,
+    times_micros: u64,
+    last_received_at: Timestamp,
+}
+
+impl Health {
+    pub(crate) fn new(shape: BuildShape) -> Self {
+        Self(Rollup::new(shape))
+    }
+}
+
+impl ReadModel for Health {
+    fn name(&self) -> &'static str {
+        "health"
+    }
+
+    fn schema(&self) -> u16 {
+        1
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        TABLES
+    }
+
+    fn views(&self) -> &'static [View] {
+        &[]
+    }
+
+    fn wants_payload(&self, _: &DeliveryReceived) -> bool {
+        false
+    }
+
+    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+        for projected in events {
+            let Some(received) = projected.received.as_ref().filter(|received| !received.synthetic) else {
+                continue;
+            };
+            let key = (received.tenant.clone(), Band::hour(received.received_at));
+            self.0.add(&projected.event, key, |counts| {
+                counts.add_received(&projected.event, received)
+            });
+        }
+        for ((tenant, hour), counts, slot) in self.0.take_changed() {
+            let row = Row {
+                tenant,
+                hour,
+                partition: slot.partition,
+                block: slot.block,
+                upto: slot.upto,
+                total: counts.total,
+                processed: counts.processed,
+                dead: counts.dead,
+                duplicates: counts.duplicates,
+                processing_count: counts.times,
+                processing_us: counts.times_micros,
+                last_received_at: counts.last_received_at.into(),
+            };
+            rows.push(TABLE, &row)?;
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn add_received(&mut self, event: &RecordedEvent, received: &DeliveryReceived) {
+        let duplicate = event.duplicate_of.is_some();
+        self.total += 1;
+        self.duplicates += i64::from(duplicate);
+        self.last_received_at = self.last_received_at.max(received.received_at);
+        if received.initial_status(duplicate) == DeliveryStatus::Processed {
+            self.processed += 1;
+            self.times += 1;
+            let micros = micros_between(received.received_at, event.recorded_at);
+            self.times_micros = self.times_micros.saturating_add(micros);
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    tenant: TenantId,
+    hour: Band,
+    partition: u32,
+    block: u64,
+    upto: u64,
+    total: i64,
+    processed: i64,
+    dead: i64,
+    duplicates: i64,
+    processing_count: u64,
+    processing_us: u64,
+    last_received_at: Moment,
+}

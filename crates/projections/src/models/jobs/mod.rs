@@ -1,0 +1,130 @@
+//! Jobs, workflow runs and runners of CI.
+//!
+//! GitHub re-sends and reorders the announcements of a job, and announces finished ones again under a new id. So the
+//! rows are keyed by the job and not by the delivery, and nothing here may depend on a position, on `received_at` or
+//! on what was projected before.
+
+mod announcement;
+mod payload;
+mod priority;
+mod row;
+
+use domain::{DeliveryReceived, TableError};
+
+use self::announcement::{JobAnnouncement, RunAnnouncement};
+use self::row::{JobRow, JobStateRow, PullRow, RunRow, RunnerRow};
+use crate::{Projected, ReadModel, RowBatch, Table, View};
+
+const JOBS: &str = "jobs";
+const JOB_STATES: &str = "job_states";
+const RUNS: &str = "workflow_runs";
+const PULLS: &str = "workflow_run_pulls";
+const RUNNERS: &str = "runners";
+
+const TABLES: &[Table] = &[
+    Table {
+        name: JOBS,
+        definition: include_str!("../sql/jobs.sql"),
+    },
+    Table {
+        name: JOB_STATES,
+        definition: include_str!("../sql/job_states.sql"),
+    },
+    Table {
+        name: RUNS,
+        definition: include_str!("../sql/workflow_runs.sql"),
+    },
+    Table {
+        name: PULLS,
+        definition: include_str!("../sql/workflow_run_pulls.sql"),
+    },
+    Table {
+        name: RUNNERS,
+        definition: include_str!("../sql/runners.sql"),
+    },
+];
+
+const VIEWS: &[View] = &[
+    View {
+        name: "jobs",
+        select: include_str!("../sql/view_jobs.sql"),
+    },
+    View {
+        name: "job_metrics",
+        select: include_str!("../sql/view_job_metrics.sql"),
+    },
+    View {
+        name: "workflow_runs",
+        select: include_str!("../sql/view_workflow_runs.sql"),
+    },
+    View {
+        name: "runners",
+        select: include_str!("../sql/view_runners.sql"),
+    },
+];
+
+const JOB_EVENT: &str = "workflow_job";
+const RUN_EVENT: &str = "workflow_run";
+
+/// The projection `jobs`.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs;
+
+impl ReadModel for Jobs {
+    fn name(&self) -> &'static str {
+        "jobs"
+    }
+
+    fn schema(&self) -> u16 {
+        1
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        TABLES
+    }
+
+    fn views(&self) -> &'static [View] {
+        VIEWS
+    }
+
+    fn wants_payload(&self, received: &DeliveryReceived) -> bool {
+        !received.synthetic && matches!(received.event.as_str(), JOB_EVENT | RUN_EVENT)
+    }
+
+    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+        for projected in events {
+            let (Some(received), Some(payload)) = (super::counted_once(projected), &projected.payload) else {
+                continue;
+            };
+            match received.event.as_str() {
+                JOB_EVENT => project_job(received, payload, rows)?,
+                RUN_EVENT => project_run(received, payload, rows)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn project_job(received: &DeliveryReceived, payload: &[u8], rows: &mut RowBatch) -> Result<(), TableError> {
+    let Some(announced) = JobAnnouncement::read(received, payload) else {
+        return Ok(());
+    };
+    rows.push(JOBS, &JobRow::new(received, &announced))?;
+    rows.push(JOB_STATES, &JobStateRow::new(received, &announced))?;
+    if let Some(runner) = RunnerRow::new(received, &announced) {
+        rows.push(RUNNERS, &runner)?;
+    }
+    Ok(())
+}
+
+fn project_run(received: &DeliveryReceived, payload: &[u8], rows: &mut RowBatch) -> Result<(), TableError> {
+    let Some(announced) = RunAnnouncement::read(received, payload) else {
+        return Ok(());
+    };
+    rows.push(RUNS, &RunRow::new(received, &announced))?;
+    for pull_request in &announced.pull_requests {
+        rows.push(PULLS, &PullRow::new(received, &announced, *pull_request))?;
+    }
+    Ok(())
+}

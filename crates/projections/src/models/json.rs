@@ -1,0 +1,171 @@
+//! Reading payloads that others wrote: a field that is missing, null or of the wrong type is empty, never an error.
+
+use domain::Timestamp;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// The longest text kept in a column, in bytes.
+const TEXT_BYTES_MAX: usize = 1000;
+
+/// A field that may be anything; empty unless it is a `T`.
+#[derive(Debug, Clone)]
+pub(crate) struct Lenient<T>(Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(raw.get()).ok()))
+    }
+}
+
+impl<T> Lenient<T> {
+    pub(crate) const fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    pub(crate) fn into_inner(self) -> Option<T> {
+        self.0
+    }
+}
+
+impl<T: Copy> Lenient<T> {
+    pub(crate) const fn copied(&self) -> Option<T> {
+        self.0
+    }
+}
+
+impl Lenient<String> {
+    /// The text, cut to what a column takes; empty without one.
+    pub(crate) fn text(&self) -> String {
+        self.0.as_deref().map(cut).unwrap_or_default()
+    }
+}
+
+impl Lenient<PayloadTime> {
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.0.map(|time| time.0)
+    }
+}
+
+impl<T> Lenient<Vec<Lenient<T>>> {
+    /// The elements of the right type, at most `max`.
+    pub(crate) fn elements(&self, max: usize) -> impl Iterator<Item = &T> {
+        self.0.iter().flatten().filter_map(Lenient::get).take(max)
+    }
+}
+
+/// The start of a text, at most 1000 bytes.
+pub(crate) fn cut(text: &str) -> String {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// A time in a payload: RFC 3339, or whole seconds since 1970. Times before 1970 (GitHub's year 1 for "never") and
+/// after 2200 are no times.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PayloadTime(Timestamp);
+
+/// The start of 2200, in seconds.
+const SECONDS_END: i64 = 7_258_118_400;
+
+impl PayloadTime {
+    fn checked<E: Error>(time: Timestamp) -> Result<Self, E> {
+        if (0..SECONDS_END).contains(&time.as_secs()) {
+            Ok(Self(time))
+        } else {
+            Err(E::custom("not a time between 1970 and 2200"))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PayloadTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
+struct TimeVisitor;
+
+impl Visitor<'_> for TimeVisitor {
+    type Value = PayloadTime;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an RFC 3339 time or seconds since 1970")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<PayloadTime, E> {
+        PayloadTime::checked(text.parse().map_err(E::custom)?)
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<PayloadTime, E> {
+        let seconds = i64::try_from(seconds).map_err(E::custom)?;
+        PayloadTime::checked(Timestamp::from_millis(seconds.saturating_mul(1000)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Fields {
+        #[serde(default)]
+        id: Lenient<u64>,
+        #[serde(default)]
+        name: Lenient<String>,
+        #[serde(default)]
+        at: Lenient<PayloadTime>,
+        #[serde(default)]
+        labels: Lenient<Vec<Lenient<String>>>,
+    }
+
+    fn read(json: &str) -> (Option<u64>, String, Option<i64>, Vec<String>) {
+        let fields: Fields = serde_json::from_str(json).unwrap();
+        let at = fields.at.time().map(Timestamp::as_secs);
+        let labels = fields.labels.elements(2).cloned().collect();
+        (fields.id.copied(), fields.name.text(), at, labels)
+    }
+
+    #[test]
+    fn fields_of_the_right_type_are_read() {
+        let json =
+            r#"{"id":7,"name":"ü","at":"2026-11-21T08:30:00+01:00","labels":["a",3,"b","c"],"other":{}}"#;
+        assert_eq!(
+            read(json),
+            (
+                Some(7),
+                "ü".into(),
+                Some(1_795_246_200),
+                vec!["a".into(), "b".into()]
+            )
+        );
+        assert_eq!(read(r#"{"at":1795246200}"#).2, Some(1_795_246_200));
+    }
+
+    #[test]
+    fn other_fields_are_empty() {
+        for json in [
+            "{}",
+            r#"{"id":null,"name":null,"at":null,"labels":null}"#,
+            r#"{"id":"7","name":7,"at":"yesterday","labels":"a"}"#,
+            r#"{"id":-7,"name":{},"at":"0001-01-01T00:00:00Z","labels":{}}"#,
+            r#"{"id":1.5,"name":[],"at":99999999999999999,"labels":[null]}"#,
+        ] {
+            assert_eq!(read(json), (None, String::new(), None, Vec::new()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut(&"ü".repeat(600)), "ü".repeat(500));
+        assert_eq!(cut(&format!("x{}", "ü".repeat(600))).len(), 999);
+    }
+}

@@ -1,0 +1,35 @@
+(
+    tenant LowCardinality(String),
+    job_id UInt64,
+    run_attempt UInt32,
+    version UInt128,
+    run_id UInt64,
+    repository LowCardinality(String),
+    repository_key LowCardinality(String),
+    name String,
+    workflow_name LowCardinality(String),
+    head_branch String,
+    head_sha String,
+    status Enum8('queued' = 1, 'waiting' = 2, 'in_progress' = 3, 'completed' = 4),
+    conclusion LowCardinality(String),
+    labels Array(LowCardinality(String)),
+    priority Int32,
+    runner_id UInt64,
+    runner_name String,
+    runner_group_id UInt64,
+    runner_group String,
+    queued_at Nullable(DateTime64(6, 'UTC')),
+    started_at Nullable(DateTime64(6, 'UTC')),
+    completed_at Nullable(DateTime64(6, 'UTC')),
+    queue_ms Nullable(UInt64),
+    duration_ms Nullable(UInt64),
+    url String,
+    INDEX by_status status TYPE set(4) GRANULARITY 4,
+    INDEX by_repository repository_key TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_run run_id TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_label labels TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_completed_at completed_at TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (tenant, job_id, run_attempt)
+SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1

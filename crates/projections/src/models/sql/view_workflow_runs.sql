@@ -1,0 +1,20 @@
+SELECT
+    w.run_id AS run_id,
+    w.repository AS repository,
+    w.workflow_name AS workflow_name,
+    w.head_branch AS head_branch,
+    w.head_sha AS head_sha,
+    w.event AS event,
+    w.status AS status,
+    w.conclusion AS conclusion,
+    w.created_at AS created_at,
+    w.updated_at AS updated_at,
+    w.tenant AS tenant,
+    w.repository_key AS repository_key,
+    w.run_attempt AS run_attempt,
+    w.run_number AS run_number,
+    w.workflow_id AS workflow_id,
+    w.actor AS actor,
+    w.run_started_at AS run_started_at,
+    w.url AS url
+FROM {workflow_runs} AS w FINAL

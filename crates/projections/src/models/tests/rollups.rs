@@ -1,0 +1,265 @@
+//! Rollups come to the same rows however they are fed, and to the sums that plain counting gives.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ROLLUPS: [&str; 3] = ["statistics", "health", "repository_activity"];
+
+/// What varies between the deliveries of a log.
+#[derive(Debug, Clone)]
+struct Plan {
+    gap: u64,
+    event: &'static str,
+    repository: Option<&'static str>,
+    sender: Option<&'static str>,
+    after_ms: i64,
+    taken_ms: i64,
+    commits: usize,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Marked,
+    Synthetic,
+    Due,
+    OfNoDelivery,
+}
+
+fn plans() -> impl Strategy<Value = Vec<Plan>> {
+    let kind = prop_oneof![
+        6 => Just(Kind::Plain), 1 => Just(Kind::Marked), 1 => Just(Kind::Synthetic), 1 => Just(Kind::Due),
+        1 => Just(Kind::OfNoDelivery),
+    ];
+    let plan = (
+        1..4_u64,
+        prop::sample::select(vec!["push", "issues", "star"]),
+        prop::sample::select(vec![
+            None,
+            Some("Octo-Org/one"),
+            Some("octo-org/ONE"),
+            Some("octo-org/two"),
+        ]),
+        prop::sample::select(vec![None, Some("octocat"), Some("hubot")]),
+        0..9_000_000_i64,
+        0..4000_i64,
+        0..3_usize,
+        kind,
+    );
+    let plan = plan.prop_map(
+        |(gap, event, repository, sender, after_ms, taken_ms, commits, kind)| Plan {
+            gap,
+            event,
+            repository,
+            sender,
+            after_ms,
+            taken_ms,
+            commits,
+            kind,
+        },
+    );
+    prop::collection::vec(plan, 1..60)
+}
+
+fn events(plans: &[Plan]) -> Vec<Projected> {
+    let mut position = 0;
+    let event = |plan: &Plan| {
+        position += plan.gap;
+        let commits = vec!["{}"; plan.commits].join(",");
+        let mut delivery = TestDelivery::new(plan.event, format!(r#"{{"commits":[{commits}]}}"#));
+        delivery.repository = plan.repository.map(str::to_owned);
+        delivery.received_at = delivery.received_at.plus_millis(plan.after_ms);
+        let mut projected = projected(position, &delivery);
+        projected.event.recorded_at = delivery.received_at.plus_millis(plan.taken_ms);
+        let received = projected.received.as_mut().unwrap();
+        received.sender = plan.sender.map(str::to_owned);
+        match plan.kind {
+            Kind::Plain => {}
+            Kind::Marked => return marked(projected),
+            Kind::Synthetic => return synthetic(projected),
+            Kind::Due => received.reactors_due = vec!["forward".into()],
+            Kind::OfNoDelivery => projected.received = None,
+        }
+        projected
+    };
+    plans.iter().map(event).collect()
+}
+
+/// Feeds events in batches, and again from the start of the block whenever a restart is due.
+fn fed(name: &str, shape: BuildShape, events: &[Projected], batches: &[(usize, bool)]) -> FoldedTables {
+    let mut model = model(name, shape);
+    let mut tables = FoldedTables::new(model.tables());
+    let block = |at: usize| events[at].event.position.get() / shape.block_size;
+    let (mut next, mut turns) = (0, batches.iter().cycle());
+    let mut restarts_left = batches.len();
+    while next < events.len() {
+        let (size, restart) = *turns.next().unwrap();
+        let end = (next + size).min(events.len());
+        feed(model.as_mut(), &events[next..end], &mut tables);
+        next = end;
+        if restart && restarts_left > 0 {
+            restarts_left -= 1;
+            model = super::model(name, shape);
+            next = (0..end).find(|at| block(*at) == block(end - 1)).unwrap();
+        }
+    }
+    tables
+}
+
+fn summed(
+    tables: &FoldedTables,
+    table: &str,
+    by: &[&str],
+    columns: &[&str],
+) -> BTreeMap<Vec<String>, Vec<i64>> {
+    let mut sums: BTreeMap<Vec<String>, Vec<i64>> = BTreeMap::new();
+    for row in tables.rows(table) {
+        let key = by.iter().map(|column| text(row, column).to_owned()).collect();
+        let sum = sums.entry(key).or_insert_with(|| vec![0; columns.len()]);
+        for (sum, column) in sum.iter_mut().zip(columns) {
+            *sum += number(row, column);
+        }
+    }
+    sums
+}
+
+/// Counts plans one by one, with the rules written anew.
+fn counted(
+    plans: &[Plan],
+    key: impl Fn(&Plan) -> Option<Vec<String>>,
+    count: impl Fn(&Plan) -> Vec<i64>,
+) -> BTreeMap<Vec<String>, Vec<i64>> {
+    let mut sums: BTreeMap<Vec<String>, Vec<i64>> = BTreeMap::new();
+    for plan in plans.iter().filter(|plan| plan.kind != Kind::OfNoDelivery) {
+        let Some(key) = key(plan) else { continue };
+        let counts = count(plan);
+        let sum = sums.entry(key).or_insert_with(|| vec![0; counts.len()]);
+        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    sums
+}
+
+fn key_of(plan: &Plan) -> String {
+    plan.repository.unwrap_or_default().to_lowercase()
+}
+
+const fn once(plan: &Plan) -> bool {
+    matches!(plan.kind, Kind::Plain | Kind::Due)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn batches_and_restarts_leave_no_trace(
+        plans in plans(),
+        batches in prop::collection::vec((1..7_usize, any::<bool>()), 1..6),
+        block_size in 1..30_u64,
+        partitions in 1..4_u32,
+    ) {
+        let (events, shape) = (events(&plans), BuildShape { block_size, partitions });
+        for name in ROLLUPS {
+            let whole = fed(name, shape, &events, &[(events.len(), false)]);
+            let differences = whole.differences(&fed(name, shape, &events, &batches));
+            prop_assert!(differences.is_empty(), "{name}: {differences:#?}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_what_counting_gives(plans in plans()) {
+        let tables = folded("statistics", &events(&plans));
+        let found = summed(
+            &tables,
+            "statistics",
+            &["event", "repository_key", "synthetic"],
+            &["total", "processed", "received", "duplicates", "processing_count", "processing_us"],
+        );
+        let expected = counted(
+            &plans,
+            |plan| Some(vec![plan.event.into(), key_of(plan), (plan.kind == Kind::Synthetic).to_string()]),
+            |plan| {
+                let (due, marked) = (i64::from(plan.kind == Kind::Due), i64::from(plan.kind == Kind::Marked));
+                vec![1, 1 - due, due, marked, 1 - due, (1 - due) * plan.taken_ms * 1000]
+            },
+        );
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn bands_of_an_hour_are_what_counting_gives(plans in plans()) {
+        let found = summed(&folded("health", &events(&plans)), "health_hours", &["tenant"], &["total", "processed", "duplicates"]);
+        let expected = counted(
+            &plans,
+            |plan| (plan.kind != Kind::Synthetic).then(|| vec!["default".into()]),
+            |plan| vec![1, i64::from(plan.kind != Kind::Due), i64::from(plan.kind == Kind::Marked)],
+        );
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn activity_is_what_counting_gives(plans in plans()) {
+        let tables = folded("repository_activity", &events(&plans));
+        let commits = |plan: &Plan| if plan.event == "push" { i64::try_from(plan.commits).unwrap() } else { 0 };
+        let found = summed(&tables, "repository_activity", &["repository_key", "event"], &["events", "commits"]);
+        let expected = counted(
+            &plans,
+            |plan| (once(plan) && plan.repository.is_some()).then(|| vec![key_of(plan), plan.event.into()]),
+            |plan| vec![1, commits(plan)],
+        );
+        prop_assert_eq!(found, expected);
+        let found = summed(&tables, "repository_contributors", &["repository_key", "sender"], &["events", "pushes", "commits"]);
+        let expected = counted(
+            &plans,
+            |plan| {
+                let repository = plan.repository.filter(|_| once(plan))?;
+                Some(vec![repository.to_lowercase(), plan.sender?.into()])
+            },
+            |plan| vec![1, i64::from(plan.event == "push"), commits(plan)],
+        );
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_row_of_statistics_counts_by_minute_and_block() {
+    let mut early = TestDelivery::new("push", "{}");
+    let mut late = early.clone();
+    early.received_at = "2026-11-21T10:00:59.999Z".parse().unwrap();
+    late.received_at = "2026-11-21T10:01:00Z".parse().unwrap();
+    let tables = folded(
+        "statistics",
+        &[projected(9, &early), projected(10, &early), projected(11, &late)],
+    );
+    let rows: Vec<_> = tables
+        .rows("statistics")
+        .map(|row| {
+            (
+                text(row, "minute").to_owned(),
+                number(row, "block"),
+                number(row, "upto"),
+                number(row, "total"),
+            )
+        })
+        .collect();
+    let minute = |minute: &str| format!("2026-11-21 10:{minute}:00");
+    assert_eq!(
+        rows,
+        [
+            (minute("00"), 0, 9, 1),
+            (minute("00"), 1, 10, 1),
+            (minute("01"), 1, 11, 1)
+        ]
+    );
+}
+
+#[test]
+fn processing_times_are_kept_in_buckets() {
+    let tables = folded("statistics", &[projected(1, &TestDelivery::new("push", "{}"))]);
+    let row = tables.rows("statistics").next().unwrap();
+    // 5 ms are 5000 µs: 5000 >> 8 is 19, in the ninth doubling.
+    assert_eq!(text(row, "processing_buckets"), r#"{"147":1}"#);
+}
