@@ -35,7 +35,7 @@ const NOT_IN_DOMAIN: [&str; 8] = [
 ];
 
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 7] = ["utils", "util", "helpers", "helper", "common", "misc", "shared"];
+const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "common", "misc"];
 
 const FILE_LINES_MAX: usize = 500;
 
@@ -193,7 +193,10 @@ fn a_lint_is_silenced_only_with_a_reason() {
             {
                 bare.push(format!("{}:{}", file.display(), number + 1));
             }
-            if line.contains("allow(clippy::too_many_lines") {
+            if line.contains("allow(")
+                && line.contains("clippy::too_many_lines")
+                && !file.ends_with("tidy.rs")
+            {
                 bare.push(format!(
                     "{}:{}: a function over 70 lines",
                     file.display(),
@@ -238,6 +241,8 @@ fn stem(part: &Path) -> String {
 fn a_module_says_what_it_is_for() {
     let silent: Vec<PathBuf> = rust_files()
         .into_iter()
+        // Tests beside the code are about the code beside them.
+        .filter(|f| !f.ends_with("tests.rs") && !f.components().any(|c| c.as_os_str() == "tests"))
         .filter(|f| !read(f).trim_start().starts_with("//!"))
         .collect();
     assert!(silent.is_empty(), "{silent:#?}");
@@ -273,7 +278,7 @@ fn nothing_waits_for_a_time_to_pass_in_a_test() {
 /// Files that belong to one machine must not be named: a clone works anywhere.
 #[test]
 fn no_file_names_a_place_of_one_machine() {
-    // `/home/<someone>`, `/Users/<someone>`, `/root/…`; spelled apart so that this file passes.
+    // The homes of people and of the administrator; spelled apart so that this file passes.
     let private: Vec<String> = ["home", "Users", "root"]
         .iter()
         .map(|top| format!("/{top}/"))
