@@ -1,1 +1,36 @@
-//! ingest
+//! The write side: takes deliveries over HTTP, checks them, and appends them to the log.
+//!
+//! [`Ingest`] is the way in: an endpoint that parses its own paths, so that it can stand before any router. The checks
+//! are made in one fixed order (`ingest.rs`), the answers are in one place (`rejection.rs`, `answer.rs`), and a body
+//! reaches the log only as a `VerifiedRequest`, which nothing but a verification can make.
+//!
+//! Never here: a 2xx for what is not durable, a decision about duplicates (the log makes it), a body parsed before its
+//! signature, a secret or a body in a log line.
+
+mod answer;
+mod body;
+mod facts;
+mod filter;
+mod form;
+mod head;
+mod http;
+mod ingest;
+mod json;
+mod linger;
+mod observe;
+mod options;
+mod rate;
+mod receive;
+mod rejection;
+mod route;
+mod signature;
+mod source;
+mod synthetic;
+#[cfg(test)]
+mod tests;
+
+pub use answer::Answer;
+pub use ingest::Ingest;
+pub use options::{IngestOptions, SchemeKind, Secret, SourceOptions};
+pub use source::BuildError;
+pub use synthetic::SyntheticDelivery;

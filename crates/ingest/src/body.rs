@@ -1,0 +1,196 @@
+//! Reads the body of a request: within its limit, its time and the memory set aside for it.
+//!
+//! A small body stays in memory; a longer one streams into a temporary place of the body store, of which nothing is left
+//! unless it is committed. Never here: a commit before the whole body was verified.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::{BodyError, BodyStore, BodyUpload};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::options::IngestOptions;
+use crate::rejection::Rejection;
+
+/// The longest that anything here waits, so that no setting can overflow the clock.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The instant so many milliseconds from now.
+pub(crate) fn after(millis: u64) -> Instant {
+    Instant::now() + Duration::from_millis(millis).min(WAIT_MAX)
+}
+
+/// The pieces of a body as they arrive.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// A body on its way in.
+pub(crate) struct Incoming {
+    pieces: Pieces,
+    /// The length the sender announced.
+    announced: Option<u64>,
+    ended: bool,
+}
+
+impl Incoming {
+    /// A body of which nothing was read.
+    pub(crate) fn new(pieces: Pieces, announced: Option<u64>) -> Self {
+        Self {
+            pieces,
+            announced,
+            ended: announced == Some(0),
+        }
+    }
+
+    /// Whether nothing is left to be read.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
+        let next = self.pieces.next().await;
+        self.ended = matches!(next, None | Some(Err(_)));
+        next
+    }
+}
+
+/// A body that was read to its end.
+pub(crate) enum ReceivedBody {
+    /// In memory.
+    Memory(Bytes),
+    /// In a temporary place of the body store.
+    Spooled {
+        /// The upload, not yet committed.
+        upload: Box<dyn BodyUpload>,
+        /// How long it is, in bytes.
+        bytes: u64,
+    },
+}
+
+impl ReceivedBody {
+    /// Its length in bytes.
+    pub(crate) const fn byte_len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Spooled { bytes, .. } => *bytes,
+        }
+    }
+}
+
+/// What a request may use while its body is read, and the one turn for streaming that it holds afterwards.
+pub(crate) struct BodyReader<'i> {
+    options: &'i IngestOptions,
+    store: &'i dyn BodyStore,
+    uploads: &'i Semaphore,
+    turn: std::sync::OnceLock<SemaphorePermit<'i>>,
+}
+
+impl<'i> BodyReader<'i> {
+    /// A reader for one request; it holds its turn for streaming until it is dropped.
+    pub(crate) const fn new(
+        options: &'i IngestOptions,
+        store: &'i dyn BodyStore,
+        uploads: &'i Semaphore,
+    ) -> Self {
+        Self {
+            options,
+            store,
+            uploads,
+            turn: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// Reads the whole body and shows each piece to `see`. Over `bytes_max` it stops at once, and before the first byte
+    /// when that much was announced.
+    pub(crate) async fn read(
+        &self,
+        incoming: &mut Incoming,
+        bytes_max: u64,
+        mut see: impl FnMut(&[u8]) + Send,
+    ) -> Result<ReceivedBody, Rejection> {
+        if incoming.announced.is_some_and(|announced| announced > bytes_max) {
+            return Err(Rejection::BodyTooLarge(bytes_max));
+        }
+        let deadline = after(self.options.body_timeout_ms);
+        let mut place = Place::Memory(BytesMut::new());
+        let mut total = 0_u64;
+        while let Some(piece) = self.piece(incoming, deadline).await? {
+            total += piece.len() as u64;
+            if total > bytes_max {
+                return Err(Rejection::BodyTooLarge(bytes_max));
+            }
+            see(&piece);
+            place = self.put(place, piece).await?;
+        }
+        if incoming.announced.is_some_and(|announced| announced != total) {
+            return Err(Rejection::BodyIncomplete);
+        }
+        Ok(match place {
+            Place::Memory(bytes) => ReceivedBody::Memory(bytes.freeze()),
+            Place::Upload(upload) => ReceivedBody::Spooled { upload, bytes: total },
+        })
+    }
+
+    async fn piece(&self, incoming: &mut Incoming, deadline: Instant) -> Result<Option<Bytes>, Rejection> {
+        let idle = after(self.options.body_idle_timeout_ms);
+        match tokio::time::timeout_at(deadline.min(idle), incoming.next()).await {
+            Err(_) => Err(Rejection::BodyTimeout),
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(_))) => Err(Rejection::BodyIncomplete),
+        }
+    }
+
+    async fn put(&self, place: Place, piece: Bytes) -> Result<Place, Rejection> {
+        match place {
+            Place::Memory(mut bytes) if bytes.len() + piece.len() <= self.options.inline_bytes_max => {
+                bytes.extend_from_slice(&piece);
+                Ok(Place::Memory(bytes))
+            }
+            Place::Memory(bytes) => {
+                let mut upload = self.begin().await?;
+                for part in [bytes.freeze(), piece] {
+                    upload.write(part).await.map_err(unwritable)?;
+                }
+                Ok(Place::Upload(upload))
+            }
+            Place::Upload(mut upload) => {
+                upload.write(piece).await.map_err(unwritable)?;
+                Ok(Place::Upload(upload))
+            }
+        }
+    }
+
+    /// Opens an upload when it is this request's turn.
+    pub(crate) async fn begin(&self) -> Result<Box<dyn BodyUpload>, Rejection> {
+        let turn = tokio::time::timeout_at(after(self.options.upload_wait_ms), self.uploads.acquire()).await;
+        let turn = turn
+            .map_err(|_| Rejection::UploadsBusy)?
+            .map_err(|_| Rejection::Stopping)?;
+        // A request uploads one body only; a second turn would merely be given back.
+        drop(self.turn.set(turn));
+        self.store.begin().await.map_err(unwritable)
+    }
+}
+
+enum Place {
+    Memory(BytesMut),
+    Upload(Box<dyn BodyUpload>),
+}
+
+/// Whatever the body store's trouble is, the delivery may be taken later.
+pub(crate) fn unwritable(error: BodyError) -> Rejection {
+    tracing::warn!(
+        error = &error as &dyn std::error::Error,
+        "body store refused an upload"
+    );
+    match error {
+        BodyError::NoRoom(_) => Rejection::Unavailable("no room for large bodies"),
+        BodyError::Missing(_) | BodyError::Io { .. } => {
+            Rejection::Unavailable("large bodies can't be written")
+        }
+    }
+}

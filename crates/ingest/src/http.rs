@@ -1,0 +1,34 @@
+//! The HTTP edge: a poem endpoint that reads its own paths.
+
+use poem::http::Method;
+use poem::{Endpoint, Request, Response};
+
+use crate::body::Incoming;
+use crate::head::Head;
+use crate::ingest::{Ingest, Origin};
+
+impl Endpoint for Ingest {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let peer = request
+            .remote_addr()
+            .as_socket_addr()
+            .map(std::net::SocketAddr::ip);
+        let (parts, body) = request.into_parts();
+        let head = Head {
+            peer,
+            headers: parts.headers,
+        };
+        let mut incoming = Incoming::new(Box::pin(body.into_bytes_stream()), head.content_length());
+        let path = parts.uri.path();
+        let route = (parts.method == Method::POST).then(|| self.route(path)).flatten();
+        let answer = self.answer(&head, route, &mut incoming, Origin::Sender).await;
+        let unread = !incoming.has_ended();
+        // A sender that waits for a word before it sends needs none to stop.
+        if unread && !head.expects_continue() {
+            self.linger(incoming);
+        }
+        Ok(answer.into_response(unread))
+    }
+}

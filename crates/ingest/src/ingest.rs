@@ -1,0 +1,294 @@
+//! The write side as a whole: which requests it claims, the order of checks, the graceful stop.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use domain::{BodyStore, Clock, EventId, EventLog, Timestamp};
+use futures_util::stream;
+use poem::http::{HeaderName, HeaderValue, Method};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use uuid::{NoContext, Uuid};
+
+use crate::answer::Answer;
+use crate::body::{BodyReader, Incoming};
+use crate::facts;
+use crate::head::{Head, TrustedLocal};
+use crate::linger::Linger;
+use crate::observe::{self, InFlight};
+use crate::options::{IngestOptions, SourceOptions};
+use crate::rate::KeyedRate;
+use crate::receive::{self, Receipt, Received, Stored};
+use crate::rejection::Rejection;
+use crate::route::{self, Route};
+use crate::signature::{ToSign, Verification, VerifiedRequest};
+use crate::source::{BuildError, Source, rate_key};
+use crate::synthetic::SyntheticDelivery;
+
+/// Receives deliveries. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Ingest(Arc<Inner>);
+
+struct Inner {
+    options: IngestOptions,
+    sources: Vec<Source>,
+    by_name: HashMap<String, usize>,
+    by_path: HashMap<String, usize>,
+    log: Arc<dyn EventLog>,
+    bodies: Arc<dyn BodyStore>,
+    clock: Arc<dyn Clock>,
+    uploads: Semaphore,
+    address_rate: Option<KeyedRate<IpAddr>>,
+    requests: TaskTracker,
+    linger: Linger,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A sender, over HTTP.
+    Sender,
+    /// The process itself.
+    Synthetic,
+}
+
+impl Ingest {
+    /// Checks the sources and connects them to the ports.
+    ///
+    /// # Errors
+    /// When a source can't be used as configured.
+    pub fn build(
+        options: IngestOptions,
+        sources: Vec<SourceOptions>,
+        log: Arc<dyn EventLog>,
+        bodies: Arc<dyn BodyStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BuildError> {
+        let built: Result<Vec<Source>, _> = sources.into_iter().map(|s| Source::build(s, &options)).collect();
+        let sources = built?;
+        let (mut by_name, mut by_path) = (HashMap::new(), HashMap::new());
+        for (at, source) in sources.iter().enumerate() {
+            let name = source.name.as_str().to_owned();
+            if by_name.insert(name.clone(), at).is_some() {
+                return Err(BuildError::DuplicateSource(name));
+            }
+            if let Some(path) = source.path.clone()
+                && by_path.insert(path.clone(), at).is_some()
+            {
+                let (source_name, why) = (name, "is another source's");
+                return Err(BuildError::Path {
+                    source_name,
+                    path,
+                    why,
+                });
+            }
+        }
+        Ok(Self(Arc::new(Inner {
+            uploads: Semaphore::new(options.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
+            address_rate: KeyedRate::per_minute(options.address_rate_per_minute, options.rate_keys_max),
+            requests: TaskTracker::new(),
+            linger: Linger::new(&options),
+            options,
+            sources,
+            by_name,
+            by_path,
+            log,
+            bodies,
+            clock,
+        })))
+    }
+
+    /// Whether a request is a delivery, and so for this endpoint; everything else is for the API.
+    #[must_use]
+    pub fn claims(&self, method: &Method, path: &str) -> bool {
+        method == Method::POST && self.route(path).is_some()
+    }
+
+    /// Signs a delivery with its source's own secret and receives it by the very same checks, marked `synthetic`.
+    pub async fn receive_synthetic(&self, delivery: SyntheticDelivery) -> Answer {
+        let request_id = self.new_id(self.0.clock.now());
+        let source = match &delivery.source {
+            Some(name) => self.source(name.as_str()),
+            None => self.0.sources.first(),
+        };
+        let head = source.and_then(|source| synthetic_head(source, &delivery, request_id));
+        let (Some(source), Some(head)) = (source, head) else {
+            let rejection = if source.is_none() {
+                Rejection::UnknownSource
+            } else {
+                Rejection::HeaderInvalid("X-GitHub-Event")
+            };
+            return Answer::rejected(&rejection, self.0.options.retry_after_s, request_id);
+        };
+        let announced = Some(delivery.body.len() as u64);
+        let body = delivery.body;
+        let mut incoming = Incoming::new(Box::pin(stream::iter([Ok(body)])), announced);
+        let hook = source.signing_secret().and_then(|s| s.hook.as_deref());
+        let route = Route {
+            source: source.name.as_str(),
+            connection: hook,
+        };
+        self.answer(&head, Some(route), &mut incoming, Origin::Synthetic)
+            .await
+    }
+
+    /// Stops gracefully: what was begun finishes, everything later is answered 503. Returns when nothing is in flight.
+    pub async fn drain(&self) {
+        self.0.requests.close();
+        self.0.requests.wait().await;
+    }
+
+    /// How many requests are being received.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.0.requests.len()
+    }
+
+    /// Receives one request and says what to answer.
+    pub(crate) async fn answer(
+        &self,
+        head: &Head,
+        route: Option<Route<'_>>,
+        incoming: &mut Incoming,
+        origin: Origin,
+    ) -> Answer {
+        let (_token, _in_flight) = (self.0.requests.token(), InFlight::begin());
+        let (began, received_at) = (Instant::now(), self.0.clock.now());
+        let request_id = self.new_id(received_at);
+        let source = route.and_then(|route| self.source_of(route));
+        let received = match (route, source) {
+            _ if self.0.requests.is_closed() => Err(Rejection::Stopping),
+            (Some(route), Some(source)) => {
+                let receipt = Receipt {
+                    event_id: EventId::new(self.new_id(received_at)),
+                    request_id,
+                    received_at,
+                    remote: head.peer.map(|peer| peer.to_canonical()),
+                    headers: head.kept(source.scheme.secret_headers()),
+                    synthetic: origin == Origin::Synthetic,
+                };
+                Box::pin(self.check_and_receive(source, route, head, incoming, receipt)).await
+            }
+            _ => Err(Rejection::UnknownSource),
+        };
+        match received {
+            Ok(received) => {
+                let scheme = source.map_or("", |s| s.scheme.name());
+                let synthetic = origin == Origin::Synthetic;
+                observe::taken(scheme, &received, request_id, began.elapsed(), synthetic);
+                Answer::of(&received, request_id)
+            }
+            Err(rejection) => {
+                observe::refused(source.map(|s| &s.name), &rejection, request_id, began.elapsed());
+                Answer::rejected(&rejection, self.0.options.retry_after_s, request_id)
+            }
+        }
+    }
+
+    /// The order of checks (api.md §1); the path is known already.
+    async fn check_and_receive(
+        &self,
+        source: &Source,
+        route: Route<'_>,
+        head: &Head,
+        incoming: &mut Incoming,
+        receipt: Receipt,
+    ) -> Result<Received, Rejection> {
+        let inner = &*self.0;
+        if !receipt.synthetic {
+            source.check_address(head.peer)?;
+            self.check_address_rate(head.peer)?;
+        }
+        head.check_size(&inner.options)?;
+        source.check_user_agent(head)?;
+        let claim = source.scheme.claim(head)?;
+        let local = if receipt.synthetic {
+            Some(TrustedLocal::made_here())
+        } else {
+            TrustedLocal::of(head)
+        };
+        let verification = Verification::begin(source, claim, head, route.connection, local)?;
+        let reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.uploads);
+        let mut request = VerifiedRequest::read(verification, incoming, &reader).await?;
+        let facts = facts::read(source, &mut request).await?;
+        if !source.filter.wants(&facts) {
+            return Ok(Received {
+                source: source.name.clone(),
+                key: receive::key_of(source, &request, receipt.event_id),
+                delivery_id: request.claim().delivery_id.clone(),
+                facts,
+                stored: Stored::Ignored,
+            });
+        }
+        source.check_rates(facts.repository.as_deref())?;
+        let timeout_ms = inner.options.append_timeout_ms;
+        receive::receive(
+            inner.log.as_ref(),
+            &reader,
+            source,
+            request,
+            facts,
+            receipt,
+            timeout_ms,
+        )
+        .await
+    }
+
+    fn check_address_rate(&self, peer: Option<IpAddr>) -> Result<(), Rejection> {
+        let Some(rate) = &self.0.address_rate else {
+            return Ok(());
+        };
+        // Senders without an address share one.
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        rate.check(&rate_key(peer)).map_err(Rejection::AddressRate)
+    }
+
+    /// Reads the rest of a refused body, so that its sender gets to read why.
+    pub(crate) fn linger(&self, incoming: Incoming) {
+        self.0.linger.on(incoming);
+    }
+
+    /// What a path names; none for one that is not ours.
+    pub(crate) fn route<'r>(&'r self, path: &'r str) -> Option<Route<'r>> {
+        if let Some(source) = self.0.by_path.get(route::without_end_slash(path)) {
+            let source = self.0.sources.get(*source)?.name.as_str();
+            return Some(Route {
+                source,
+                connection: None,
+            });
+        }
+        route::parse(path)
+    }
+
+    fn source_of(&self, route: Route<'_>) -> Option<&Source> {
+        self.source(route.source)
+    }
+
+    fn source(&self, name: &str) -> Option<&Source> {
+        self.0.by_name.get(name).and_then(|at| self.0.sources.get(*at))
+    }
+
+    /// A UUIDv7 of a time of our clock.
+    fn new_id(&self, now: Timestamp) -> Uuid {
+        let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+        let nanos = u32::try_from(micros % 1_000_000 * 1000).unwrap_or(0);
+        Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, micros / 1_000_000, nanos))
+    }
+}
+
+fn synthetic_head(source: &Source, delivery: &SyntheticDelivery, id: Uuid) -> Option<Head> {
+    let delivery_id = id.to_string();
+    let to_sign = ToSign {
+        event: &delivery.event,
+        delivery_id: &delivery_id,
+        body: &delivery.body,
+    };
+    let mut headers = source.scheme.sign(&to_sign, source.signing_secret()).ok()?;
+    for (name, value) in &delivery.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        headers.insert(name, HeaderValue::from_str(value).ok()?);
+    }
+    Some(Head { peer: None, headers })
+}

@@ -1,0 +1,349 @@
+//! The scanner: a state machine over bytes.
+
+use memchr::memchr2;
+
+use super::NotJson;
+use super::capture::Capture;
+use super::nesting::Nesting;
+use super::number::Number;
+use super::utf8::Utf8;
+
+/// Where a fact stands: a member of the root object, or a member of such a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// The member of the root.
+    pub(crate) outer: &'static str,
+    /// The member of it.
+    pub(crate) inner: Option<&'static str>,
+}
+
+/// A value found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scalar {
+    /// A string, its escapes resolved.
+    Text(String),
+    /// A number as it was written.
+    Number(String),
+}
+
+/// What a document holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Whether its root is an object.
+    pub(crate) object: bool,
+    /// A value for each path asked for, in their order; none where it is absent, not a string or number, or too long. Of
+    /// repeated members the last one counts.
+    pub(crate) values: Vec<Option<Scalar>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Key,
+    Value,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Value,
+    FirstElement,
+    FirstKey,
+    Key,
+    Colon,
+    AfterValue,
+    Text(Role),
+    Escape(Role),
+    Hex(Role, u8),
+    Word(&'static [u8]),
+    Number(Number),
+}
+
+/// Scans one document.
+pub(crate) struct Scanner {
+    paths: Vec<Path>,
+    found: Found,
+    state: State,
+    nesting: Nesting,
+    capture: Capture,
+    utf8: Utf8,
+    /// The member of the root that we are in, if any path leads through it.
+    outer: Option<&'static str>,
+    /// The path whose value comes next.
+    slot: Option<usize>,
+}
+
+const fn wrong<T>(why: &'static str) -> Result<T, NotJson> {
+    Err(NotJson(why))
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+impl Scanner {
+    /// A scanner that looks for these.
+    pub(crate) fn new(paths: Vec<Path>) -> Self {
+        let values = vec![None; paths.len()];
+        Self {
+            paths,
+            found: Found {
+                object: false,
+                values,
+            },
+            state: State::Value,
+            nesting: Nesting::default(),
+            capture: Capture::default(),
+            utf8: Utf8::default(),
+            outer: None,
+            slot: None,
+        }
+    }
+
+    /// Takes the next piece.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<(), NotJson> {
+        self.utf8.check(piece)?;
+        let mut rest = piece;
+        while let Some((byte, tail)) = rest.split_first() {
+            rest = match self.state {
+                State::Text(role) => self.text(role, rest)?,
+                State::Number(number) => match number.next(*byte) {
+                    Some(next) => {
+                        self.capture.push(&[*byte]);
+                        self.state = State::Number(next);
+                        tail
+                    }
+                    None => {
+                        self.end_number(number)?;
+                        rest
+                    }
+                },
+                State::Escape(role) => {
+                    self.escape(role, *byte)?;
+                    tail
+                }
+                State::Hex(role, left) => {
+                    self.hex(role, left, *byte)?;
+                    tail
+                }
+                State::Value
+                | State::FirstElement
+                | State::FirstKey
+                | State::Key
+                | State::Colon
+                | State::AfterValue
+                | State::Word(_) => {
+                    self.structure(*byte)?;
+                    tail
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// The document is over.
+    pub(crate) fn finish(mut self) -> Result<Found, NotJson> {
+        if let State::Number(number) = self.state {
+            self.end_number(number)?;
+        }
+        self.utf8.finish()?;
+        if matches!(self.state, State::AfterValue) && self.nesting.depth() == 0 {
+            Ok(self.found)
+        } else {
+            wrong("it ends too early")
+        }
+    }
+
+    fn structure(&mut self, byte: u8) -> Result<(), NotJson> {
+        if let State::Word(rest) = self.state {
+            return self.word(rest, byte);
+        }
+        if is_space(byte) {
+            return Ok(());
+        }
+        match (self.state, byte) {
+            (State::FirstElement, b']') | (State::FirstKey, b'}') => self.close(),
+            (State::Value | State::FirstElement, _) => return self.begin_value(byte),
+            (State::FirstKey | State::Key, b'"') => self.begin_key(),
+            (State::Colon, b':') => self.state = State::Value,
+            (State::AfterValue, _) => return self.after_value(byte),
+            _ => return wrong("a name or a colon is missing"),
+        }
+        Ok(())
+    }
+
+    fn begin_value(&mut self, byte: u8) -> Result<(), NotJson> {
+        match byte {
+            b'{' | b'[' => self.open(byte == b'{'),
+            b'"' => {
+                self.capture.begin(self.slot.is_some());
+                self.state = State::Text(Role::Value);
+            }
+            b't' => self.state = State::Word(b"rue"),
+            b'f' => self.state = State::Word(b"alse"),
+            b'n' => self.state = State::Word(b"ull"),
+            _ => {
+                let Some(number) = Number::begin(byte) else {
+                    return wrong("a value is missing");
+                };
+                self.capture.begin(self.slot.is_some());
+                self.capture.push(&[byte]);
+                self.state = State::Number(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, object: bool) {
+        self.found.object |= object && self.nesting.depth() == 0;
+        self.nesting.push(object);
+        self.slot = None;
+        self.state = if object {
+            State::FirstKey
+        } else {
+            State::FirstElement
+        };
+    }
+
+    fn close(&mut self) {
+        self.nesting.pop();
+        self.end_value();
+    }
+
+    fn end_value(&mut self) {
+        self.slot = None;
+        self.state = State::AfterValue;
+    }
+
+    fn after_value(&mut self, byte: u8) -> Result<(), NotJson> {
+        match (self.nesting.in_object(), byte) {
+            (None, _) => return wrong("something follows its end"),
+            (Some(true), b',') => self.state = State::Key,
+            (Some(false), b',') => self.state = State::Value,
+            (Some(true), b'}') | (Some(false), b']') => self.close(),
+            (Some(_), _) => return wrong("a comma or an end is missing"),
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, rest: &'static [u8], byte: u8) -> Result<(), NotJson> {
+        match rest.split_first() {
+            Some((expected, [])) if *expected == byte => self.end_value(),
+            Some((expected, left)) if *expected == byte => self.state = State::Word(left),
+            _ => return wrong("an unknown word"),
+        }
+        Ok(())
+    }
+
+    fn end_number(&mut self, number: Number) -> Result<(), NotJson> {
+        if !number.is_whole() {
+            return wrong("a number is not finished");
+        }
+        let value = self.capture.plain().map(|n| Scalar::Number(n.to_owned()));
+        self.keep(value);
+        self.end_value();
+        Ok(())
+    }
+
+    /// Reads a string up to its end, an escape, or the end of the piece; gives what follows.
+    fn text<'p>(&mut self, role: Role, rest: &'p [u8]) -> Result<&'p [u8], NotJson> {
+        let end = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let (plain, after) = rest.split_at(end);
+        if plain.iter().fold(false, |control, byte| control | (*byte < 0x20)) {
+            return wrong("a control character in a string");
+        }
+        self.capture.push(plain);
+        let Some((byte, tail)) = after.split_first() else {
+            return Ok(after);
+        };
+        if *byte == b'\\' {
+            self.capture.push(b"\\");
+            self.state = State::Escape(role);
+        } else {
+            self.end_text(role);
+        }
+        Ok(tail)
+    }
+
+    fn escape(&mut self, role: Role, byte: u8) -> Result<(), NotJson> {
+        self.state = match byte {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => State::Text(role),
+            b'u' => State::Hex(role, 4),
+            _ => return wrong("an unknown escape"),
+        };
+        self.capture.push(&[byte]);
+        Ok(())
+    }
+
+    fn hex(&mut self, role: Role, left: u8, byte: u8) -> Result<(), NotJson> {
+        if !byte.is_ascii_hexdigit() {
+            return wrong("an escape without its four digits");
+        }
+        self.capture.push(&[byte]);
+        self.state = if left > 1 {
+            State::Hex(role, left - 1)
+        } else {
+            State::Text(role)
+        };
+        Ok(())
+    }
+
+    fn end_text(&mut self, role: Role) {
+        match role {
+            Role::Key => {
+                self.end_key();
+                self.state = State::Colon;
+            }
+            Role::Value => {
+                if self.slot.is_some() {
+                    let value = self.capture.text().map(Scalar::Text);
+                    self.keep(value);
+                }
+                self.end_value();
+            }
+        }
+    }
+
+    fn keep(&mut self, value: Option<Scalar>) {
+        if let Some(place) = self.slot.and_then(|slot| self.found.values.get_mut(slot)) {
+            *place = value;
+        }
+    }
+
+    fn begin_key(&mut self) {
+        let depth = self.nesting.depth();
+        self.capture
+            .begin(depth == 1 || depth == 2 && self.outer.is_some());
+        self.state = State::Text(Role::Key);
+    }
+
+    /// Finds out whether the value of the key is asked for. A member that stands again replaces what it said before.
+    fn end_key(&mut self) {
+        self.slot = None;
+        let depth = self.nesting.depth();
+        if depth > 2 || depth == 2 && self.outer.is_none() {
+            return;
+        }
+        let key = self.capture.text();
+        let named = |name: &str| key.as_deref() == Some(name);
+        if depth == 1 {
+            self.outer = None;
+        }
+        for (slot, path) in self.paths.iter().enumerate() {
+            let hit = match depth {
+                1 => named(path.outer),
+                _ => self.outer == Some(path.outer) && path.inner.is_some_and(named),
+            };
+            if !hit {
+                continue;
+            }
+            if let Some(place) = self.found.values.get_mut(slot) {
+                *place = None;
+            }
+            if depth == 1 {
+                self.outer = Some(path.outer);
+            }
+            if path.inner.is_none() || depth == 2 {
+                self.slot = Some(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What can be set: limits for all sources, and the sources themselves.
+
+use domain::{SourceName, TenantId};
+use ipnet::IpNet;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+/// Limits of receiving. Every one of them is a bound; 0 turns only the rates and the window off.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngestOptions {
+    /// The longest body in bytes: exactly this is taken, one more is answered 413. For a form it holds for the decoded
+    /// payload. GitHub and GitLab send up to 25 MiB, the rest is a margin.
+    pub body_bytes_max: u64,
+    /// Bodies up to this many bytes stay in memory and go into the log itself, longer ones stream to the body store.
+    pub inline_bytes_max: usize,
+    /// The most headers of a request.
+    pub headers_max: usize,
+    /// The most bytes of all header names and values together.
+    pub header_bytes_max: usize,
+    /// The longest time for a whole body, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// The longest silence between two pieces of a body, in milliseconds.
+    pub body_idle_timeout_ms: u64,
+    /// The longest time for an append, retries after an unknown outcome included, in milliseconds. GitHub waits 10 s.
+    pub append_timeout_ms: u64,
+    /// The most bodies that stream to the body store at once; more wait.
+    pub uploads_max: usize,
+    /// How long a body waits for its turn to stream to the body store before it is answered 503, in milliseconds.
+    pub upload_wait_ms: u64,
+    /// Requests a minute from one address, 0 for no limit: GitHub does not send again what was refused.
+    pub address_rate_per_minute: u32,
+    /// The most addresses, and per source the most repositories, whose rate is counted apart; beyond that they share.
+    pub rate_keys_max: usize,
+    /// How long the same body from the same source is marked as a duplicate, in milliseconds; 0 turns it off.
+    pub dedup_window_ms: u64,
+    /// What `Retry-After` says on a 503, in seconds.
+    pub retry_after_s: u64,
+    /// The most bytes still read from a body that is refused, so that the sender gets to read why.
+    pub linger_bytes_max: u64,
+    /// The longest time for that, in milliseconds.
+    pub linger_timeout_ms: u64,
+}
+
+impl Default for IngestOptions {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 25 * 1024 * 1024 + 64 * 1024,
+            inline_bytes_max: 256 * 1024,
+            headers_max: 100,
+            header_bytes_max: 32 * 1024,
+            body_timeout_ms: 60_000,
+            body_idle_timeout_ms: 10_000,
+            append_timeout_ms: 8_000,
+            uploads_max: 32,
+            upload_wait_ms: 5_000,
+            address_rate_per_minute: 0,
+            rate_keys_max: 100_000,
+            dedup_window_ms: 60_000,
+            retry_after_s: 5,
+            linger_bytes_max: 32 * 1024 * 1024,
+            linger_timeout_ms: 5_000,
+        }
+    }
+}
+
+/// How a sender proves itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SchemeKind {
+    /// `X-Hub-Signature-256` over the raw body.
+    #[default]
+    Github,
+}
+
+/// One active secret of a source. Several at once make a rotation.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Names the secret in events, logs and metrics.
+    pub id: String,
+    /// The secret itself, never printed.
+    #[serde(deserialize_with = "secret_text")]
+    pub value: SecretString,
+    /// Whose deliveries it verifies.
+    #[serde(default)]
+    pub tenant: TenantId,
+    /// Binds it to the sender's hook or to the connection in the path. A hook with secrets of its own is verified by
+    /// those alone, every other one by the secrets without a hook.
+    #[serde(default)]
+    pub hook: Option<String>,
+}
+
+fn secret_text<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    String::deserialize(from).map(SecretString::from)
+}
+
+impl Secret {
+    /// A secret of the default tenant, bound to no hook.
+    #[must_use]
+    pub fn new(id: &str, value: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            value: SecretString::from(value),
+            tenant: TenantId::default(),
+            hook: None,
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A configured sender.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceOptions {
+    /// Its name, unique across tenants, in the path of its webhooks.
+    pub name: SourceName,
+    /// How its deliveries prove themselves.
+    #[serde(default)]
+    pub scheme: SchemeKind,
+    /// Its active secrets; at least one unless `verify` is off.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// A path of its own, beside the usual ones.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Whether proof is asked for. Without it only true loopback clients are let in.
+    #[serde(default = "yes")]
+    pub verify: bool,
+    /// The events kept, as `event` or `event.action`, without regard to case; empty keeps all.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// Globs of the repositories kept, such as `octo-org/*`, without regard to case; empty keeps all, those of
+    /// deliveries without a repository included.
+    #[serde(default)]
+    pub repositories: Vec<String>,
+    /// The networks it may send from; empty allows all.
+    #[serde(default)]
+    pub address_allow: Vec<IpNet>,
+    /// Whether the `User-Agent` has to be the sender's own (`GitHub-Hookshot/…`).
+    #[serde(default)]
+    pub user_agent_check: bool,
+    /// Its own window for duplicates of content, in milliseconds.
+    #[serde(default)]
+    pub dedup_window_ms: Option<u64>,
+    /// Its own limit of a body, in bytes.
+    #[serde(default)]
+    pub body_bytes_max: Option<u64>,
+    /// Verified deliveries a minute, 0 for no limit.
+    #[serde(default)]
+    pub source_rate_per_minute: u32,
+    /// Verified deliveries a minute of one repository, 0 for no limit.
+    #[serde(default)]
+    pub repository_rate_per_minute: u32,
+}
+
+impl SourceOptions {
+    /// A source of the scheme `github` that keeps everything which one of these secrets verifies.
+    #[must_use]
+    pub const fn new(name: SourceName, secrets: Vec<Secret>) -> Self {
+        Self {
+            name,
+            scheme: SchemeKind::Github,
+            secrets,
+            path: None,
+            verify: true,
+            events: Vec::new(),
+            repositories: Vec::new(),
+            address_allow: Vec::new(),
+            user_agent_check: false,
+            dedup_window_ms: None,
+            body_bytes_max: None,
+            source_rate_per_minute: 0,
+            repository_rate_per_minute: 0,
+        }
+    }
+}

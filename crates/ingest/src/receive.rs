@@ -1,0 +1,213 @@
+//! The use case: a verified delivery becomes an event of the log, once.
+//!
+//! The body is durable before the append, the append is durable before the answer, and whether the delivery was there
+//! before is what the log says. Never here: a success that the log did not give.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use domain::{
+    Append, AppendError, ContentKey, DeliveryKey, DeliveryReceived, EventData, EventId, EventLog, Expected,
+    HeaderFact, NewEvent, Position, SourceName, StreamName, Timestamp, must_be_stored,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::body::{BodyReader, ReceivedBody, after, unwritable};
+use crate::facts::Facts;
+use crate::rejection::Rejection;
+use crate::signature::VerifiedRequest;
+use crate::source::Source;
+
+/// The first pause before an append of unknown outcome is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the receipt adds to what the request says.
+pub(crate) struct Receipt {
+    /// Id of the event, made once, so that every try of the append names the same event.
+    pub(crate) event_id: EventId,
+    pub(crate) request_id: Uuid,
+    pub(crate) received_at: Timestamp,
+    pub(crate) remote: Option<IpAddr>,
+    pub(crate) headers: Vec<HeaderFact>,
+    pub(crate) synthetic: bool,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) source: SourceName,
+    pub(crate) key: DeliveryKey,
+    pub(crate) delivery_id: Option<String>,
+    pub(crate) facts: Facts,
+    pub(crate) stored: Stored,
+}
+
+/// Where a delivery is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// In the log, by this request.
+    New {
+        position: Position,
+        /// The delivery whose content it repeats.
+        duplicate_of: Option<StreamName>,
+    },
+    /// In the log, by an earlier request.
+    Before {
+        /// Position of its first event.
+        position: Position,
+    },
+    /// Nowhere: its source does not want it.
+    Ignored,
+}
+
+/// Puts a delivery into the log.
+pub(crate) async fn receive(
+    log: &dyn EventLog,
+    reader: &BodyReader<'_>,
+    source: &Source,
+    request: VerifiedRequest,
+    facts: Facts,
+    receipt: Receipt,
+    timeout_ms: u64,
+) -> Result<Received, Rejection> {
+    let event_id = receipt.event_id;
+    let delivery = delivery_of(source, &request, &facts, receipt);
+    let metadata = delivery.to_metadata();
+    if metadata.len() > NewEvent::METADATA_BYTES_MAX {
+        return Err(Rejection::HeadersTooLarge);
+    }
+    let data = keep(request, reader).await?;
+    let append_to = Append {
+        stream: delivery.stream(),
+        expected: Expected::NoStream,
+        events: vec![NewEvent {
+            id: event_id,
+            event_type: DeliveryReceived::event_type(),
+            schema: DeliveryReceived::SCHEMA,
+            metadata,
+            data,
+        }],
+        content: Some(ContentKey {
+            tenant: delivery.tenant,
+            source: delivery.source.clone(),
+            body_sha256: delivery.sha256,
+            sender_id: delivery.delivery_id.clone(),
+            received_at: delivery.received_at,
+            window_ms: source.dedup_window_ms,
+        }),
+    };
+    let stored = append(log, append_to, timeout_ms).await?;
+    Ok(Received {
+        source: delivery.source,
+        key: delivery.key,
+        delivery_id: delivery.delivery_id,
+        facts,
+        stored,
+    })
+}
+
+/// The key of a request's delivery.
+pub(crate) fn key_of(source: &Source, request: &VerifiedRequest, event_id: EventId) -> DeliveryKey {
+    let claim = request.claim();
+    let hook = claim.hook_id.as_deref();
+    match &claim.delivery_id {
+        Some(id) => DeliveryKey::of_sender(&source.name, hook, id),
+        None => DeliveryKey::of_event(&source.name, hook, event_id),
+    }
+}
+
+fn delivery_of(
+    source: &Source,
+    request: &VerifiedRequest,
+    facts: &Facts,
+    receipt: Receipt,
+) -> DeliveryReceived {
+    let claim = request.claim().clone();
+    let facts = facts.clone();
+    DeliveryReceived {
+        tenant: request.tenant().clone(),
+        source: source.name.clone(),
+        scheme: source.scheme.name().to_owned(),
+        key: key_of(source, request, receipt.event_id),
+        hook_id: claim.hook_id,
+        delivery_id: claim.delivery_id,
+        event: facts.event,
+        action: facts.action,
+        repository: facts.repository,
+        sender: facts.sender,
+        entity: facts.entity,
+        headers: receipt.headers,
+        proof: request.proof().clone(),
+        received_at: receipt.received_at,
+        remote: receipt.remote,
+        sha256: request.sha256(),
+        body_bytes: request.body_bytes(),
+        reactors_due: Vec::new(),
+        synthetic: receipt.synthetic,
+        correlation: Some(receipt.request_id.to_string()),
+        causation: None,
+    }
+}
+
+/// Makes the body durable where it has to be before the append.
+async fn keep(request: VerifiedRequest, reader: &BodyReader<'_>) -> Result<EventData, Rejection> {
+    let sha256 = request.sha256();
+    let upload = match request.into_body() {
+        ReceivedBody::Memory(bytes) if !must_be_stored(&bytes) => return Ok(EventData::Inline(bytes)),
+        ReceivedBody::Memory(bytes) => {
+            let mut upload = reader.begin().await?;
+            upload.write(bytes).await.map_err(unwritable)?;
+            upload
+        }
+        ReceivedBody::Spooled { upload, .. } => upload,
+    };
+    let body = upload.commit().await.map_err(unwritable)?;
+    if body.sha256 != sha256 {
+        tracing::error!(expected = %sha256, found = %body.sha256, "body store kept another body than was verified");
+        return Err(Rejection::Unavailable("large bodies can't be written"));
+    }
+    Ok(EventData::Stored(body))
+}
+
+/// Appends, and asks again with the same event as long as the outcome is unknown.
+async fn append(log: &dyn EventLog, append: Append, timeout_ms: u64) -> Result<Stored, Rejection> {
+    let deadline = after(timeout_ms);
+    let mut pause = RETRY_PAUSE;
+    loop {
+        let Ok(outcome) = tokio::time::timeout_at(deadline, log.append(append.clone())).await else {
+            return Err(Rejection::Unavailable("the log did not answer in time"));
+        };
+        let error = match outcome {
+            Ok(appended) => {
+                return Ok(Stored::New {
+                    position: appended.first,
+                    duplicate_of: appended.duplicate_of,
+                });
+            }
+            Err(AppendError::Conflict { first, .. }) => return Ok(Stored::Before { position: first }),
+            Err(error) => error,
+        };
+        match &error {
+            AppendError::Unknown(_) if Instant::now() + pause < deadline => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            AppendError::Unknown(_) => {
+                return Err(unappended(&error, Rejection::Unavailable("the log did not say")));
+            }
+            AppendError::Conflict { .. } | AppendError::Unavailable(_) => {
+                return Err(unappended(
+                    &error,
+                    Rejection::Unavailable("the log can't be written"),
+                ));
+            }
+            AppendError::Invalid(_) => return Err(unappended(&error, Rejection::Refused)),
+        }
+    }
+}
+
+fn unappended(error: &AppendError, rejection: Rejection) -> Rejection {
+    tracing::warn!(error = error as &dyn std::error::Error, "delivery not appended");
+    rejection
+}

@@ -1,0 +1,328 @@
+//! A configured sender, checked and ready for use.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+use domain::SourceName;
+use ipnet::IpNet;
+use secrecy::ExposeSecret;
+
+use crate::filter::Filter;
+use crate::head::Head;
+use crate::options::{IngestOptions, Secret, SourceOptions};
+use crate::rate::KeyedRate;
+use crate::rejection::Rejection;
+use crate::route;
+use crate::signature::{self, Claim, Scheme};
+
+/// How much longer than its payload a form may be: every byte as `%XX`, and room for its other fields.
+const FORM_FACTOR: u64 = 3;
+const FORM_EXTRA_BYTES: u64 = 64 * 1024;
+
+/// Why the sources can't be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The name belongs to the API.
+    #[error("source {0:?}: the name is reserved")]
+    ReservedName(String),
+    /// Two sources of one name.
+    #[error("source {0:?} is configured twice")]
+    DuplicateSource(String),
+    /// Nothing could ever verify.
+    #[error("source {0:?}: verify is on, but it has no secret")]
+    NoSecret(String),
+    /// Anybody could sign with it.
+    #[error("source {source_name:?}: secret {secret_id:?} is empty")]
+    EmptySecret {
+        /// The source.
+        source_name: String,
+        /// The secret.
+        secret_id: String,
+    },
+    /// Two secrets of one id.
+    #[error("source {source_name:?}: secret {secret_id:?} is configured twice")]
+    DuplicateSecret {
+        /// The source.
+        source_name: String,
+        /// The secret.
+        secret_id: String,
+    },
+    /// A path that is not absolute, another's, or the API's.
+    #[error("source {source_name:?}: the path {path:?} {why}")]
+    Path {
+        /// The source.
+        source_name: String,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A glob that can't be read.
+    #[error("source {source_name:?}: a repository glob can't be read")]
+    Glob {
+        /// The source.
+        source_name: String,
+        /// What is wrong with it.
+        #[source]
+        source: globset::Error,
+    },
+}
+
+/// A source with everything that receiving needs.
+pub(crate) struct Source {
+    pub(crate) name: SourceName,
+    pub(crate) scheme: Box<dyn Scheme>,
+    pub(crate) path: Option<String>,
+    pub(crate) verify: bool,
+    pub(crate) filter: Filter,
+    pub(crate) dedup_window_ms: u64,
+    pub(crate) body_bytes_max: u64,
+    secrets: Vec<Secret>,
+    address_allow: Vec<IpNet>,
+    user_agent_check: bool,
+    source_rate: Option<KeyedRate<()>>,
+    repository_rate: Option<KeyedRate<String>>,
+}
+
+impl Source {
+    /// Checks a configured source.
+    pub(crate) fn build(options: SourceOptions, limits: &IngestOptions) -> Result<Self, BuildError> {
+        let name = options.name.as_str().to_owned();
+        if route::is_reserved(&name) {
+            return Err(BuildError::ReservedName(name));
+        }
+        if options.verify && options.secrets.is_empty() {
+            return Err(BuildError::NoSecret(name));
+        }
+        check_secrets(&name, &options.secrets)?;
+        let path = options.path.map(|path| own_path(&name, path)).transpose()?;
+        let filter =
+            Filter::new(&options.events, &options.repositories).map_err(|source| BuildError::Glob {
+                source_name: name,
+                source,
+            })?;
+        Ok(Self {
+            name: options.name,
+            scheme: signature::scheme(options.scheme),
+            path,
+            verify: options.verify,
+            filter,
+            dedup_window_ms: options.dedup_window_ms.unwrap_or(limits.dedup_window_ms),
+            body_bytes_max: options.body_bytes_max.unwrap_or(limits.body_bytes_max),
+            secrets: options.secrets,
+            address_allow: options.address_allow,
+            user_agent_check: options.user_agent_check,
+            source_rate: KeyedRate::per_minute(options.source_rate_per_minute, 1),
+            repository_rate: KeyedRate::per_minute(options.repository_rate_per_minute, limits.rate_keys_max),
+        })
+    }
+
+    /// Refuses addresses that are not the source's.
+    pub(crate) fn check_address(&self, peer: Option<IpAddr>) -> Result<(), Rejection> {
+        let peer = peer.map(|address| address.to_canonical());
+        let listed = |address: IpAddr| self.address_allow.iter().any(|net| net.contains(&address));
+        if self.address_allow.is_empty() || peer.is_some_and(listed) {
+            Ok(())
+        } else {
+            Err(Rejection::AddressNotAllowed)
+        }
+    }
+
+    /// Refuses programs that are not the sender's, where that is asked for.
+    pub(crate) fn check_user_agent(&self, head: &Head) -> Result<(), Rejection> {
+        let Some(expected) = self.scheme.user_agent().filter(|_| self.user_agent_check) else {
+            return Ok(());
+        };
+        let given = head.name("User-Agent")?;
+        if given.is_some_and(|given| given.starts_with(expected)) {
+            Ok(())
+        } else {
+            Err(Rejection::UserAgentRefused)
+        }
+    }
+
+    /// The secrets that may verify a request. A connection in the path, or else a hook, that has secrets of its own is
+    /// verified by those alone.
+    pub(crate) fn candidates(
+        &self,
+        claim: &Claim,
+        connection: Option<&str>,
+    ) -> Result<Vec<&Secret>, Rejection> {
+        if let Some(connection) = connection {
+            let bound = self.bound_to(Some(connection));
+            return if bound.is_empty() {
+                Err(Rejection::UnknownSource)
+            } else {
+                Ok(bound)
+            };
+        }
+        let bound = claim.hook_id.as_deref().map(|hook| self.bound_to(Some(hook)));
+        Ok(bound
+            .filter(|b| !b.is_empty())
+            .unwrap_or_else(|| self.bound_to(None)))
+    }
+
+    fn bound_to(&self, hook: Option<&str>) -> Vec<&Secret> {
+        self.secrets
+            .iter()
+            .filter(|s| s.hook.as_deref() == hook)
+            .collect()
+    }
+
+    /// The secret to sign synthetic deliveries with.
+    pub(crate) fn signing_secret(&self) -> Option<&Secret> {
+        self.bound_to(None)
+            .first()
+            .copied()
+            .or_else(|| self.secrets.first())
+    }
+
+    /// The most raw bytes of a body. A form may be longer than the payload inside it, for which the limit holds.
+    pub(crate) const fn raw_bytes_max(&self, claim: &Claim) -> u64 {
+        if claim.form {
+            self.body_bytes_max
+                .saturating_mul(FORM_FACTOR)
+                .saturating_add(FORM_EXTRA_BYTES)
+        } else {
+            self.body_bytes_max
+        }
+    }
+
+    /// Counts a verified, wanted delivery.
+    pub(crate) fn check_rates(&self, repository: Option<&str>) -> Result<(), Rejection> {
+        if let Some(rate) = &self.source_rate {
+            rate.check(&()).map_err(Rejection::SourceRate)?;
+        }
+        if let (Some(rate), Some(repository)) = (&self.repository_rate, repository) {
+            rate.check(&repository.to_lowercase())
+                .map_err(Rejection::RepositoryRate)?;
+        }
+        Ok(())
+    }
+}
+
+/// What counts as one address: of IPv6 the network that one customer gets.
+pub(crate) fn rate_key(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+fn check_secrets(source: &str, secrets: &[Secret]) -> Result<(), BuildError> {
+    let mut ids = HashSet::new();
+    for secret in secrets {
+        let (source_name, secret_id) = (source.to_owned(), secret.id.clone());
+        if secret.value.expose_secret().is_empty() {
+            return Err(BuildError::EmptySecret {
+                source_name,
+                secret_id,
+            });
+        }
+        if !ids.insert(secret.id.as_str()) {
+            return Err(BuildError::DuplicateSecret {
+                source_name,
+                secret_id,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn own_path(source: &str, path: String) -> Result<String, BuildError> {
+    let plain = route::without_end_slash(&path);
+    let why = if !plain.starts_with('/') {
+        Some("does not begin with a slash, or is nothing else")
+    } else if plain.contains(['?', '#']) || plain.contains("//") {
+        Some("is no plain path")
+    } else if route::belongs_to_api(plain) {
+        Some("belongs to the API")
+    } else {
+        None
+    };
+    match why {
+        None => Ok(plain.to_owned()),
+        Some(why) => Err(BuildError::Path {
+            source_name: source.to_owned(),
+            path,
+            why,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(change: impl FnOnce(&mut SourceOptions)) -> Result<Source, BuildError> {
+        let mut options = SourceOptions::new("github".parse().unwrap(), vec![Secret::new("a", "x")]);
+        change(&mut options);
+        Source::build(options, &IngestOptions::default())
+    }
+
+    fn claim(hook: Option<&str>) -> Claim {
+        Claim {
+            hook_id: hook.map(str::to_owned),
+            delivery_id: None,
+            event: None,
+            form: false,
+        }
+    }
+
+    #[test]
+    fn a_source_that_could_never_be_right_is_refused() {
+        let why = |change: fn(&mut SourceOptions)| build(change).err().unwrap().to_string();
+        assert!(why(|o| o.name = "replay".parse().unwrap()).contains("reserved"));
+        assert!(why(|o| o.secrets.clear()).contains("no secret"));
+        assert!(why(|o| o.secrets.push(Secret::new("b", ""))).contains("empty"));
+        assert!(why(|o| o.secrets.push(Secret::new("a", "y"))).contains("twice"));
+        assert!(why(|o| o.path = Some("hooks".into())).contains("slash"));
+        assert!(why(|o| o.path = Some("/".into())).contains("slash"));
+        assert!(why(|o| o.path = Some("/api/webhooks/test".into())).contains("API"));
+        assert!(why(|o| o.path = Some("/x?y".into())).contains("plain"));
+        assert!(why(|o| o.repositories = vec!["[".into()]).contains("glob"));
+        assert!(build(|o| (o.verify, o.secrets) = (false, Vec::new())).is_ok());
+    }
+
+    #[test]
+    fn a_hook_with_secrets_of_its_own_is_verified_by_those_alone() {
+        let source = build(|o| {
+            for (id, hook) in [("b", "41"), ("c", "41"), ("d", "42")] {
+                let hook = Some(hook.to_owned());
+                o.secrets.push(Secret {
+                    hook,
+                    ..Secret::new(id, "x")
+                });
+            }
+        })
+        .unwrap();
+        let ids = |hook: Option<&str>, connection: Option<&str>| {
+            let chosen = source.candidates(&claim(hook), connection);
+            chosen.map(|c| c.iter().map(|s| s.id.clone()).collect::<String>())
+        };
+        assert_eq!(ids(None, None).as_deref(), Ok("a"));
+        assert_eq!(ids(Some("41"), None).as_deref(), Ok("bc"));
+        assert_eq!(ids(Some("42"), None).as_deref(), Ok("d"));
+        assert_eq!(ids(Some("43"), None).as_deref(), Ok("a"));
+        assert_eq!(ids(Some("41"), Some("42")).as_deref(), Ok("d"));
+        assert_eq!(ids(Some("41"), Some("43")), Err(Rejection::UnknownSource));
+    }
+
+    #[test]
+    fn only_listed_networks_may_send() {
+        let source = build(|o| o.address_allow = vec!["192.30.252.0/22".parse().unwrap()]).unwrap();
+        let check = |peer: &str| source.check_address(Some(peer.parse().unwrap())).is_ok();
+        assert!(check("192.30.253.9") && check("::ffff:192.30.253.9"));
+        assert!(!check("192.30.251.9") && !check("::1") && !check("127.0.0.1"));
+        assert!(source.check_address(None).is_err());
+    }
+
+    #[test]
+    fn addresses_of_one_customer_share_a_rate() {
+        let key = |address: &str| rate_key(address.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1:2:3"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("::ffff:1.2.3.4"), key("1.2.3.4"));
+        assert_ne!(key("1.2.3.4"), key("1.2.3.5"));
+    }
+}
