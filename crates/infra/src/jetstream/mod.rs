@@ -1,0 +1,190 @@
+//! The fan-out: one JetStream stream that the relay fills from the log, and that workers and live consumers follow.
+//!
+//! It holds nothing that the log doesn't, and may be wiped at any time. Never here: deciding what to publish, or
+//! reading the log when something is missing; the relay and the workers do that.
+
+mod error;
+mod follow;
+mod options;
+mod publish;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::Context;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_trait::async_trait;
+use domain::{FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogId, Message, Position};
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+
+pub use options::JetStreamOptions;
+
+/// A JetStream server or cluster. Cheap to clone; the connection is kept up in the background.
+#[derive(Clone)]
+pub struct JetStream {
+    client: Client,
+    context: Context,
+    options: Arc<JetStreamOptions>,
+    /// Grows whenever the connection is lost, so that nobody waits for answers that can't come any more.
+    losses: watch::Receiver<u64>,
+    /// What the stream should keep at most; less than the setting while the disk is tight.
+    bytes_max: Arc<AtomicU64>,
+}
+
+impl JetStream {
+    /// Starts to connect and returns; a server that is not there yet is tried again until it is.
+    ///
+    /// # Errors
+    /// When the options are wrong: addresses or credentials that can't be read.
+    pub async fn connect(options: JetStreamOptions) -> Result<Self, FanOutError> {
+        let (lost, losses) = watch::channel(0);
+        let connect = connect_options(&options, lost)?;
+        let addresses = options
+            .url
+            .split(',')
+            .map(|url| url.trim().parse::<ServerAddr>())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| FanOutError::Refused(format!("address of the NATS server: {error}")))?;
+        let client = connect
+            .connect(addresses)
+            .await
+            .map_err(|error| FanOutError::Unavailable(format!("connect: {error}")))?;
+        let ack_timeout = Duration::from_millis(options.ack_timeout_ms);
+        let context = async_nats::jetstream::context::ContextBuilder::new()
+            .timeout(Duration::from_millis(options.request_timeout_ms))
+            .ack_timeout(ack_timeout)
+            // Given-up publishes hold their permits until their time is over.
+            .max_ack_inflight(options.window_messages_max.max(1).saturating_mul(4))
+            .build(client.clone());
+        Ok(Self {
+            client,
+            context,
+            losses,
+            bytes_max: Arc::new(AtomicU64::new(options.bytes_max)),
+            options: Arc::new(options),
+        })
+    }
+
+    /// Whether the connection is up now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Makes the stream keep no more than that many bytes, at once and from now on: what the disk budget asks for.
+    ///
+    /// # Errors
+    /// When the server can't be reached or refuses; the next `tail` tries again.
+    pub async fn set_bytes_max(&self, bytes_max: u64) -> Result<(), FanOutError> {
+        let before = self.bytes_max.swap(bytes_max, Ordering::SeqCst);
+        if before == bytes_max {
+            return Ok(());
+        }
+        tracing::warn!(before, bytes_max, "size of the stream changed");
+        self.ensure_stream().await.map(|_| ())
+    }
+
+    /// The size of the stream while there is room, as set.
+    #[must_use]
+    pub fn full_bytes_max(&self) -> u64 {
+        self.options.bytes_max
+    }
+
+    fn connected(&self) -> Result<(), FanOutError> {
+        if self.is_connected() {
+            Ok(())
+        } else {
+            Err(FanOutError::Unavailable("not connected".into()))
+        }
+    }
+}
+
+fn connect_options(
+    options: &JetStreamOptions,
+    lost: watch::Sender<u64>,
+) -> Result<ConnectOptions, FanOutError> {
+    let delay_max_ms = options.reconnect_delay_max_ms.max(10);
+    let mut connect = ConnectOptions::new()
+        .name("hooklog")
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .connection_timeout(Duration::from_millis(options.connect_timeout_ms))
+        .request_timeout(Some(Duration::from_millis(options.request_timeout_ms)))
+        .reconnect_delay_callback(move |attempts| {
+            let doublings = u32::try_from(attempts.min(16)).unwrap_or(16);
+            Duration::from_millis((10_u64 << doublings).min(delay_max_ms))
+        })
+        .event_callback(move |event| {
+            connection_event(&event, &lost);
+            std::future::ready(())
+        });
+    if let Some(token) = &options.token {
+        connect = connect.token(token.expose_secret().to_owned());
+    }
+    if let Some(user) = &options.user {
+        connect = connect.user_and_password(user.clone(), options.password.expose_secret().to_owned());
+    }
+    if let Some(path) = &options.credentials_file {
+        let credentials = std::fs::read_to_string(path)
+            .map_err(|error| FanOutError::Refused(format!("read credentials {}: {error}", path.display())))?;
+        connect = connect
+            .credentials(&credentials)
+            .map_err(|error| FanOutError::Refused(format!("read credentials {}: {error}", path.display())))?;
+    }
+    Ok(connect)
+}
+
+fn connection_event(event: &Event, lost: &watch::Sender<u64>) {
+    match event {
+        Event::Connected => {
+            tracing::info!("connected to nats");
+            metrics::gauge!("hooklog_jetstream_connected").set(1.0);
+        }
+        Event::Disconnected | Event::Closed => {
+            tracing::warn!("connection to nats lost");
+            metrics::gauge!("hooklog_jetstream_connected").set(0.0);
+            lost.send_modify(|losses| *losses += 1);
+        }
+        Event::SlowConsumer(_) => tracing::warn!("nats says that a subscription is too slow"),
+        Event::ServerError(error) => tracing::warn!(%error, "nats reports an error"),
+        Event::ClientError(error) => tracing::debug!(%error, "nats client reports an error"),
+        Event::LameDuckMode | Event::Draining => tracing::info!(%event, "nats connection is about to move"),
+    }
+}
+
+#[async_trait]
+impl FanOut for JetStream {
+    async fn tail(&self) -> Result<FanOutTail, FanOutError> {
+        self.connected()?;
+        self.read_tail().await
+    }
+
+    async fn rebind(&self, log: LogId) -> Result<FanOutTail, FanOutError> {
+        self.connected()?;
+        self.bind(log).await?;
+        self.read_tail().await
+    }
+
+    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
+        self.publish_all(expected_last_sequence, messages).await
+    }
+
+    fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl LiveEvents for JetStream {
+    async fn follow(&self, after: Position) -> Result<Box<dyn LiveSubscription>, FanOutError> {
+        self.connected()?;
+        Ok(Box::new(self.subscribe(after).await?))
+    }
+}
