@@ -1,1 +1,32 @@
-//! query-api
+//! The read side: REST over the log and the read models, and the few commands that go with it.
+//!
+//! Never here: a write to the log or to a table. One delivery is read from the log; everything else is asked of the read
+//! store, tenant first, with bound values. Start at [`Api::build`].
+
+mod access;
+mod answer;
+mod api;
+mod cursor;
+mod delivery;
+mod edge;
+mod explorer;
+mod failure;
+mod options;
+mod param;
+mod ports;
+mod route;
+mod score;
+mod shape;
+mod sql;
+mod state;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::{Api, ApiDeps};
+pub use options::{Anonymous, ApiOptions};
+pub use ports::{
+    Component, ComponentState, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
+    RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+};

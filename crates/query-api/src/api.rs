@@ -1,0 +1,136 @@
+//! The API as a whole: built from its options and ports, it gives one endpoint that serves everything but receiving.
+
+use std::sync::Arc;
+
+use domain::{BodyStore, Clock, EventLog, FindDeliveries, Tables};
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::http::header;
+use poem::web::Redirect;
+use poem::{EndpointExt, IntoResponse, Response, Route};
+use poem_openapi::{LicenseObject, OpenApiService};
+
+use crate::edge::Edge;
+use crate::explorer;
+use crate::options::ApiOptions;
+use crate::ports::{RenderMetrics, SendTest, SystemStatus};
+use crate::route::deliveries::Deliveries;
+use crate::route::health::HealthApi;
+use crate::route::jobs::Jobs;
+use crate::route::projections::ProjectionsApi;
+use crate::route::repositories::Repositories;
+use crate::route::runs::Runs;
+use crate::route::statistics::StatisticsApi;
+use crate::route::system::SystemApi;
+use crate::route::test::TestApi;
+use crate::route::types::Types;
+use crate::state::State;
+
+/// What the API needs of the rest of the program.
+#[derive(Clone)]
+pub struct ApiDeps {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Where deliveries are found by the sender's id.
+    pub find: Arc<dyn FindDeliveries>,
+    /// Large bodies.
+    pub bodies: Arc<dyn BodyStore>,
+    /// The read store.
+    pub tables: Arc<dyn Tables>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How the program is doing.
+    pub status: Arc<dyn SystemStatus>,
+    /// Sends test deliveries.
+    pub test: Arc<dyn SendTest>,
+    /// The metrics.
+    pub metrics: Arc<dyn RenderMetrics>,
+    /// The version of the program.
+    pub version: String,
+    /// Where the API is reached from outside, for addresses in answers, such as `http://127.0.0.1:3000`.
+    pub base_url: String,
+}
+
+type Groups = (
+    Deliveries,
+    Types,
+    StatisticsApi,
+    HealthApi,
+    Repositories,
+    Jobs,
+    Runs,
+    ProjectionsApi,
+    TestApi,
+    SystemApi,
+);
+
+/// The read side.
+pub struct Api {
+    state: Arc<State>,
+}
+
+const DESCRIPTION: &str = "Ask what was received. Answers are `{\"success\":true,\"data\":…}`; refusals are \
+    `{\"success\":false,\"error\":{code,message,requestId}}`. Times are RFC 3339 in UTC, a date alone is its start, ends are \
+    exclusive. Without a key only a true loopback client is served: from this machine, under a loopback `Host`, through no \
+    proxy and from no foreign web page.";
+
+impl Api {
+    /// Puts it together; nothing is read or opened yet.
+    #[must_use]
+    pub fn build(options: ApiOptions, deps: ApiDeps) -> Self {
+        Self {
+            state: Arc::new(State::new(Arc::new(options), deps)),
+        }
+    }
+
+    /// The OpenAPI document, as served at `/openapi.json`.
+    #[must_use]
+    pub fn document(&self) -> String {
+        self.service().spec()
+    }
+
+    /// Serves everything but receiving. Receiving's paths have to be matched before it: what they take, this one answers
+    /// with 404 or 405.
+    #[must_use]
+    pub fn endpoint(&self) -> BoxEndpoint<'static, Response> {
+        let service = self.service();
+        let document = service.spec();
+        let page = explorer::endpoint(&service.swagger_ui_html());
+        let routes = Route::new()
+            .at("/", make_sync(|_| Redirect::temporary("/docs").into_response()))
+            .at("/docs", page)
+            .at(
+                "/openapi.json",
+                make_sync(move |_| {
+                    Response::builder()
+                        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+                        .body(document.clone())
+                }),
+            )
+            .nest_no_strip("/", service);
+        Edge {
+            inner: routes.map_to_response(),
+            options: Arc::clone(&self.state.options),
+        }
+        .boxed()
+    }
+
+    fn service(&self) -> OpenApiService<Groups, ()> {
+        let state = || Arc::clone(&self.state);
+        let groups = (
+            Deliveries { state: state() },
+            Types,
+            StatisticsApi { state: state() },
+            HealthApi { state: state() },
+            Repositories { state: state() },
+            Jobs { state: state() },
+            Runs { state: state() },
+            ProjectionsApi { state: state() },
+            TestApi { state: state() },
+            SystemApi { state: state() },
+        );
+        OpenApiService::new(groups, "Hooklog", self.state.version.clone())
+            .description(DESCRIPTION)
+            .license(LicenseObject::new("MIT OR Apache-2.0"))
+            .server("/")
+    }
+}

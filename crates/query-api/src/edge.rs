@@ -1,0 +1,209 @@
+//! What every request passes on its way in and out: a request id, the access rule, cross-origin answers, security
+//! headers, and JSON for whatever was refused. Nothing else turns an error into an answer.
+
+use std::sync::Arc;
+
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse, Request, Response};
+use poem_openapi::error::{ParseParamError, ParsePathError, ParseRequestPayloadError};
+use uuid::Uuid;
+
+use crate::access::{Caller, need};
+use crate::answer::JSON;
+use crate::failure::{Code, Failure, FailureBody};
+use crate::options::ApiOptions;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// The outermost endpoint.
+pub(crate) struct Edge<E> {
+    pub(crate) inner: E,
+    pub(crate) options: Arc<ApiOptions>,
+}
+
+impl<E> Endpoint for Edge<E>
+where
+    E: Endpoint<Output = Response>,
+{
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let id = request_id(&request);
+        let origin = self.allowed_origin(&request);
+        let head = request.method() == Method::HEAD;
+        if head {
+            request.set_method(Method::GET);
+        }
+        let mut response = match preflight(&request, origin.as_ref()) {
+            Some(response) => response,
+            None => self.admit(request, &id).await,
+        };
+        if head {
+            response.take_body();
+        }
+        add_headers(&mut response, &id, origin);
+        Ok(response)
+    }
+}
+
+impl<E> Edge<E>
+where
+    E: Endpoint<Output = Response>,
+{
+    async fn admit(&self, mut request: Request, id: &str) -> Response {
+        let caller = Caller::of(&request, &self.options);
+        let need = need(request.method(), request.uri().path(), &self.options);
+        if !caller.may(need) {
+            let message = "not let in: no API key is configured, so only a loopback client of this machine is served \
+                           (no proxy, no foreign Host or Origin)";
+            return refuse(&Failure::new(Code::Authentication, message), id);
+        }
+        request.set_data(caller);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        match self.inner.call(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = failure_of(error);
+                report(&failure, &method, &path, id);
+                refuse(&failure, id)
+            }
+        }
+    }
+
+    fn allowed_origin(&self, request: &Request) -> Option<HeaderValue> {
+        let origin = request.headers().get(header::ORIGIN)?;
+        let text = origin.to_str().ok()?;
+        self.options
+            .cors_origins
+            .iter()
+            .any(|allowed| allowed == text)
+            .then(|| origin.clone())
+    }
+}
+
+/// The caller's own id where it is short and plain, so that traces join up; else a fresh one.
+fn request_id(request: &Request) -> String {
+    let plain = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(plain)
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response> {
+    let asks = request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    (asks && origin.is_some()).then(|| {
+        Response::builder()
+            .status(StatusCode::NO_CONTENT)
+            .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, DELETE")
+            .header(
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "Authorization, Content-Type, X-Api-Key, X-Request-Id",
+            )
+            .header(header::ACCESS_CONTROL_MAX_AGE, "600")
+            .finish()
+    })
+}
+
+fn add_headers(response: &mut Response, id: &str, origin: Option<HeaderValue>) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("X-Request-Id, Retry-After"),
+        );
+    }
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ] {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
+
+/// Our own failures as they are; those of the router and of extractors in our words.
+fn failure_of(error: poem::Error) -> Failure {
+    let error = match error.downcast::<Failure>() {
+        Ok(failure) => return failure,
+        Err(error) => error,
+    };
+    if let Some(error) = error.downcast_ref::<ParseParamError>() {
+        return Failure::parameter(error.name, expected(&error.reason));
+    }
+    if let Some(error) = error.downcast_ref::<ParsePathError>() {
+        return Failure::parameter(error.name, expected(&error.reason));
+    }
+    if let Some(error) = error.downcast_ref::<ParseRequestPayloadError>() {
+        return Failure::new(
+            Code::Validation,
+            format!("the body can't be read: {}", expected(&error.reason)),
+        );
+    }
+    let status = error.status();
+    let message = match status {
+        StatusCode::NOT_FOUND => "there is nothing at this path; the API is described at /docs".to_owned(),
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not take this method".to_owned(),
+        _ if status.is_server_error() => {
+            "an unexpected error; the log has more under the request id".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    Failure::new(Code::of_status(status), message)
+}
+
+/// The library wraps what a parameter's type says into the names of its types; only the middle is for people.
+fn expected(reason: &str) -> &str {
+    let start = reason.find("\": ").map_or(0, |at| at + 3);
+    let text = reason.get(start..).unwrap_or(reason);
+    text.split(" (occurred while parsing").next().unwrap_or(text)
+}
+
+fn report(failure: &Failure, method: &Method, path: &str, id: &str) {
+    if !failure.code.status().is_server_error() {
+        return;
+    }
+    let cause = failure.cause.as_deref().unwrap_or_default();
+    tracing::warn!(%method, path, request_id = id, code = failure.code.as_str(), message = %failure, cause, "request failed");
+}
+
+fn refuse(failure: &Failure, id: &str) -> Response {
+    let body = FailureBody::new(failure.code, failure.to_string(), id);
+    let mut response = Response::builder()
+        .status(failure.code.status())
+        .header(header::CONTENT_TYPE, JSON)
+        .body(serde_json::to_vec(&body).unwrap_or_default());
+    if let Some(seconds) = failure.retry_after_secs {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response.into_response()
+}

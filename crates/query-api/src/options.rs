@@ -1,0 +1,69 @@
+//! What can be set about the API.
+
+use serde::Deserialize;
+
+/// What a request without a key may do from anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    /// Read everything. An explicit opt-in: without it only a true loopback client is let in.
+    Read,
+}
+
+/// Settings of the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiOptions {
+    /// What a request without a key may do from anywhere; unset: nothing, only a true loopback client is let in.
+    pub anonymous: Option<Anonymous>,
+    /// Whether `/metrics` and the details of `/ready` are open to all.
+    pub open_metrics: bool,
+    /// Origins whose web pages may call the API, such as `https://ops.example.com`; empty by default.
+    pub cors_origins: Vec<String>,
+    /// Rows of a page when `limit` is not given.
+    pub page_rows: u32,
+    /// The most rows of a page; a larger `limit` is clamped to it.
+    pub page_rows_max: u32,
+    /// The largest `offset`; beyond it, page by `cursor`.
+    pub offset_max: u32,
+    /// How far `total` counts exactly where no rollup knows it.
+    pub total_rows_max: u32,
+    /// For how long statistics and health are answered from memory, in milliseconds.
+    pub cache_ms: u64,
+    /// The most answers kept in memory.
+    pub cache_entries_max: u64,
+    /// For how long the names of the active tables are kept in memory, in milliseconds.
+    pub builds_cache_ms: u64,
+    /// The longest that a query may take, in milliseconds.
+    pub query_timeout_ms: u64,
+    /// The longest body that is shown inside `payload`, in bytes; a longer one is at `payloadUrl`.
+    pub payload_bytes_max: u64,
+    /// The most events of a delivery's stream shown as its history.
+    pub history_events_max: usize,
+    /// The most deliveries listed as `alternatives` of an id that names several.
+    pub alternatives_max: usize,
+    /// The longest body of a request to the API, in bytes.
+    pub request_bytes_max: usize,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            anonymous: None,
+            open_metrics: false,
+            cors_origins: Vec::new(),
+            page_rows: 100,
+            page_rows_max: 1000,
+            offset_max: 10_000,
+            total_rows_max: 10_000,
+            cache_ms: 1000,
+            cache_entries_max: 1000,
+            builds_cache_ms: 1000,
+            query_timeout_ms: 10_000,
+            payload_bytes_max: 1024 * 1024,
+            history_events_max: 1000,
+            alternatives_max: 20,
+            request_bytes_max: 64 * 1024,
+        }
+    }
+}

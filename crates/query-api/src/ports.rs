@@ -1,0 +1,169 @@
+//! What the API asks of the rest of the program. Implemented where the program is put together.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// Whether a part of the program works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ComponentState {
+    /// It works.
+    Ok,
+    /// It works, but lags, rebuilds or restarts.
+    Degraded,
+    /// It does not work.
+    Down,
+}
+
+/// A part of the program: `log`, `relay`, `nats`, `clickhouse`, …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// Whether it works.
+    pub state: ComponentState,
+    /// Whether `/ready` answers 503 when it is down. The log is needed to receive; the engines are not.
+    pub required: bool,
+    /// What a person should know, in a few words.
+    pub message: String,
+}
+
+/// How far a follower of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The last position done.
+    pub position: u64,
+    /// Events of the log after it, where that can be said cheaply.
+    pub lag_events: u64,
+    /// Age of the oldest event not done, in milliseconds; 0 when nothing waits.
+    pub lag_ms: u64,
+}
+
+/// What a projection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectionState {
+    /// It follows the log, and the API reads its tables.
+    Live,
+    /// It follows the log but is far behind its end.
+    CatchingUp,
+    /// Its first tables are being filled; there are none to read yet.
+    Building,
+    /// It can't go on; `error` says why. It is tried again.
+    Failed,
+    /// This process does not run it.
+    Stopped,
+}
+
+/// A new build of a projection on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RebuildProgress {
+    /// Number of the build.
+    pub build: u32,
+    /// How far it is.
+    pub progress: Progress,
+    /// The head of the log that it has to reach before it takes over.
+    pub target: u64,
+}
+
+/// A projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Version of its tables' shape.
+    pub schema: u32,
+    /// The build that the API reads; `None` before the first is ready.
+    pub build: Option<u32>,
+    /// What it is doing.
+    pub state: ProjectionState,
+    /// How far the build that the API reads is.
+    pub progress: Progress,
+    /// A rebuild under way.
+    pub rebuild: Option<RebuildProgress>,
+    /// The last error, if it is not over.
+    pub error: Option<String>,
+}
+
+/// Requests to receive since some time ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Intake {
+    /// Deliveries taken, duplicates included.
+    pub taken: u64,
+    /// Requests refused for what they are: signature, age, size, address.
+    pub rejected: u64,
+}
+
+/// How the program is doing, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct SystemSnapshot {
+    /// Seconds since it was started.
+    pub uptime_secs: u64,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+    /// Its parts.
+    pub components: Vec<Component>,
+    /// How far the relay is; `None` where another process runs it.
+    pub relay: Option<Progress>,
+    /// The projections, by name.
+    pub projections: Vec<ProjectionStatus>,
+    /// What was received in about the last five minutes, where known.
+    pub intake: Option<Intake>,
+}
+
+/// Why a rebuild was not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RebuildError {
+    /// There is no such projection.
+    #[error("there is no such projection")]
+    Unknown,
+    /// One is under way.
+    #[error("a rebuild is under way")]
+    UnderWay,
+    /// It can't be started now.
+    #[error("a rebuild can't be started now: {0}")]
+    Unavailable(String),
+}
+
+/// Knows how the program is doing, and starts rebuilds.
+#[async_trait]
+pub trait SystemStatus: Send + Sync {
+    /// How it is doing. Answers within about a second, whatever is down.
+    async fn snapshot(&self) -> SystemSnapshot;
+
+    /// Starts a new build of a projection and returns its number. The old tables answer until it has caught up.
+    async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError>;
+}
+
+/// A delivery to make up and send through the real path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestSend {
+    /// The event type.
+    pub event_type: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// The action, if any.
+    pub action: Option<String>,
+}
+
+/// What receiving answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestAnswer {
+    /// The status code.
+    pub status: u16,
+    /// `Retry-After`, in seconds, where it was given.
+    pub retry_after_secs: Option<u64>,
+    /// The body, JSON.
+    pub body: Bytes,
+}
+
+/// Sends a signed synthetic delivery through the real path: the receiver, its checks and the log.
+#[async_trait]
+pub trait SendTest: Send + Sync {
+    /// Sends it and returns what receiving answered.
+    async fn send(&self, test: TestSend) -> TestAnswer;
+}
+
+/// Shows the metrics of the program.
+pub trait RenderMetrics: Send + Sync {
+    /// All of them in the Prometheus text format.
+    fn prometheus(&self) -> String;
+}

@@ -1,0 +1,352 @@
+//! Deliveries: the list, the dead letters, one in full, its exact bytes.
+
+use std::sync::Arc;
+
+use domain::DeliveryStatus;
+use poem::web::Data;
+use poem::{Request, Response};
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Binary;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Group;
+use crate::access::Caller;
+use crate::answer::Answer;
+use crate::cursor::Cursor;
+use crate::delivery::body;
+use crate::delivery::detail::Sources;
+use crate::delivery::find::{Choice, IdText};
+use crate::failure::Failure;
+use crate::param::{Count, Flag, Number, Source, Statuses, Text, Time, spelt};
+use crate::shape::delivery::{DeliveryDetail, DeliveryPage, DeliveryRow};
+use crate::sql::deliveries::{Filter, PROJECTION, Page, Row, count_up_to, page};
+use crate::sql::{Counted, statistics};
+use crate::state::{State, shared};
+
+/// Name of the list in cursors.
+const LIST: &str = "events";
+/// Dead letters shown when no limit is given.
+const FAILED_ROWS: u32 = 10;
+
+pub(crate) struct Deliveries {
+    pub(crate) state: Arc<State>,
+}
+
+#[OpenApi(prefix_path = "/api/webhooks", tag = "Group::Deliveries")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a parameter of the contract, and the macro takes no struct"
+)]
+impl Deliveries {
+    /// List deliveries, the newest first.
+    ///
+    /// Page on with `cursor`. `total` is counted from rollups per minute, never by reading the list: where they do not
+    /// know it exactly, `totalIsExact` is false.
+    #[oai(path = "/events", method = "get", operation_id = "listEvents")]
+    async fn list(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// `owner/name`, without regard to case.
+        repository: Query<Option<Text>>,
+        /// The configured sender.
+        source: Query<Option<Source>>,
+        /// The event type.
+        event: Query<Option<Text>>,
+        /// The action within the event.
+        action: Query<Option<Text>>,
+        /// Whether the status is processed.
+        processed: Query<Option<Flag>>,
+        /// A status; `pending` stands for received, processing and retrying, `failed` for dead.
+        status: Query<Option<Statuses>>,
+        /// Received at or after; a date alone is its start.
+        #[oai(name = "startDate")]
+        start_date: Query<Option<Time>>,
+        /// Received before; a date alone is its start.
+        #[oai(name = "endDate")]
+        end_date: Query<Option<Time>>,
+        /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
+        limit: Query<Option<Count>>,
+        /// Rows to skip, at most 10000; beyond, page by `cursor`.
+        offset: Query<Option<Number>>,
+        /// `nextCursor` of the page before.
+        cursor: Query<Option<Text>>,
+    ) -> Result<Answer<DeliveryPage>, Failure> {
+        spelt(
+            request,
+            &[
+                "repository",
+                "source",
+                "event",
+                "action",
+                "processed",
+                "status",
+                "startDate",
+                "endDate",
+                "limit",
+                "offset",
+                "cursor",
+            ],
+        )?;
+        let (from, until) = (start_date.0.map(|t| t.0), end_date.0.map(|t| t.0));
+        if let (Some(from), Some(until)) = (from, until)
+            && until < from
+        {
+            return Err(Failure::parameter(
+                "endDate",
+                "a time after `startDate` is expected",
+            ));
+        }
+        let filter = Filter {
+            repository: repository.0.map(|text| text.0.to_lowercase()),
+            source: source.0.map(|name| name.0.to_string()),
+            event: event.0.map(|text| text.0),
+            action: action.0.map(|text| text.0),
+            statuses: statuses(status.0, processed.0),
+            from,
+            until,
+        };
+        let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
+        let offset = self.state.offset(offset.0.as_ref())?;
+        let cursor = cursor.0.map(|text| text.0);
+        self.page(&caller, filter, limit, offset, cursor)
+            .await
+            .map(Answer)
+    }
+
+    /// List the dead letters, with the last error and the attempts made.
+    #[oai(path = "/failed", method = "get", operation_id = "listFailed")]
+    async fn failed(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// Rows of the page: 10 unless given, 1000 at most; more is clamped.
+        limit: Query<Option<Count>>,
+        /// `nextCursor` of the page before.
+        cursor: Query<Option<Text>>,
+    ) -> Result<Answer<DeliveryPage>, Failure> {
+        spelt(request, &["limit", "cursor"])?;
+        let filter = Filter {
+            statuses: Some(vec![DeliveryStatus::Dead]),
+            ..Filter::default()
+        };
+        let limit = self.state.limit(limit.0.as_ref(), FAILED_ROWS);
+        let cursor = cursor.0.map(|text| text.0);
+        self.page(&caller, filter, limit, 0, cursor).await.map(Answer)
+    }
+
+    /// Show one delivery in full.
+    ///
+    /// It is read from the log, so it is there right after its 200.
+    #[oai(path = "/events/:id", method = "get", operation_id = "getEvent")]
+    async fn one(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// The full id, or the sender's own; where that names several, the first received is meant.
+        id: Path<String>,
+        /// Which of several: that of this source.
+        source: Query<Option<Text>>,
+        /// Which of several: that of this hook; `_` for none.
+        #[oai(name = "hookId")]
+        hook_id: Query<Option<Text>>,
+    ) -> Result<Answer<DeliveryDetail>, Failure> {
+        let choice = choice(request, source, hook_id)?;
+        let id = IdText::of(request, &id)?;
+        let finder = self.state.finder(&caller.tenant);
+        let (found, others) = finder.find(&id, &choice).await?;
+        let sources = Sources {
+            log: self.state.log.as_ref(),
+            bodies: self.state.bodies.as_ref(),
+            base_url: &self.state.base_url,
+            payload_bytes_max: self.state.options.payload_bytes_max,
+            history_events_max: self.state.options.history_events_max,
+        };
+        sources.detail(found, &others).await.map(Answer)
+    }
+
+    /// Get the exact bytes of a delivery, with the content type that they came with.
+    #[oai(path = "/events/:id/body", method = "get", operation_id = "getEventBody")]
+    async fn body(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// The full id, or the sender's own.
+        id: Path<String>,
+        /// Which of several: that of this source.
+        source: Query<Option<Text>>,
+        /// Which of several: that of this hook; `_` for none.
+        #[oai(name = "hookId")]
+        hook_id: Query<Option<Text>>,
+    ) -> Result<ExactBody, Failure> {
+        let choice = choice(request, source, hook_id)?;
+        let id = IdText::of(request, &id)?;
+        let finder = self.state.finder(&caller.tenant);
+        let (found, _) = finder.find(&id, &choice).await?;
+        let response = body::respond(found, Arc::clone(&self.state.bodies)).await?;
+        Ok(ExactBody(response))
+    }
+}
+
+/// The bytes as they were received.
+struct ExactBody(Response);
+
+impl poem::IntoResponse for ExactBody {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// What the document says of [`ExactBody`].
+#[derive(ApiResponse)]
+enum ExactBodyShape {
+    /// The bytes as they were received, under their own content type, as a download
+    #[oai(status = 200)]
+    #[allow(dead_code, reason = "describes the answer, which is streamed")]
+    Bytes(Binary<Vec<u8>>),
+}
+
+impl ApiResponse for ExactBody {
+    fn meta() -> poem_openapi::registry::MetaResponses {
+        ExactBodyShape::meta()
+    }
+
+    fn register(registry: &mut poem_openapi::registry::Registry) {
+        ExactBodyShape::register(registry);
+    }
+}
+
+fn choice(
+    request: &Request,
+    source: Query<Option<Text>>,
+    hook_id: Query<Option<Text>>,
+) -> Result<Choice, Failure> {
+    spelt(request, &["source", "hookId"])?;
+    Ok(Choice {
+        source: source.0.map(|text| text.0),
+        hook_id: hook_id.0.map(|text| text.0),
+    })
+}
+
+/// Both `status` and `processed`: what fits both.
+fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<DeliveryStatus>> {
+    let Some(processed) = processed else {
+        return status.map(|s| s.0);
+    };
+    let of = status.map_or_else(|| DeliveryStatus::ALL.to_vec(), |s| s.0);
+    let fits = |s: &DeliveryStatus| (*s == DeliveryStatus::Processed) == processed.0;
+    Some(of.into_iter().filter(fits).collect())
+}
+
+impl Deliveries {
+    async fn page(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        limit: u32,
+        offset: u32,
+        cursor: Option<String>,
+    ) -> Result<DeliveryPage, Failure> {
+        let (log_id, tenant) = (self.state.log.id(), &caller.tenant);
+        let before = match &cursor {
+            Some(text) => Cursor::decode(text, LIST, log_id, tenant)?.after.0,
+            None => u64::MAX,
+        };
+        let asked = Page {
+            before,
+            limit: limit.saturating_add(1),
+            offset,
+        };
+        let rows = self
+            .state
+            .store
+            .ask::<Row>(PROJECTION, |build| page(build, tenant, &filter, asked));
+        let mut rows = rows.await?;
+        // The statement reads in this order; that it also answers in it is not promised anywhere.
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.position));
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let seen = i64::from(offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let whole = !more && cursor.is_none() && (offset == 0 || !rows.is_empty());
+        let (total, total_is_exact) = if whole {
+            (seen, true)
+        } else {
+            let (total, exact) = *self.total(caller, &filter).await?;
+            (total.max(seen), exact)
+        };
+        let last = rows.last().map(|row| row.position).filter(|_| more);
+        Ok(DeliveryPage {
+            next_cursor: last.map(|position| {
+                Cursor {
+                    list: LIST,
+                    log_id,
+                    tenant: tenant.clone(),
+                    after: (position, 0),
+                }
+                .encode()
+            }),
+            events: rows.into_iter().map(DeliveryRow::from).collect(),
+            total,
+            total_is_exact,
+            limit,
+            offset,
+        })
+    }
+
+    /// How many there are, and whether that is exact: from the rollups, or, where those are too many, counted up to a
+    /// bound.
+    async fn total(&self, caller: &Caller, filter: &Filter) -> Result<Arc<(i64, bool)>, Failure> {
+        let tenant = &caller.tenant;
+        let key = (tenant.clone(), filter.clone());
+        let counting = async {
+            let summed = self
+                .state
+                .store
+                .ask_one::<Counted>(statistics::PROJECTION, |build| {
+                    statistics::total(build, tenant, filter)
+                });
+            match summed.await {
+                Ok(sum) => Ok(Arc::new((sum.n, !statistics::cuts_a_minute(filter)))),
+                Err(failure) if too_many_groups(&failure) => {
+                    let bound = self.state.options.total_rows_max;
+                    let counted = self
+                        .state
+                        .store
+                        .ask_one::<Counted>(PROJECTION, |build| count_up_to(build, tenant, filter, bound));
+                    let n = counted.await?.n;
+                    Ok(Arc::new((n, n < i64::from(bound))))
+                }
+                Err(failure) => Err(failure),
+            }
+        };
+        self.state
+            .totals
+            .try_get_with(key, counting)
+            .await
+            .map_err(shared)
+    }
+}
+
+/// Error 158 of ClickHouse: the bound on groups was reached.
+fn too_many_groups(failure: &Failure) -> bool {
+    failure
+        .cause
+        .as_ref()
+        .is_some_and(|cause| cause.contains("TOO_MANY_ROWS"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_and_processed_both_have_to_fit() {
+        let of = |status: Option<Vec<DeliveryStatus>>, processed: Option<bool>| {
+            statuses(status.map(Statuses), processed.map(Flag))
+        };
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(None, Some(true)), Some(vec![DeliveryStatus::Processed]));
+        assert_eq!(of(None, Some(false)).map(|s| s.len()), Some(4));
+        assert_eq!(of(Some(vec![DeliveryStatus::Dead]), Some(true)), Some(vec![]));
+    }
+}

@@ -1,0 +1,245 @@
+//! The health of the whole: always answered with 200, whatever is down.
+
+use std::sync::Arc;
+
+use domain::{LogHealth, Timestamp};
+use poem::web::Data;
+use poem_openapi::OpenApi;
+
+use super::Group;
+use crate::access::Caller;
+use crate::answer::Answer;
+use crate::failure::Failure;
+use crate::ports::{Component, ComponentState, ProjectionState, SystemSnapshot};
+use crate::score::{self, Facts, Figures};
+use crate::shape::health::{Health, HealthMetrics, HourlyEvent, HourlyMetrics};
+use crate::shape::system::ComponentShape;
+use crate::sql::health::{AllTime, Hour, all_time, same_hours};
+use crate::sql::statistics::{OfEvent, Scope, Sums};
+use crate::sql::{Counted, deliveries, health, statistics};
+use crate::state::{State, shared};
+use crate::window::Window;
+
+const RECENT_MS: i64 = 5 * 60 * 1000;
+const HOUR_SECS: i64 = 3600;
+const DAY_SECS: i64 = 86_400;
+
+pub(crate) struct HealthApi {
+    pub(crate) state: Arc<State>,
+}
+
+#[OpenApi(prefix_path = "/api/webhooks", tag = "Group::Statistics")]
+impl HealthApi {
+    /// Score the health of the service.
+    ///
+    /// 100 minus named deductions: failure rate, lag, queue, dead letters, silence or an unusual rate, rejected requests,
+    /// parts that are down. healthy from 80, degraded from 50. Always 200; what is down says so. Kept for about a second.
+    #[oai(path = "/health", method = "get", operation_id = "getHealth")]
+    async fn health(&self, caller: Data<&Caller>) -> Result<Answer<Health>, Failure> {
+        let key = (caller.tenant.clone(), ());
+        let asking = async { Ok(Arc::new(self.ask(&caller).await)) };
+        let health = self.state.health.try_get_with(key, asking).await;
+        let health: Arc<Health> = health.map_err(shared)?;
+        Ok(Answer(Health::clone(&health)))
+    }
+}
+
+/// What the read store says.
+struct Asked {
+    all_time: AllTime,
+    recent: i64,
+    events: Vec<OfEvent>,
+    figures: Figures,
+}
+
+impl HealthApi {
+    async fn ask(&self, caller: &Caller) -> Health {
+        let now = self.state.clock.now();
+        let (snapshot, asked) = tokio::join!(self.state.status.snapshot(), self.figures(caller, now));
+        let log = self.state.log.health();
+        let mut parts = components(&log, &snapshot);
+        if let Err(failure) = &asked {
+            parts.push(read_store(failure));
+        }
+        let asked = asked.ok();
+        let (score, deductions) = score::score(&Facts {
+            figures: asked.as_ref().map(|a| a.figures.clone()),
+            lag_ms: greatest_lag_ms(&snapshot),
+            queue_len: log.queue_len,
+            queue_max: log.queue_max,
+            intake: snapshot.intake,
+            // The read store has a deduction of its own.
+            components: parts
+                .get(..parts.len() - usize::from(asked.is_none()))
+                .unwrap_or(&parts),
+        });
+        let hour = asked.as_ref().map_or_else(Sums::default, |a| sum(&a.events));
+        let last_us = asked.as_ref().map(|a| a.all_time.last_us).filter(|us| *us > 0);
+        Health {
+            status: score::status(score).to_owned(),
+            health_score: score,
+            recent_events: asked.as_ref().map(|a| a.recent),
+            last_event_time: last_us.map(|us| Timestamp::from_micros(us).to_string()),
+            failed_webhooks_count: asked.as_ref().map(|a| a.all_time.dead),
+            metrics: HealthMetrics {
+                hourly: HourlyMetrics {
+                    total: hour.total,
+                    failed: hour.failed,
+                    avg_processing_time_ms: hour.mean_ms(),
+                },
+            },
+            hourly_stats: asked.map_or_else(Vec::new, |a| a.events.into_iter().map(hourly).collect()),
+            components: parts.iter().map(ComponentShape::from).collect(),
+            deductions,
+        }
+    }
+
+    async fn figures(&self, caller: &Caller, now: Timestamp) -> Result<Asked, Failure> {
+        let (store, tenant) = (&self.state.store, &caller.tenant);
+        let window = Window::last(now, Some(1), None, 1)?;
+        let scope = Scope {
+            start_secs: window.start_secs,
+            end_secs: window.end_secs,
+            repository: None,
+            source: None,
+            synthetic: false,
+        };
+        // The last full hour, which can be compared with full hours of other days.
+        let full_hour = now.as_secs().div_euclid(HOUR_SECS) * HOUR_SECS - HOUR_SECS;
+        let since = full_hour - score::BAND_DAYS * DAY_SECS;
+        let (all_time, recent, events, hours) = tokio::try_join!(
+            store.ask_one::<AllTime>(health::PROJECTION, |build| all_time(build, tenant)),
+            store.ask_one::<Counted>(deliveries::PROJECTION, |build| {
+                deliveries::count_since(build, tenant, now.plus_millis(-RECENT_MS))
+            }),
+            store.ask::<OfEvent>(statistics::PROJECTION, |build| {
+                statistics::by_event(build, tenant, &scope)
+            }),
+            store.ask::<Hour>(health::PROJECTION, |build| same_hours(
+                build, tenant, since, full_hour
+            )),
+        )?;
+        let hour = sum(&events);
+        let figures = Figures {
+            hour_total: hour.total,
+            hour_failed: hour.failed,
+            dead_now: all_time.dead,
+            full_hour: hours.iter().find(|h| h.hour_secs == full_hour).map_or(0, |h| h.n),
+            same_hour: past_days(&hours, full_hour),
+        };
+        Ok(Asked {
+            all_time,
+            recent: recent.n,
+            events,
+            figures,
+        })
+    }
+}
+
+/// The same hour of past days since the first that had any; days without one count as 0.
+fn past_days(hours: &[Hour], full_hour: i64) -> Vec<i64> {
+    let past = || hours.iter().filter(|hour| hour.hour_secs < full_hour);
+    let Some(first) = past().map(|hour| hour.hour_secs).min() else {
+        return Vec::new();
+    };
+    let days = (full_hour - first) / DAY_SECS;
+    (1..=days)
+        .map(|day| {
+            let start = full_hour - day * DAY_SECS;
+            past()
+                .find(|hour| hour.hour_secs == start)
+                .map_or(0, |hour| hour.n)
+        })
+        .collect()
+}
+
+fn sum(events: &[OfEvent]) -> Sums {
+    let mut sums = Sums::default();
+    for event in events {
+        sums.add(&event.sums);
+    }
+    sums
+}
+
+fn hourly(event: OfEvent) -> HourlyEvent {
+    HourlyEvent {
+        event: event.event,
+        total: event.sums.total,
+        processed: event.sums.processed,
+        pending: event.sums.pending,
+        failed: event.sums.failed,
+    }
+}
+
+fn read_store(failure: &Failure) -> Component {
+    Component {
+        name: "read-store".to_owned(),
+        state: ComponentState::Down,
+        required: false,
+        message: failure.to_string(),
+    }
+}
+
+/// The log, whatever else the program is made of, and its projections.
+pub(crate) fn components(log: &LogHealth, snapshot: &SystemSnapshot) -> Vec<Component> {
+    let (state, message) = match &log.unwritable {
+        Some(why) => (ComponentState::Down, format!("can't be written: {why}")),
+        None => (ComponentState::Ok, format!("at position {}", log.head)),
+    };
+    let log = Component {
+        name: "log".to_owned(),
+        state,
+        required: true,
+        message,
+    };
+    let others = snapshot.components.iter().filter(|c| c.name != "log").cloned();
+    let projections = snapshot.projections.iter().map(|projection| {
+        let (state, word) = match projection.state {
+            ProjectionState::Live => (ComponentState::Ok, "live"),
+            ProjectionState::CatchingUp => (ComponentState::Degraded, "catching up"),
+            ProjectionState::Building => (ComponentState::Degraded, "being built"),
+            ProjectionState::Failed => (ComponentState::Down, "failed"),
+            ProjectionState::Stopped => (ComponentState::Ok, "run by another process"),
+        };
+        let progress = projection.progress;
+        let error = projection
+            .error
+            .as_ref()
+            .map(|e| format!(": {e}"))
+            .unwrap_or_default();
+        Component {
+            name: format!("projection {}", projection.name),
+            state,
+            required: false,
+            message: format!(
+                "{word} at position {}, {} events behind{error}",
+                progress.position, progress.lag_events
+            ),
+        }
+    });
+    std::iter::once(log).chain(others).chain(projections).collect()
+}
+
+fn greatest_lag_ms(snapshot: &SystemSnapshot) -> u64 {
+    let projections = snapshot.projections.iter().map(|p| p.progress.lag_ms);
+    projections
+        .chain(snapshot.relay.map(|relay| relay.lag_ms))
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_without_a_delivery_count_since_the_first_with_one() {
+        let hour = |day: i64, n| Hour {
+            hour_secs: 100 * DAY_SECS - day * DAY_SECS,
+            n,
+        };
+        let hours = [hour(5, 7), hour(3, 4), hour(1, 9), hour(0, 2)];
+        assert_eq!(past_days(&hours, 100 * DAY_SECS), [9, 0, 4, 0, 7]);
+        assert_eq!(past_days(&[hour(0, 2)], 100 * DAY_SECS), Vec::<i64>::new());
+    }
+}

@@ -1,0 +1,281 @@
+//! CI jobs: lists, one job, and figures of completed ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::Request;
+use poem::web::Data;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+
+use super::Group;
+use crate::access::Caller;
+use crate::answer::Answer;
+use crate::cursor::Cursor;
+use crate::failure::Failure;
+use crate::param::{Count, JobStates, Number, Text, spelt};
+use crate::shape::job::{
+    ConclusionTotal, JobDetail, JobMetrics, JobPage, JobRow, LabelFigures, RunRow, RunnerFigures,
+};
+use crate::sql::jobs::{
+    self as sql, Figures, Filter, Grouping, Measured, OfWord, PROJECTION, Page, Pull, Row, State as JobState,
+};
+use crate::sql::{Counted, runs};
+use crate::state::State;
+use crate::window::{Window, of_secs};
+
+/// Name of the list in cursors.
+const LIST: &str = "jobs";
+const DEFAULT_HOURS: u32 = 24;
+
+pub(crate) struct Jobs {
+    pub(crate) state: Arc<State>,
+}
+
+#[OpenApi(prefix_path = "/api/jobs", tag = "Group::Jobs")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a parameter of the contract, and the macro takes no struct"
+)]
+impl Jobs {
+    /// List jobs, the newest first.
+    ///
+    /// `total` is counted up to 10000; beyond, `totalIsExact` is false.
+    #[oai(path = "/", method = "get", operation_id = "listJobs")]
+    async fn list(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// A state; `pending` stands for queued or waiting, `running` for in_progress.
+        status: Query<Option<JobStates>>,
+        /// `owner/name`, without regard to case.
+        repository: Query<Option<Text>>,
+        /// A label that the job asks for, without regard to case.
+        label: Query<Option<Text>>,
+        /// Number of a pull request of the job's run.
+        #[oai(name = "pullRequest")]
+        pull_request: Query<Option<Count>>,
+        /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
+        limit: Query<Option<Count>>,
+        /// Rows to skip, at most 10000; beyond, page by `cursor`.
+        offset: Query<Option<Number>>,
+        /// `nextCursor` of the page before.
+        cursor: Query<Option<Text>>,
+    ) -> Result<Answer<JobPage>, Failure> {
+        spelt(
+            request,
+            &[
+                "status",
+                "repository",
+                "label",
+                "pullRequest",
+                "limit",
+                "offset",
+                "cursor",
+            ],
+        )?;
+        let filter = Filter {
+            repository: repository.0.map(|text| text.0.to_lowercase()),
+            states: status.0.map(|states| states.0),
+            label: label.0.map(|text| text.0),
+            pull_request: pull_request.0.map(|number| u64::from(number.0)),
+        };
+        let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
+        let offset = self.state.offset(offset.0.as_ref())?;
+        let cursor = cursor.0.map(|text| text.0);
+        self.page(&caller, filter, limit, offset, cursor)
+            .await
+            .map(Answer)
+    }
+
+    /// Measure the jobs completed in a window.
+    ///
+    /// Percentiles are exact, by nearest rank. At most 100 labels and 100 runners are listed, the most used ones.
+    #[oai(path = "/metrics", method = "get", operation_id = "getJobMetrics")]
+    async fn metrics(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// The window: completed in the last so many hours, 24 unless given.
+        hours: Query<Option<Count>>,
+        /// `owner/name`, without regard to case.
+        repository: Query<Option<Text>>,
+        /// The name of the workflow.
+        workflow: Query<Option<Text>>,
+    ) -> Result<Answer<JobMetrics>, Failure> {
+        spelt(request, &["hours", "repository", "workflow"])?;
+        let hours = hours.0.map(|count| count.0);
+        let window = Window::last(self.state.clock.now(), hours, None, DEFAULT_HOURS)?;
+        let measured = Measured {
+            since: of_secs(window.start_secs),
+            until: of_secs(window.end_secs),
+            repository: repository.0.map(|text| text.0.to_lowercase()),
+            workflow: workflow.0.map(|text| text.0),
+        };
+        self.measure(&caller, window, &measured).await.map(Answer)
+    }
+
+    /// Show one job, all its attempts, and its workflow run.
+    #[oai(path = "/:id", method = "get", operation_id = "getJob")]
+    async fn one(
+        &self,
+        caller: Data<&Caller>,
+        /// The sender's id of the job, a number.
+        id: Path<String>,
+    ) -> Result<Answer<JobDetail>, Failure> {
+        let expected = |_| Failure::parameter("id", "the id of a job is expected, a whole number");
+        let job_id: u64 = id.0.parse().map_err(expected)?;
+        let tenant = &caller.tenant;
+        let store = &self.state.store;
+        let rows = store.ask::<Row>(PROJECTION, |b| sql::one(b, tenant, job_id));
+        let rows = rows.await?;
+        let run_id = rows.first().map(|row| row.run_id);
+        let mut attempts = self.complete(&caller, rows).await?.into_iter();
+        let Some(job) = attempts.next() else {
+            return Err(Failure::not_found("there is no job of this id"));
+        };
+        let run = store.ask::<runs::Row>(PROJECTION, |b| runs::one(b, tenant, run_id.unwrap_or(0)));
+        let run = run.await?.into_iter().next().map(RunRow::from);
+        Ok(Answer(JobDetail {
+            job,
+            attempts: attempts.collect(),
+            run,
+        }))
+    }
+}
+
+impl Jobs {
+    async fn page(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        limit: u32,
+        offset: u32,
+        cursor: Option<String>,
+    ) -> Result<JobPage, Failure> {
+        let (log_id, tenant) = (self.state.log.id(), &caller.tenant);
+        let before = match &cursor {
+            Some(text) => Cursor::decode(text, LIST, log_id, tenant)?.after,
+            None => (u64::MAX, u64::MAX),
+        };
+        let asked = Page {
+            before,
+            limit: limit.saturating_add(1),
+            offset,
+        };
+        let bound = self.state.options.total_rows_max.saturating_add(1);
+        let store = &self.state.store;
+        let (mut rows, counted) = tokio::try_join!(
+            store.ask::<Row>(PROJECTION, |b| sql::page(b, tenant, &filter, asked)),
+            store.ask_one::<Counted>(PROJECTION, |b| sql::count_up_to(b, tenant, &filter, bound)),
+        )?;
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.job_id, row.run_attempt)));
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.map(|row| {
+            Cursor {
+                list: LIST,
+                log_id,
+                tenant: tenant.clone(),
+                after: (row.job_id, u64::from(row.run_attempt)),
+            }
+            .encode()
+        });
+        Ok(JobPage {
+            jobs: self.complete(caller, rows).await?,
+            total: counted.n.min(i64::from(bound) - 1),
+            total_is_exact: counted.n < i64::from(bound),
+            limit,
+            offset,
+            next_cursor,
+        })
+    }
+
+    /// Rows as the API shows them: with their pull requests, and with what only earlier announcements said.
+    async fn complete(&self, caller: &Caller, mut rows: Vec<Row>) -> Result<Vec<JobRow>, Failure> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, tenant) = (&self.state.store, &caller.tenant);
+        let mut run_ids: Vec<u64> = rows.iter().map(|row| row.run_id).collect();
+        run_ids.sort_unstable();
+        run_ids.dedup();
+        let lacking: Vec<u64> = rows
+            .iter()
+            .filter(|r| r.lacks_something())
+            .map(|r| r.job_id)
+            .collect();
+        let states = async {
+            if lacking.is_empty() {
+                return Ok(Vec::new());
+            }
+            store
+                .ask::<JobState>(PROJECTION, |b| sql::states(b, tenant, &lacking))
+                .await
+        };
+        let pulls = store.ask::<Pull>(PROJECTION, |b| sql::pulls(b, tenant, &run_ids));
+        let (states, pulls) = tokio::try_join!(states, pulls)?;
+        let mut by_run: HashMap<u64, Vec<u64>> = HashMap::new();
+        for pull in pulls {
+            by_run.entry(pull.run_id).or_default().push(pull.pull_request);
+        }
+        for row in rows.iter_mut().filter(|row| row.lacks_something()) {
+            row.fill(&states);
+        }
+        let shaped = rows.into_iter().map(|row| {
+            let pulls = by_run.get(&row.run_id).cloned().unwrap_or_default();
+            row.into_shape(pulls)
+        });
+        Ok(shaped.collect())
+    }
+
+    async fn measure(
+        &self,
+        caller: &Caller,
+        window: Window,
+        measured: &Measured,
+    ) -> Result<JobMetrics, Failure> {
+        let (store, tenant) = (&self.state.store, &caller.tenant);
+        let grouped =
+            |grouping| store.ask::<Figures>(PROJECTION, move |b| sql::figures(b, tenant, measured, grouping));
+        let (all, labels, runners, conclusions, open) = tokio::try_join!(
+            grouped(Grouping::All),
+            grouped(Grouping::Label),
+            grouped(Grouping::Runner),
+            store.ask::<OfWord>(PROJECTION, |b| sql::conclusions(b, tenant, measured)),
+            store.ask::<OfWord>(PROJECTION, |b| sql::open(b, tenant, measured)),
+        )?;
+        let of = |words: &[&str]| {
+            let fitting = open.iter().filter(|row| words.contains(&row.word.as_str()));
+            fitting.map(|row| row.n).sum()
+        };
+        Ok(JobMetrics {
+            time_window: window.shape(),
+            all: all.into_iter().next().unwrap_or_default().into(),
+            pending_jobs: of(&["queued", "waiting"]),
+            running_jobs: of(&["in_progress"]),
+            by_conclusion: conclusions
+                .into_iter()
+                .map(|row| ConclusionTotal {
+                    conclusion: row.word,
+                    total: row.n,
+                })
+                .collect(),
+            by_label: labels
+                .into_iter()
+                .map(|row| LabelFigures {
+                    label: row.name.clone(),
+                    figures: row.into(),
+                })
+                .collect(),
+            by_runner: runners
+                .into_iter()
+                .map(|row| RunnerFigures {
+                    runner: row.name.clone(),
+                    figures: row.into(),
+                })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! The endpoints, one file per group. They read parameters, ask, and shape the answer; nothing else.
+
+pub(crate) mod deliveries;
+pub(crate) mod health;
+pub(crate) mod jobs;
+pub(crate) mod projections;
+pub(crate) mod repositories;
+pub(crate) mod runs;
+pub(crate) mod statistics;
+pub(crate) mod system;
+pub(crate) mod test;
+pub(crate) mod types;
+
+use poem_openapi::Tags;
+
+/// Groups of endpoints in the document.
+#[derive(Debug, Clone, Copy, Tags)]
+pub(crate) enum Group {
+    /// Deliveries: lists, one in full, its exact bytes.
+    Deliveries,
+    /// Statistics and health.
+    Statistics,
+    /// What happens in repositories.
+    Repositories,
+    /// Jobs, workflow runs and runners.
+    Jobs,
+    /// The service itself.
+    Service,
+}

@@ -1,0 +1,160 @@
+//! Workflow runs, and the runners that work on their jobs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::Request;
+use poem::web::Data;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Query;
+
+use super::Group;
+use crate::access::Caller;
+use crate::answer::Answer;
+use crate::cursor::Cursor;
+use crate::failure::Failure;
+use crate::param::{Conclusion, Count, Number, RunState, Text, spelt};
+use crate::shape::job::{LabelDemand, RunPage, RunRow, RunnerPool};
+use crate::sql::Counted;
+use crate::sql::runners::{self, Busy, Demand};
+use crate::sql::runs::{self as sql, Filter, PROJECTION, Page, Row};
+use crate::state::State;
+
+/// Name of the list in cursors.
+const LIST: &str = "runs";
+const DEFAULT_HOURS: u32 = 24;
+const HOUR_MS: i64 = 3_600_000;
+
+pub(crate) struct Runs {
+    pub(crate) state: Arc<State>,
+}
+
+#[OpenApi(prefix_path = "/api", tag = "Group::Jobs")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a parameter of the contract, and the macro takes no struct"
+)]
+impl Runs {
+    /// List workflow runs, the newest first, each with its latest attempt.
+    #[oai(path = "/workflow-runs", method = "get", operation_id = "listWorkflowRuns")]
+    async fn list(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// `owner/name`, without regard to case.
+        repository: Query<Option<Text>>,
+        /// How far the run is.
+        status: Query<Option<RunState>>,
+        /// How the run ended.
+        conclusion: Query<Option<Conclusion>>,
+        /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
+        limit: Query<Option<Count>>,
+        /// Rows to skip, at most 10000; beyond, page by `cursor`.
+        offset: Query<Option<Number>>,
+        /// `nextCursor` of the page before.
+        cursor: Query<Option<Text>>,
+    ) -> Result<Answer<RunPage>, Failure> {
+        spelt(
+            request,
+            &["repository", "status", "conclusion", "limit", "offset", "cursor"],
+        )?;
+        let filter = Filter {
+            repository: repository.0.map(|text| text.0.to_lowercase()),
+            status: status.0.map(|state| state.0),
+            conclusion: conclusion.0.map(|conclusion| conclusion.0),
+        };
+        let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
+        let offset = self.state.offset(offset.0.as_ref())?;
+        let cursor = cursor.0.map(|text| text.0);
+        self.page(&caller, filter, limit, offset, cursor)
+            .await
+            .map(Answer)
+    }
+
+    /// Show the runners seen at work, and what waits for them.
+    ///
+    /// A runner is busy while a job in progress names it. Jobs that have waited for over a day, or run for over five, are
+    /// left out: GitHub has ended them, and only the announcement was lost.
+    #[oai(path = "/runners/pool/status", method = "get", operation_id = "getRunnerPool")]
+    async fn pool(
+        &self,
+        request: &Request,
+        caller: Data<&Caller>,
+        /// Runners seen in the last so many hours, 24 unless given.
+        hours: Query<Option<Count>>,
+    ) -> Result<Answer<RunnerPool>, Failure> {
+        spelt(request, &["hours"])?;
+        let (store, tenant, now) = (&self.state.store, &caller.tenant, self.state.clock.now());
+        let hours = hours.0.map_or(DEFAULT_HOURS, |count| count.0);
+        let since = now.plus_millis(-HOUR_MS.saturating_mul(i64::from(hours)));
+        let (rows, busy, demand) = tokio::try_join!(
+            store.ask::<runners::Row>(PROJECTION, |b| runners::seen(b, tenant, since)),
+            store.ask::<Busy>(PROJECTION, |b| runners::busy(b, tenant, now)),
+            store.ask::<Demand>(PROJECTION, |b| runners::demand(b, tenant, now)),
+        )?;
+        let working: HashMap<u64, u64> = busy.iter().map(|b| (b.runner_id, b.job)).collect();
+        let rows = rows.into_iter().map(|row| {
+            let job = working.get(&row.runner_id).copied();
+            row.into_shape(job)
+        });
+        let runners: Vec<_> = rows.collect();
+        let total = runners.len() as u64;
+        let busy = runners.iter().filter(|r| r.current_job_id.is_some()).count() as u64;
+        Ok(Answer(RunnerPool {
+            total,
+            busy,
+            idle: total - busy,
+            demand: demand.into_iter().map(LabelDemand::from).collect(),
+            runners,
+        }))
+    }
+}
+
+impl Runs {
+    async fn page(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        limit: u32,
+        offset: u32,
+        cursor: Option<String>,
+    ) -> Result<RunPage, Failure> {
+        let (log_id, tenant) = (self.state.log.id(), &caller.tenant);
+        let before = match &cursor {
+            Some(text) => Cursor::decode(text, LIST, log_id, tenant)?.after.0,
+            None => u64::MAX,
+        };
+        let asked = Page {
+            before,
+            limit: limit.saturating_add(1),
+            offset,
+        };
+        let bound = self.state.options.total_rows_max.saturating_add(1);
+        let store = &self.state.store;
+        let (mut rows, counted) = tokio::try_join!(
+            store.ask::<Row>(PROJECTION, |b| sql::page(b, tenant, &filter, asked)),
+            store.ask_one::<Counted>(PROJECTION, |b| sql::count_up_to(b, tenant, &filter, bound)),
+        )?;
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.run_id));
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.map(|row| {
+            Cursor {
+                list: LIST,
+                log_id,
+                tenant: tenant.clone(),
+                after: (row.run_id, 0),
+            }
+            .encode()
+        });
+        Ok(RunPage {
+            workflow_runs: rows.into_iter().map(RunRow::from).collect(),
+            total: counted.n.min(i64::from(bound) - 1),
+            total_is_exact: counted.n < i64::from(bound),
+            limit,
+            offset,
+            next_cursor,
+        })
+    }
+}

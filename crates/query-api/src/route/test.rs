@@ -1,0 +1,188 @@
+//! A delivery made up for a test, sent through the real path.
+
+use std::sync::Arc;
+
+use poem::http::{StatusCode, header};
+use poem::{Body, IntoResponse, Request, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::Deserialize;
+
+use super::Group;
+use crate::answer::JSON;
+use crate::failure::{Code, Failure, FailureBody};
+use crate::ports::TestSend;
+use crate::state::State;
+
+pub(crate) struct TestApi {
+    pub(crate) state: Arc<State>,
+}
+
+/// What to make up; everything has a default, and so has the whole.
+#[derive(Debug, Deserialize, Object)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[oai(rename_all = "camelCase")]
+struct TestRequest {
+    /// The event type, `ping` unless given.
+    #[oai(default = "default_event")]
+    event_type: String,
+    /// `owner/name`, `test/repo` unless given.
+    #[oai(default = "default_repository")]
+    repository: String,
+    /// The action within the event.
+    action: Option<String>,
+}
+
+fn default_event() -> String {
+    "ping".to_owned()
+}
+
+fn default_repository() -> String {
+    "test/repo".to_owned()
+}
+
+impl Default for TestRequest {
+    fn default() -> Self {
+        Self {
+            event_type: default_event(),
+            repository: default_repository(),
+            action: None,
+        }
+    }
+}
+
+#[OpenApi(prefix_path = "/api/webhooks", tag = "Group::Service")]
+impl TestApi {
+    /// Send a signed synthetic delivery through the real path.
+    ///
+    /// The body may be left out: `{"eventType":"ping","repository":"test/repo"}` is meant then. It answers as receiving
+    /// does, is in the log like any other, and is left out of statistics.
+    #[oai(path = "/test", method = "post", operation_id = "sendTest")]
+    async fn test(&self, body: OptionalJson) -> Result<Received, Failure> {
+        let request = body.read(self.state.options.request_bytes_max).await?;
+        checked("eventType", &request.event_type)?;
+        checked("repository", &request.repository)?;
+        if let Some(action) = &request.action {
+            checked("action", action)?;
+        }
+        let sent = self.state.test.send(TestSend {
+            event_type: request.event_type,
+            repository: request.repository,
+            action: request.action,
+        });
+        let answer = sent.await;
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, JSON)
+            .body(answer.body);
+        if let Some(seconds) = answer.retry_after_secs {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        Ok(Received(response))
+    }
+}
+
+/// Header values and names in the log: short, and without control characters.
+fn checked(name: &str, text: &str) -> Result<(), Failure> {
+    if (1..=200).contains(&text.len()) && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Failure::parameter(
+        name,
+        "1 to 200 bytes without control characters are expected",
+    ))
+}
+
+/// A JSON body that may be missing, whatever its content type says.
+struct OptionalJson(Body);
+
+impl<'a> poem_openapi::ApiExtractor<'a> for OptionalJson {
+    const TYPES: &'static [poem_openapi::ApiExtractorType] = &[poem_openapi::ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        TestRequest::register(registry);
+    }
+
+    fn request_meta() -> Option<poem_openapi::registry::MetaRequest> {
+        Some(poem_openapi::registry::MetaRequest {
+            description: Some("What to make up"),
+            content: vec![MetaMediaType {
+                content_type: JSON,
+                schema: TestRequest::schema_ref(),
+            }],
+            required: false,
+        })
+    }
+
+    async fn from_request(
+        _request: &'a Request,
+        body: &mut poem::RequestBody,
+        _options: poem_openapi::ExtractParamOptions<Self::ParamType>,
+    ) -> poem::Result<Self> {
+        Ok(Self(body.take()?))
+    }
+}
+
+impl OptionalJson {
+    async fn read(self, bytes_max: usize) -> Result<TestRequest, Failure> {
+        let bytes = self.0.into_bytes_limit(bytes_max).await.map_err(|_| {
+            Failure::new(
+                Code::TooLarge,
+                format!("the body is cut off, or over {bytes_max} bytes"),
+            )
+        })?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(TestRequest::default());
+        }
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let expected = "a JSON object with eventType, repository and action is expected, each optional";
+            Failure::new(
+                Code::Validation,
+                format!("the body can't be read: {error}; {expected}"),
+            )
+        })
+    }
+}
+
+/// What receiving answered.
+struct Received(Response);
+
+impl IntoResponse for Received {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl ApiResponse for Received {
+    fn meta() -> MetaResponses {
+        let answer = |status, description, schema| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: JSON,
+                schema,
+            }],
+            headers: Vec::new(),
+        };
+        let any = MetaSchemaRef::Inline(Box::new(poem_openapi::registry::MetaSchema::ANY));
+        MetaResponses {
+            responses: vec![
+                answer(200, "The answer of receiving: captured, or seen before", any),
+                answer(
+                    503,
+                    "The log can't be written; `Retry-After` says when to try again",
+                    FailureBody::schema_ref(),
+                ),
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        FailureBody::register(registry);
+    }
+}

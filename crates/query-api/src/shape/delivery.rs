@@ -1,0 +1,183 @@
+//! Deliveries: rows of lists, one in full, and the known event types.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use crate::answer::Json;
+
+/// A delivery as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Delivery", rename_all = "camelCase")]
+pub(crate) struct DeliveryRow {
+    /// The full key: `<source>.<hook or _>.<sender's id>`.
+    pub(crate) id: String,
+    /// The sender's id of it.
+    pub(crate) delivery_id: Option<String>,
+    /// The sender's hook.
+    pub(crate) hook_id: Option<String>,
+    /// The configured sender.
+    pub(crate) source: String,
+    /// `owner/name`.
+    pub(crate) repository: Option<String>,
+    /// The event type.
+    pub(crate) event: String,
+    /// The action within the event.
+    pub(crate) action: Option<String>,
+    /// Login of whoever caused it.
+    pub(crate) sender: Option<String>,
+    /// When it was received.
+    pub(crate) timestamp: String,
+    /// Whether its status is processed.
+    pub(crate) processed: bool,
+    /// received, processing, retrying, processed or dead.
+    pub(crate) status: String,
+    /// Attempts made to handle it.
+    pub(crate) attempts: u32,
+    /// From receipt to outcome, in milliseconds.
+    pub(crate) processing_time_ms: Option<f64>,
+    /// The last error.
+    pub(crate) error: Option<String>,
+    /// NETWORK_ERROR, TIMEOUT_ERROR, RATE_LIMIT_ERROR, SERVICE_UNAVAILABLE, VALIDATION_ERROR, AUTHENTICATION_ERROR,
+    /// NOT_FOUND_ERROR or DUPLICATE_ERROR.
+    pub(crate) error_code: Option<String>,
+    /// Whether another attempt may succeed.
+    pub(crate) retryable: Option<bool>,
+    /// The id of the delivery that this one repeats.
+    pub(crate) duplicate_of: Option<String>,
+}
+
+/// A page of deliveries, newest first.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct DeliveryPage {
+    /// The deliveries.
+    pub(crate) events: Vec<DeliveryRow>,
+    /// How many there are on all pages. Counted from rollups per minute, never by reading the list.
+    pub(crate) total: i64,
+    /// False when `total` is only a lower bound, or when the range cuts a minute in two.
+    pub(crate) total_is_exact: bool,
+    /// The most rows of this page.
+    pub(crate) limit: u32,
+    /// How many rows were skipped.
+    pub(crate) offset: u32,
+    /// Give it as `cursor` to get the next page; null on the last.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Another delivery that the id asked for names as well.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct Alternative {
+    /// The full key.
+    pub(crate) id: String,
+    /// The configured sender.
+    pub(crate) source: String,
+    /// The sender's hook.
+    pub(crate) hook_id: Option<String>,
+    /// When it was received.
+    pub(crate) timestamp: String,
+}
+
+/// A header as it was received.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+pub(crate) struct HeaderShape {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its value.
+    pub(crate) value: String,
+}
+
+/// An event of a delivery's stream.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct HistoryEvent {
+    /// What happened: `DeliveryReceived`, …
+    pub(crate) r#type: String,
+    /// Its id.
+    pub(crate) id: String,
+    /// Where it stands in the log.
+    pub(crate) position: u64,
+    /// Where it stands in the delivery's stream, from 0.
+    pub(crate) revision: u64,
+    /// When the log took it.
+    pub(crate) recorded_at: String,
+    /// Its facts, without those that the delivery shows already.
+    pub(crate) facts: Option<Json>,
+}
+
+/// One delivery in full, read from the log.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct DeliveryDetail {
+    #[serde(flatten)]
+    #[oai(flatten)]
+    pub(crate) row: DeliveryRow,
+    /// Where it stands in the log.
+    pub(crate) position: u64,
+    /// When the log took it.
+    pub(crate) recorded_at: String,
+    /// `verified`, `unverified` or `imported`.
+    pub(crate) signature: String,
+    /// The address it came from.
+    pub(crate) remote: Option<String>,
+    /// Made by `POST /api/webhooks/test`.
+    pub(crate) synthetic: bool,
+    /// The content type of the body.
+    pub(crate) content_type: Option<String>,
+    /// Length of the body in bytes.
+    pub(crate) body_bytes: u64,
+    /// SHA-256 of the body.
+    pub(crate) sha256: String,
+    /// The headers, in their order, without those that carry a secret in clear.
+    pub(crate) headers: Vec<HeaderShape>,
+    /// The JSON payload, decoded for forms; null when the body is no JSON or too long to be shown here.
+    pub(crate) payload: Option<Json>,
+    /// The body, when it is no JSON.
+    pub(crate) payload_base64: Option<String>,
+    /// Where the exact body is; given when it is too long to be shown here.
+    pub(crate) payload_url: Option<String>,
+    /// What happened to it, oldest first.
+    pub(crate) history: Vec<HistoryEvent>,
+    /// Other deliveries that the id asked for names; choose with `source` and `hookId`.
+    pub(crate) alternatives: Vec<Alternative>,
+}
+
+/// What senders are known to send.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct KnownTypes {
+    /// The categories, in the order in which they are shown.
+    pub(crate) categories: Vec<String>,
+    /// The known types of each source. Unknown ones are accepted and kept as well.
+    pub(crate) sources: Vec<KnownSource>,
+}
+
+/// What one source is known to send.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct KnownSource {
+    /// The source.
+    pub(crate) source: String,
+    /// Its event types, by name.
+    pub(crate) types: Vec<KnownType>,
+}
+
+/// A known event type.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct KnownType {
+    /// Its name.
+    pub(crate) event: String,
+    /// Actions, Code, Pull Request, Issue, Repository, Security, Organization or Other.
+    pub(crate) category: String,
+    /// The actions within it; empty when it has none or they are free.
+    pub(crate) actions: Vec<String>,
+}

@@ -1,0 +1,258 @@
+//! The service itself: liveness, readiness, projections, metrics as JSON.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use crate::ports::{Component, ComponentState, Progress, ProjectionState, ProjectionStatus, RebuildProgress};
+
+/// A part of the service.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[oai(rename = "Component")]
+pub(crate) struct ComponentShape {
+    /// Its name.
+    pub(crate) name: String,
+    /// ok, degraded or down.
+    pub(crate) status: String,
+    /// What a person should know.
+    pub(crate) message: String,
+}
+
+impl From<&Component> for ComponentShape {
+    fn from(component: &Component) -> Self {
+        let status = match component.state {
+            ComponentState::Ok => "ok",
+            ComponentState::Degraded => "degraded",
+            ComponentState::Down => "down",
+        };
+        Self {
+            name: component.name.clone(),
+            status: status.to_owned(),
+            message: component.message.clone(),
+        }
+    }
+}
+
+/// The process lives.
+#[derive(Debug, Clone, Serialize, Object)]
+pub(crate) struct Liveness {
+    /// Always `ok`: whether it can work is what `/ready` says.
+    pub(crate) status: String,
+    /// Now.
+    pub(crate) timestamp: String,
+    /// Seconds since it was started.
+    pub(crate) uptime: u64,
+    /// The version of the program.
+    pub(crate) version: String,
+    /// Appends waiting for the log.
+    pub(crate) queue_size: u64,
+    /// The most that may wait.
+    pub(crate) max_queue_size: u64,
+}
+
+/// Whether deliveries are taken.
+#[derive(Debug, Clone, Serialize, Object)]
+pub(crate) struct Readiness {
+    /// ready, degraded (deliveries are taken, something else is not well) or unavailable.
+    pub(crate) status: String,
+    /// Now.
+    pub(crate) timestamp: String,
+    /// The parts, for those who may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) components: Option<Vec<ComponentShape>>,
+}
+
+/// The projections.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct Projections {
+    /// The log that they are projected from.
+    pub(crate) log_id: String,
+    /// Position of its last event.
+    pub(crate) head: u64,
+    /// The relay to the live stream; null where another process runs it.
+    pub(crate) relay: Option<ProgressShape>,
+    /// The projections, by name.
+    pub(crate) projections: Vec<ProjectionShape>,
+}
+
+/// How far a follower of the log is.
+#[derive(Debug, Clone, Copy, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Progress", rename_all = "camelCase")]
+pub(crate) struct ProgressShape {
+    /// The last position done.
+    pub(crate) position: u64,
+    /// How far behind the end of the log.
+    pub(crate) lag: LagShape,
+}
+
+/// How far behind the end of the log.
+#[derive(Debug, Clone, Copy, Serialize, Object)]
+#[oai(rename = "Lag")]
+pub(crate) struct LagShape {
+    /// Events not done.
+    pub(crate) events: u64,
+    /// Age of the oldest of them in seconds.
+    pub(crate) seconds: f64,
+}
+
+impl From<Progress> for ProgressShape {
+    fn from(progress: Progress) -> Self {
+        // A lag in milliseconds fits a double for 285,000 years.
+        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+        let seconds = progress.lag_ms as f64 / 1000.0;
+        Self {
+            position: progress.position,
+            lag: LagShape {
+                events: progress.lag_events,
+                seconds,
+            },
+        }
+    }
+}
+
+/// A projection.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Projection", rename_all = "camelCase")]
+pub(crate) struct ProjectionShape {
+    /// Its name.
+    pub(crate) name: String,
+    /// Version of its tables' shape.
+    pub(crate) schema: u32,
+    /// The build that the API reads.
+    pub(crate) build: Option<u32>,
+    /// live, catching-up, building, failed or stopped.
+    pub(crate) state: String,
+    #[serde(flatten)]
+    #[oai(flatten)]
+    pub(crate) progress: ProgressShape,
+    /// A new build on its way; the old one answers until it has caught up.
+    pub(crate) rebuild: Option<RebuildShape>,
+    /// The last error.
+    pub(crate) error: Option<String>,
+}
+
+impl From<&ProjectionStatus> for ProjectionShape {
+    fn from(status: &ProjectionStatus) -> Self {
+        let state = match status.state {
+            ProjectionState::Live => "live",
+            ProjectionState::CatchingUp => "catching-up",
+            ProjectionState::Building => "building",
+            ProjectionState::Failed => "failed",
+            ProjectionState::Stopped => "stopped",
+        };
+        Self {
+            name: status.name.clone(),
+            schema: status.schema,
+            build: status.build,
+            state: state.to_owned(),
+            progress: status.progress.into(),
+            rebuild: status.rebuild.map(RebuildShape::from),
+            error: status.error.clone(),
+        }
+    }
+}
+
+/// A new build of a projection on its way.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Rebuild", rename_all = "camelCase")]
+pub(crate) struct RebuildShape {
+    /// Number of the build.
+    pub(crate) build: u32,
+    /// The last position done.
+    pub(crate) position: u64,
+    /// The position at which it takes over.
+    pub(crate) target: u64,
+    /// How much of that is done, in percent.
+    pub(crate) percent: u32,
+}
+
+impl From<RebuildProgress> for RebuildShape {
+    fn from(rebuild: RebuildProgress) -> Self {
+        let done = rebuild.progress.position.saturating_mul(100);
+        let percent = done.checked_div(rebuild.target).unwrap_or(100).min(100);
+        Self {
+            build: rebuild.build,
+            position: rebuild.progress.position,
+            target: rebuild.target,
+            percent: u32::try_from(percent).unwrap_or(100),
+        }
+    }
+}
+
+/// A rebuild that was started.
+#[derive(Debug, Clone, Serialize, Object)]
+pub(crate) struct RebuildStarted {
+    /// The projection.
+    pub(crate) name: String,
+    /// Number of the new build.
+    pub(crate) build: u32,
+    /// Always `building`; follow it at `GET /api/projections`.
+    pub(crate) state: String,
+}
+
+/// The metrics that dashboards of older systems read as JSON.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct MetricsSummary {
+    /// The process.
+    pub(crate) server: ServerMetrics,
+    /// The way into the log.
+    pub(crate) event_queue: QueueMetrics,
+    /// The log.
+    pub(crate) event_store: StoreMetrics,
+    /// The relay to the live stream.
+    pub(crate) relay: Option<ProgressShape>,
+    /// The projections.
+    pub(crate) projections: Vec<ProjectionShape>,
+}
+
+/// The process.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct ServerMetrics {
+    /// Seconds since it was started.
+    pub(crate) uptime: u64,
+    /// Its memory.
+    pub(crate) memory_usage: MemoryUsage,
+}
+
+/// Memory of the process.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct MemoryUsage {
+    /// Resident, in bytes.
+    pub(crate) rss: u64,
+    /// The same: there is no separate heap to speak of.
+    pub(crate) heap_total: u64,
+}
+
+/// The way into the log.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct QueueMetrics {
+    /// Requests to receive since the start, whatever became of them.
+    pub(crate) events_queued: u64,
+    /// Of those, the ones that are in the log.
+    pub(crate) events_processed: u64,
+    /// Appends waiting now.
+    pub(crate) queue_size: u64,
+}
+
+/// The log.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct StoreMetrics {
+    /// Position of the last event; with the embedded log, the number of events.
+    pub(crate) events_stored: u64,
+    /// Bytes on disk, where known.
+    pub(crate) storage_size: Option<u64>,
+}

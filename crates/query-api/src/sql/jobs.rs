@@ -1,0 +1,413 @@
+//! Jobs: pages, one job, and figures of completed ones.
+
+use domain::{Query, TenantId, Timestamp};
+use serde::Deserialize;
+
+use super::{Build, Conditions};
+use crate::shape::job::{JobFigures, JobRow, RunnerRef};
+use crate::shape::{Spread, given, percent, round_ms, time};
+
+pub(crate) const PROJECTION: &str = "jobs";
+
+/// The most labels or runners with figures of their own.
+const GROUPS_MAX: u32 = 100;
+
+/// Which jobs are asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// In lower case.
+    pub(crate) repository: Option<String>,
+    /// Any of these.
+    pub(crate) states: Option<Vec<&'static str>>,
+    pub(crate) label: Option<String>,
+    pub(crate) pull_request: Option<u64>,
+}
+
+/// A place in the list and how much of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    /// Only before this job and attempt.
+    pub(crate) before: (u64, u64),
+    pub(crate) limit: u32,
+    pub(crate) offset: u32,
+}
+
+const COLUMNS: &str = "job_id, run_attempt, run_id, repository, name, workflow_name, head_branch, head_sha, status,
+    conclusion, labels, priority, runner_id, runner_name, runner_group, toUnixTimestamp64Micro(queued_at) AS queued_us,
+    toUnixTimestamp64Micro(started_at) AS started_us, toUnixTimestamp64Micro(completed_at) AS completed_us,
+    queue_ms, duration_ms, url";
+
+/// The newest version of each job that fits, the newest job first.
+fn newest(build: Build, tenant: &TenantId, filter: &Filter, before: (u64, u64)) -> (String, Conditions) {
+    let table = build.table("jobs");
+    let mut conditions = Conditions::of(tenant)
+        .with("job_id <= {job:UInt64}", "job", before.0)
+        .with(
+            "(job_id < {job:UInt64} OR run_attempt < {attempt:UInt64})",
+            "attempt",
+            before.1,
+        )
+        .with_given(
+            "repository_key = {repository:String}",
+            "repository",
+            filter.repository.as_ref(),
+        )
+        .with_given(
+            "arrayExists(l -> lower(l) = lower({label:String}), labels)",
+            "label",
+            filter.label.as_ref(),
+        );
+    if let Some(number) = filter.pull_request {
+        let pulls = build.table("workflow_run_pulls");
+        let of_run = format!(
+            "run_id IN (SELECT run_id FROM {pulls} WHERE tenant = {{tenant:String}} AND pull_request = {{pull:UInt64}})"
+        );
+        conditions = conditions.with(&of_run, "pull", number);
+    }
+    // The words are ours, not the caller's.
+    let status = filter.states.as_ref().map(|states| {
+        let words: Vec<String> = states.iter().map(|s| format!("'{s}'")).collect();
+        format!("status IN ({})", words.join(", "))
+    });
+    let rare = filter.states.as_ref().is_some_and(|s| !s.contains(&"completed"));
+    if let (true, Some(status)) = (rare, &status) {
+        let candidates = conditions.clone().and(status);
+        conditions = conditions.and(&format!(
+            "(job_id, run_attempt) IN (SELECT job_id, run_attempt FROM {table} WHERE {})",
+            candidates.text()
+        ));
+    }
+    let outer = status.map(|s| format!(" WHERE {s}")).unwrap_or_default();
+    let sql = format!(
+        "(SELECT * FROM {table} WHERE {}
+          ORDER BY tenant DESC, job_id DESC, run_attempt DESC, version DESC
+          LIMIT 1 BY tenant, job_id, run_attempt){outer}",
+        conditions.text()
+    );
+    (sql, conditions)
+}
+
+/// A page of the list.
+pub(crate) fn page(build: Build, tenant: &TenantId, filter: &Filter, page: Page) -> Query {
+    let (from, conditions) = newest(build, tenant, filter, page.before);
+    conditions.bind(format!(
+        "SELECT {COLUMNS} FROM {from} LIMIT {} OFFSET {}",
+        page.limit, page.offset
+    ))
+}
+
+/// How many fit, counted up to a bound.
+pub(crate) fn count_up_to(build: Build, tenant: &TenantId, filter: &Filter, bound: u32) -> Query {
+    let (from, conditions) = newest(build, tenant, filter, (u64::MAX, u64::MAX));
+    conditions.bind(format!(
+        "SELECT toInt64(count()) AS n FROM (SELECT 1 FROM {from} LIMIT {bound})"
+    ))
+}
+
+/// All attempts of one job, newest first.
+pub(crate) fn one(build: Build, tenant: &TenantId, job_id: u64) -> Query {
+    let conditions = Conditions::of(tenant).with("job_id = {job:UInt64}", "job", job_id);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {} FINAL WHERE {} ORDER BY run_attempt DESC",
+        build.table("jobs"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+/// A job as the table holds it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) job_id: u64,
+    pub(crate) run_attempt: u32,
+    pub(crate) run_id: u64,
+    repository: String,
+    name: String,
+    workflow_name: String,
+    head_branch: String,
+    head_sha: String,
+    status: String,
+    conclusion: String,
+    labels: Vec<String>,
+    priority: i32,
+    runner_id: u64,
+    runner_name: String,
+    runner_group: String,
+    queued_us: Option<i64>,
+    started_us: Option<i64>,
+    completed_us: Option<i64>,
+    queue_ms: Option<u64>,
+    duration_ms: Option<u64>,
+    url: String,
+}
+
+impl Row {
+    /// Whether its highest state's announcement left out what an earlier one may have said.
+    pub(crate) fn lacks_something(&self) -> bool {
+        let started = self.status == "in_progress" || self.status == "completed";
+        self.queued_us.is_none() || self.labels.is_empty() || (started && self.started_us.is_none())
+    }
+
+    /// Fills what it lacks from the announcements of its other states.
+    pub(crate) fn fill(&mut self, states: &[State]) {
+        let own = || {
+            states
+                .iter()
+                .filter(|s| (s.job_id, s.run_attempt) == (self.job_id, self.run_attempt))
+        };
+        let queued_us = self.queued_us.or_else(|| own().find_map(|s| s.queued_us));
+        let started_us = self.started_us.or_else(|| own().find_map(|s| s.started_us));
+        let labels = own().map(|s| &s.labels).find(|l| !l.is_empty()).cloned();
+        let ms = |from: Option<i64>, to: Option<i64>| u64::try_from((to? - from?).div_euclid(1000)).ok();
+        self.queue_ms = self.queue_ms.or_else(|| ms(queued_us, started_us));
+        self.duration_ms = self.duration_ms.or_else(|| ms(started_us, self.completed_us));
+        self.queued_us = queued_us;
+        self.started_us = started_us;
+        if let (true, Some(labels)) = (self.labels.is_empty(), labels) {
+            self.labels = labels;
+        }
+    }
+
+    /// As the API shows it.
+    pub(crate) fn into_shape(self, pull_requests: Vec<u64>) -> JobRow {
+        let runner = (self.runner_id != 0 || !self.runner_name.is_empty()).then(|| RunnerRef {
+            id: self.runner_id,
+            name: self.runner_name,
+            group: given(self.runner_group),
+        });
+        JobRow {
+            id: self.job_id,
+            run_attempt: self.run_attempt,
+            run_id: self.run_id,
+            repository: self.repository,
+            name: self.name,
+            workflow_name: given(self.workflow_name),
+            head_branch: given(self.head_branch),
+            head_sha: given(self.head_sha),
+            status: self.status,
+            conclusion: given(self.conclusion),
+            priority: self.priority,
+            labels: self.labels,
+            runner,
+            pull_requests,
+            queued_at: time(self.queued_us),
+            started_at: time(self.started_us),
+            completed_at: time(self.completed_us),
+            queue_time_ms: self.queue_ms,
+            duration_ms: self.duration_ms,
+            url: given(self.url),
+        }
+    }
+}
+
+/// What a job's announcement of one state said.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct State {
+    job_id: u64,
+    run_attempt: u32,
+    queued_us: Option<i64>,
+    started_us: Option<i64>,
+    labels: Vec<String>,
+}
+
+/// The announcements of some jobs, in the order of their states.
+pub(crate) fn states(build: Build, tenant: &TenantId, job_ids: &[u64]) -> Query {
+    let conditions =
+        Conditions::of(tenant).with("job_id IN {jobs:Array(UInt64)}", "jobs", number_array(job_ids));
+    let sql = format!(
+        "SELECT job_id, run_attempt, toUnixTimestamp64Micro(queued_at) AS queued_us,
+            toUnixTimestamp64Micro(started_at) AS started_us, labels
+         FROM {} FINAL WHERE {} ORDER BY job_id, run_attempt, state",
+        build.table("job_states"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+/// A pull request of a run.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Pull {
+    pub(crate) run_id: u64,
+    pub(crate) pull_request: u64,
+}
+
+/// The pull requests of some runs.
+pub(crate) fn pulls(build: Build, tenant: &TenantId, run_ids: &[u64]) -> Query {
+    let conditions =
+        Conditions::of(tenant).with("run_id IN {runs:Array(UInt64)}", "runs", number_array(run_ids));
+    let sql = format!(
+        "SELECT DISTINCT run_id, pull_request FROM {} WHERE {} ORDER BY run_id, pull_request",
+        build.table("workflow_run_pulls"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+fn number_array(numbers: &[u64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+/// Which completed jobs are measured.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Measured {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+    /// In lower case.
+    pub(crate) repository: Option<String>,
+    pub(crate) workflow: Option<String>,
+}
+
+impl Measured {
+    fn whose(&self, tenant: &TenantId) -> Conditions {
+        Conditions::of(tenant)
+            .with_given(
+                "repository_key = {repository:String}",
+                "repository",
+                self.repository.as_ref(),
+            )
+            .with_given(
+                "workflow_name = {workflow:String}",
+                "workflow",
+                self.workflow.as_ref(),
+            )
+    }
+
+    fn completed(&self, tenant: &TenantId) -> Conditions {
+        self.whose(tenant)
+            .and("status = 'completed'")
+            .with(
+                "completed_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')",
+                "since",
+                self.since.as_micros(),
+            )
+            .with(
+                "completed_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')",
+                "until",
+                self.until.as_micros(),
+            )
+    }
+}
+
+/// Percentiles of a column by nearest rank over the rows, exact.
+fn ranks(column: &str, prefix: &str) -> String {
+    let rank = |percent: u32| {
+        format!(
+            "if(count(j.{column}) = 0, NULL, arraySort(groupArray(j.{column}))[
+                greatest(1, intDiv(count(j.{column}) * {percent} + 99, 100))]) AS {prefix}_p{percent}"
+        )
+    };
+    format!(
+        "if(count(j.{column}) = 0, NULL, avg(j.{column})) AS {prefix}_avg, {}, {}, {}",
+        rank(50),
+        rank(95),
+        rank(99)
+    )
+}
+
+/// Figures of a group of completed jobs.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Figures {
+    #[serde(default)]
+    pub(crate) name: String,
+    n: i64,
+    succeeded: i64,
+    queue_avg: Option<f64>,
+    queue_p50: Option<f64>,
+    queue_p95: Option<f64>,
+    queue_p99: Option<f64>,
+    run_avg: Option<f64>,
+    run_p50: Option<f64>,
+    run_p95: Option<f64>,
+    run_p99: Option<f64>,
+}
+
+impl From<Figures> for JobFigures {
+    fn from(figures: Figures) -> Self {
+        Self {
+            completed_jobs: figures.n,
+            success_rate: percent(figures.succeeded, figures.n),
+            queue_time_ms: Spread {
+                avg: figures.queue_avg.map(round_ms),
+                p50: figures.queue_p50,
+                p95: figures.queue_p95,
+                p99: figures.queue_p99,
+            },
+            duration_ms: Spread {
+                avg: figures.run_avg.map(round_ms),
+                p50: figures.run_p50,
+                p95: figures.run_p95,
+                p99: figures.run_p99,
+            },
+        }
+    }
+}
+
+/// How completed jobs are grouped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grouping {
+    All,
+    Label,
+    Runner,
+}
+
+/// Figures of completed jobs.
+pub(crate) fn figures(build: Build, tenant: &TenantId, measured: &Measured, grouping: Grouping) -> Query {
+    let (name, more, group) = match grouping {
+        Grouping::All => ("''", "", String::new()),
+        Grouping::Label => (
+            "label",
+            "ARRAY JOIN j.labels AS label",
+            format!("GROUP BY name ORDER BY n DESC, name LIMIT {GROUPS_MAX}"),
+        ),
+        Grouping::Runner => (
+            "j.runner_name",
+            "WHERE j.runner_name != ''",
+            format!("GROUP BY name ORDER BY n DESC, name LIMIT {GROUPS_MAX}"),
+        ),
+    };
+    let conditions = measured.completed(tenant);
+    let sql = format!(
+        "SELECT {name} AS name, toInt64(count()) AS n, toInt64(countIf(j.conclusion = 'success')) AS succeeded, {}, {}
+         FROM (SELECT * FROM {} FINAL WHERE {}) AS j {more} {group}",
+        ranks("queue_ms", "queue"),
+        ranks("duration_ms", "run"),
+        build.table("jobs"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+/// How many jobs have a word in a column.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct OfWord {
+    pub(crate) word: String,
+    pub(crate) n: i64,
+}
+
+/// How the completed jobs ended.
+pub(crate) fn conclusions(build: Build, tenant: &TenantId, measured: &Measured) -> Query {
+    let conditions = measured.completed(tenant);
+    let sql = format!(
+        "SELECT conclusion AS word, toInt64(count()) AS n FROM {} FINAL WHERE {} GROUP BY word ORDER BY n DESC, word",
+        build.table("jobs"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+/// How many jobs are not completed now, per state.
+pub(crate) fn open(build: Build, tenant: &TenantId, measured: &Measured) -> Query {
+    const OPEN: &str = "status IN ('queued', 'waiting', 'in_progress')";
+    let table = build.table("jobs");
+    let conditions = measured.whose(tenant);
+    let candidates = conditions.clone().and(OPEN);
+    let sql = format!(
+        "SELECT j.status AS word, toInt64(count()) AS n
+         FROM (SELECT * FROM {table} FINAL WHERE {} AND job_id IN (SELECT job_id FROM {table} WHERE {})) AS j
+         WHERE j.{OPEN} GROUP BY word",
+        conditions.text(),
+        candidates.text()
+    );
+    conditions.bind(sql)
+}

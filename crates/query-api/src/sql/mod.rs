@@ -1,0 +1,222 @@
+//! The read store as the API sees it: which tables to ask, and every statement, one file per projection.
+//!
+//! Never here: a value inside the text of a statement. Values are bound; only names of tables, columns and numbers of
+//! ours become text. Every statement names the tenant first.
+
+pub(crate) mod deliveries;
+pub(crate) mod health;
+pub(crate) mod histogram;
+pub(crate) mod jobs;
+pub(crate) mod repositories;
+pub(crate) mod runners;
+pub(crate) mod runs;
+pub(crate) mod statistics;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{LogId, Query, TableError, Tables, TenantId};
+use moka::future::Cache;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::{Code, Failure};
+use crate::options::ApiOptions;
+
+/// Seconds after which to ask again for a projection that is being built.
+const BUILDING_RETRY_SECS: u64 = 5;
+
+/// The build of a projection that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Build {
+    schema: u16,
+    number: u32,
+}
+
+impl Build {
+    /// The real name of one of its tables.
+    pub(crate) fn table(self, name: &str) -> String {
+        format!("hooklog.{name}_s{}_b{}", self.schema, self.number)
+    }
+}
+
+#[derive(Deserialize)]
+struct BuildRow {
+    projection: String,
+    schema: u16,
+    build: u32,
+    log_id: LogId,
+}
+
+/// Of several active rows the newest counts.
+const ACTIVE_BUILDS: &str = "SELECT projection, schema, build, log_id FROM hooklog.projection_builds FINAL
+    WHERE state = 'active' ORDER BY updated_at DESC, build DESC LIMIT 1 BY projection";
+
+type Builds = HashMap<String, Build>;
+
+/// Asks the read store, through the active builds.
+pub(crate) struct Store {
+    tables: Arc<dyn Tables>,
+    log_id: LogId,
+    builds: Cache<(), Arc<Builds>>,
+    timeout: Duration,
+}
+
+impl Store {
+    pub(crate) fn new(tables: Arc<dyn Tables>, log_id: LogId, options: &ApiOptions) -> Self {
+        Self {
+            tables,
+            log_id,
+            builds: Cache::builder()
+                .max_capacity(1)
+                .time_to_live(Duration::from_millis(options.builds_cache_ms))
+                .build(),
+            timeout: Duration::from_millis(options.query_timeout_ms),
+        }
+    }
+
+    /// Asks the active build of a projection. A build that was replaced a moment ago is looked up once more.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        projection: &'static str,
+        statement: impl Fn(Build) -> Query + Send,
+    ) -> Result<Vec<T>, Failure> {
+        let first = self.run(&statement(self.build(projection).await?)).await;
+        match first {
+            Err(TableError::Refused(text)) if gone(&text) => {
+                self.builds.invalidate(&()).await;
+                Ok(self.run(&statement(self.build(projection).await?)).await?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// As [`Store::ask`], for statements that answer with one row.
+    pub(crate) async fn ask_one<T: DeserializeOwned + Default>(
+        &self,
+        projection: &'static str,
+        statement: impl Fn(Build) -> Query + Send,
+    ) -> Result<T, Failure> {
+        Ok(self
+            .ask(projection, statement)
+            .await?
+            .into_iter()
+            .next()
+            .unwrap_or_default())
+    }
+
+    async fn run<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<T>, TableError> {
+        tokio::time::timeout(self.timeout, self.tables.query(query))
+            .await
+            .unwrap_or_else(|_| {
+                let ms = self.timeout.as_millis();
+                Err(TableError::Unavailable(format!("TIMEOUT_EXCEEDED after {ms} ms")))
+            })
+    }
+
+    async fn build(&self, projection: &'static str) -> Result<Build, Failure> {
+        let builds = self.builds.try_get_with((), self.active_builds()).await;
+        let builds = builds.map_err(|error: Arc<TableError>| shared(&error))?;
+        builds.get(projection).copied().ok_or_else(|| {
+            Failure::later(
+                format!("projection {projection} is being built; see /api/projections"),
+                BUILDING_RETRY_SECS,
+            )
+        })
+    }
+
+    async fn active_builds(&self) -> Result<Arc<Builds>, TableError> {
+        let rows: Vec<BuildRow> = match self.run(&Query::new(ACTIVE_BUILDS)).await {
+            Ok(rows) => rows,
+            // Nothing was ever projected here.
+            Err(TableError::Refused(text)) if gone(&text) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // What was projected from another log answers no question about this one.
+        let ours = rows.into_iter().filter(|row| row.log_id == self.log_id);
+        Ok(Arc::new(
+            ours.map(|row| {
+                let build = Build {
+                    schema: row.schema,
+                    number: row.build,
+                };
+                (row.projection, build)
+            })
+            .collect(),
+        ))
+    }
+}
+
+/// Errors 60 and 81 of ClickHouse: no such table or database.
+fn gone(text: &str) -> bool {
+    text.contains("UNKNOWN_TABLE") || text.contains("UNKNOWN_DATABASE")
+}
+
+fn shared(error: &TableError) -> Failure {
+    match error {
+        TableError::Unavailable(text) => TableError::Unavailable(text.clone()).into(),
+        TableError::Refused(text) => TableError::Refused(text.clone()).into(),
+        TableError::Encoding(_) => Failure::new(Code::Internal, "the list of projections can't be read"),
+    }
+}
+
+/// Conditions of a statement with the values they compare with.
+#[derive(Debug, Clone)]
+pub(crate) struct Conditions {
+    text: String,
+    params: Vec<(&'static str, String)>,
+}
+
+impl Conditions {
+    /// Starts with the tenant, as every statement must.
+    pub(crate) fn of(tenant: &TenantId) -> Self {
+        Self {
+            text: "tenant = {tenant:String}".to_owned(),
+            params: vec![("tenant", tenant.to_string())],
+        }
+    }
+
+    /// Adds a condition without a value.
+    pub(crate) fn and(mut self, condition: &str) -> Self {
+        self.text.push_str(" AND ");
+        self.text.push_str(condition);
+        self
+    }
+
+    /// Adds a condition on a value, which stands in it as `{name:Type}`.
+    pub(crate) fn with(mut self, condition: &str, name: &'static str, value: impl ToString) -> Self {
+        self.params.push((name, value.to_string()));
+        self.and(condition)
+    }
+
+    /// As [`Conditions::with`], when there is a value.
+    pub(crate) fn with_given(
+        self,
+        condition: &str,
+        name: &'static str,
+        value: Option<impl ToString>,
+    ) -> Self {
+        match value {
+            Some(value) => self.with(condition, name, value),
+            None => self,
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Binds the values to a statement in which the text was used.
+    pub(crate) fn bind(self, sql: String) -> Query {
+        let mut query = Query::new(sql);
+        query.params = self.params;
+        query
+    }
+}
+
+/// A row of counts.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) n: i64,
+}

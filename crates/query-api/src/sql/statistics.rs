@@ -1,0 +1,175 @@
+//! Sums over the rollups per minute.
+
+use domain::{DeliveryStatus, Query, TenantId, Timestamp};
+use serde::Deserialize;
+
+use super::deliveries::Filter;
+use super::histogram::Buckets;
+use super::{Build, Conditions};
+
+pub(crate) const PROJECTION: &str = "statistics";
+
+/// Groups that a total may add up; beyond, the sum is not worth its price.
+const TOTAL_GROUPS_MAX: u32 = 500_000;
+
+/// Which deliveries are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Scope {
+    /// Start of the first minute.
+    pub(crate) start_secs: i64,
+    /// Start of the minute after the last.
+    pub(crate) end_secs: i64,
+    /// In lower case.
+    pub(crate) repository: Option<String>,
+    pub(crate) source: Option<String>,
+    /// Whether deliveries made up for tests count too.
+    pub(crate) synthetic: bool,
+}
+
+impl Scope {
+    fn conditions(&self, tenant: &TenantId) -> Conditions {
+        let conditions = Conditions::of(tenant)
+            .with(
+                "minute >= toDateTime({start:Int64}, 'UTC')",
+                "start",
+                self.start_secs,
+            )
+            .with("minute < toDateTime({end:Int64}, 'UTC')", "end", self.end_secs)
+            .with_given("source = {source:String}", "source", self.source.as_ref())
+            .with_given(
+                "repository_key = {repository:String}",
+                "repository",
+                self.repository.as_ref(),
+            );
+        if self.synthetic {
+            conditions
+        } else {
+            conditions.and("NOT synthetic")
+        }
+    }
+}
+
+const SUMS: &str = "sum(total) AS total, sum(processed) AS processed, sum(received + processing + retrying) AS pending,
+    sum(dead) AS failed, sum(duplicates) AS duplicates, sum(processing_count) AS timed, sum(processing_us) AS micros";
+
+/// Counts of a group.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct Sums {
+    pub(crate) total: i64,
+    pub(crate) processed: i64,
+    pub(crate) pending: i64,
+    pub(crate) failed: i64,
+    pub(crate) duplicates: i64,
+    pub(crate) timed: u64,
+    pub(crate) micros: u64,
+}
+
+impl Sums {
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.total += other.total;
+        self.processed += other.processed;
+        self.pending += other.pending;
+        self.failed += other.failed;
+        self.duplicates += other.duplicates;
+        self.timed += other.timed;
+        self.micros += other.micros;
+    }
+
+    /// The mean processing time in milliseconds, 0 without any.
+    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+    pub(crate) fn mean_ms(&self) -> f64 {
+        if self.timed == 0 {
+            return 0.0;
+        }
+        crate::shape::round_ms(self.micros as f64 / self.timed as f64 / 1000.0)
+    }
+}
+
+/// Counts of one event type.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct OfEvent {
+    pub(crate) event: String,
+    #[serde(flatten)]
+    pub(crate) sums: Sums,
+    pub(crate) buckets: Buckets,
+}
+
+/// Counts per event type, the most frequent first.
+pub(crate) fn by_event(build: Build, tenant: &TenantId, scope: &Scope) -> Query {
+    let conditions = scope.conditions(tenant);
+    let sql = format!(
+        "SELECT event, {SUMS}, sumMap(processing_buckets) AS buckets
+         FROM {} FINAL WHERE {} GROUP BY event HAVING total != 0 ORDER BY total DESC, event",
+        build.table("statistics"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+/// Counts of one step of time.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct OfStep {
+    pub(crate) step: i64,
+    #[serde(flatten)]
+    pub(crate) sums: Sums,
+}
+
+/// Counts per step of so many seconds, those without deliveries left out.
+pub(crate) fn series(build: Build, tenant: &TenantId, scope: &Scope, step_secs: u32) -> Query {
+    let conditions = scope.conditions(tenant);
+    let sql = format!(
+        "SELECT intDiv(toInt64(toUnixTimestamp(minute)), {step_secs}) * {step_secs} AS step, {SUMS}
+         FROM {} FINAL WHERE {} GROUP BY step ORDER BY step",
+        build.table("statistics"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}
+
+/// Whether a filter's range cuts a minute in two, which rollups per minute can't see.
+pub(crate) fn cuts_a_minute(filter: &Filter) -> bool {
+    let cut = |time: Option<Timestamp>| time.is_some_and(|t| t.as_micros().rem_euclid(60_000_000) != 0);
+    cut(filter.from) || cut(filter.until)
+}
+
+/// How many deliveries fit a filter of the list, by whole minutes. The newest row of each key is taken by hand: the
+/// filters are on columns of the key, so nothing but the matching rows is read in full.
+pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
+    let minute = |time: Timestamp| time.as_secs().div_euclid(60) * 60;
+    let conditions = Conditions::of(tenant)
+        .with_given("source = {source:String}", "source", filter.source.as_ref())
+        .with_given("event = {event:String}", "event", filter.event.as_ref())
+        .with_given("action = {action:String}", "action", filter.action.as_ref())
+        .with_given(
+            "repository_key = {repository:String}",
+            "repository",
+            filter.repository.as_ref(),
+        )
+        .with_given(
+            "minute >= toDateTime({from:Int64}, 'UTC')",
+            "from",
+            filter.from.map(minute),
+        )
+        .with_given(
+            "minute < toDateTime({until:Int64}, 'UTC')",
+            "until",
+            filter.until.map(|time| minute(time.plus_millis(59_999))),
+        );
+    let counted = match &filter.statuses {
+        None => "total".to_owned(),
+        Some(statuses) if statuses.is_empty() => "toInt64(0)".to_owned(),
+        Some(statuses) => statuses
+            .iter()
+            .map(|s: &DeliveryStatus| s.as_str())
+            .collect::<Vec<_>>()
+            .join(" + "),
+    };
+    let sql = format!(
+        "SELECT sum(newest) AS n FROM (SELECT argMax({counted}, upto) AS newest FROM {} WHERE {}
+            GROUP BY minute, source, event, action, repository_key, synthetic, partition, block)
+         SETTINGS max_rows_to_group_by = {TOTAL_GROUPS_MAX}, group_by_overflow_mode = 'throw'",
+        build.table("statistics"),
+        conditions.text()
+    );
+    conditions.bind(sql)
+}

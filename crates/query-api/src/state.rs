@@ -1,0 +1,103 @@
+//! What the endpoints share: the ports, the options and the short memory of answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{BodyStore, Clock, EventLog, FindDeliveries, TenantId};
+use moka::future::Cache;
+
+use crate::failure::Failure;
+use crate::options::ApiOptions;
+use crate::param::{Count, Number};
+use crate::ports::{RenderMetrics, SendTest, SystemStatus};
+use crate::shape::health::Health;
+use crate::shape::statistics::Statistics;
+use crate::sql::Store;
+use crate::sql::deliveries::Filter;
+use crate::sql::statistics::Scope;
+use crate::{ApiDeps, delivery};
+
+/// Answers that many ask for at once, kept for about a second; one asks, the others wait for it.
+pub(crate) type Memory<K, V> = Cache<(TenantId, K), Arc<V>>;
+
+/// What the endpoints share.
+pub(crate) struct State {
+    pub(crate) options: Arc<ApiOptions>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) find: Arc<dyn FindDeliveries>,
+    pub(crate) bodies: Arc<dyn BodyStore>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) status: Arc<dyn SystemStatus>,
+    pub(crate) test: Arc<dyn SendTest>,
+    pub(crate) metrics: Arc<dyn RenderMetrics>,
+    pub(crate) version: String,
+    pub(crate) base_url: String,
+    pub(crate) statistics: Memory<Scope, Statistics>,
+    pub(crate) health: Memory<(), Health>,
+    pub(crate) totals: Memory<Filter, (i64, bool)>,
+}
+
+impl State {
+    pub(crate) fn new(options: Arc<ApiOptions>, deps: ApiDeps) -> Self {
+        let log_id = deps.log.id();
+        Self {
+            store: Store::new(deps.tables, log_id, &options),
+            statistics: memory(&options),
+            health: memory(&options),
+            totals: memory(&options),
+            log: deps.log,
+            find: deps.find,
+            bodies: deps.bodies,
+            clock: deps.clock,
+            status: deps.status,
+            test: deps.test,
+            metrics: deps.metrics,
+            version: deps.version,
+            base_url: deps.base_url,
+            options,
+        }
+    }
+
+    pub(crate) fn finder<'a>(&'a self, tenant: &'a TenantId) -> delivery::find::Finder<'a> {
+        delivery::find::Finder {
+            log: self.log.as_ref(),
+            index: self.find.as_ref(),
+            tenant,
+            alternatives_max: self.options.alternatives_max,
+        }
+    }
+
+    /// The size of a page: as asked for, up to the most allowed.
+    pub(crate) fn limit(&self, asked: Option<&Count>, default: u32) -> u32 {
+        asked
+            .map_or(default, |count| count.0)
+            .min(self.options.page_rows_max)
+    }
+
+    /// Rows to skip: bounded, because skipping reads what it skips.
+    pub(crate) fn offset(&self, asked: Option<&Number>) -> Result<u32, Failure> {
+        let (offset, max) = (asked.map_or(0, |number| number.0), self.options.offset_max);
+        if offset > max {
+            let expected = format!("at most {max} is expected; page on with `cursor`");
+            return Err(Failure::parameter("offset", &expected));
+        }
+        Ok(offset)
+    }
+}
+
+fn memory<K, V>(options: &ApiOptions) -> Memory<K, V>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Cache::builder()
+        .max_capacity(options.cache_entries_max)
+        .time_to_live(Duration::from_millis(options.cache_ms))
+        .build()
+}
+
+/// An error that several waited for.
+pub(crate) fn shared(failure: Arc<Failure>) -> Failure {
+    Arc::unwrap_or_clone(failure)
+}
