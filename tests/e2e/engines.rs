@@ -125,18 +125,20 @@ async fn the_passwords_of_the_engines_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
-    let file = server.launch().data().join("engines.json");
+    let file = server.launch().data().join("credentials.json");
     let mode = std::fs::metadata(file)
-        .expect("engines.json says how to reach the engines")
+        .expect("credentials.json says how to reach the engines")
         .permissions()
         .mode();
     assert_eq!(mode & 0o077, 0, "mode {mode:o}");
     let engines: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(server.launch().data().join("engines.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(server.launch().data().join("credentials.json")).unwrap())
+            .unwrap();
     let secrets = [
-        &engines["nats"]["token"],
-        &engines["clickhouse"]["password"],
-        &engines["clickhouse"]["token"],
+        &engines["nats_token"],
+        &engines["clickhouse_token"],
+        &engines["clickhouse_password"],
+        &engines["reader_password"],
     ];
     let printed = server.printed();
     for secret in secrets.iter().filter_map(|s| s.as_str()) {

@@ -52,17 +52,17 @@ async fn comes_back_without(folders: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_deleted_while_stopped_comes_back() {
-    comes_back_without(&["engines/nats"]).await;
+    comes_back_without(&["nats"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tables_deleted_while_stopped_come_back() {
-    comes_back_without(&["engines/clickhouse"]).await;
+    comes_back_without(&["clickhouse"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stream_and_tables_deleted_while_stopped_come_back() {
-    comes_back_without(&["engines/nats", "engines/clickhouse"]).await;
+    comes_back_without(&["nats", "clickhouse"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn the_engines_of_another_log_are_recognised() {
     let (server, sent) = filled(&Launch::in_folder(mine.path()), &tools, "mine").await;
     let before = answers(&server, &tools);
     let mine = server.stop().await;
-    for engine in ["engines/nats", "engines/clickhouse"] {
+    for engine in ["nats", "clickhouse"] {
         fs::remove_dir_all(mine.data().join(engine)).unwrap();
         fs::rename(other.data().join(engine), mine.data().join(engine)).unwrap();
     }
