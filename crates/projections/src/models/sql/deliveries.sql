@@ -28,7 +28,7 @@
     body_sha256 String,
     INDEX by_id id TYPE bloom_filter(0.001) GRANULARITY 4,
     INDEX by_delivery_id delivery_id TYPE bloom_filter(0.001) GRANULARITY 4,
-    INDEX by_repository repository_key TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_repository repository_key TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_event event TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_action action TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_source source TYPE bloom_filter(0.01) GRANULARITY 4,

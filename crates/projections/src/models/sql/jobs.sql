@@ -25,7 +25,7 @@
     duration_ms Nullable(UInt64),
     url String,
     INDEX by_status status TYPE set(4) GRANULARITY 4,
-    INDEX by_repository repository_key TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_repository repository_key TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_run run_id TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_label labels TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_completed_at completed_at TYPE minmax GRANULARITY 1

@@ -1,6 +1,6 @@
 WITH
-    coalesce(s.first_queued_at, j.queued_at) AS queued,
-    coalesce(s.begun_at, j.started_at) AS started
+    coalesce(j.queued_at, s.first_queued_at) AS queued,
+    coalesce(j.started_at, s.begun_at) AS started
 SELECT
     j.tenant AS tenant,
     j.job_id AS job_id,
@@ -23,8 +23,10 @@ SELECT
     queued AS queued_at,
     started AS started_at,
     j.completed_at AS completed_at,
-    toUInt64(greatest(0, dateDiff('millisecond', queued, started))) AS queue_ms,
-    toUInt64(greatest(0, dateDiff('millisecond', started, j.completed_at))) AS duration_ms,
+    if(isNull(queued) OR isNull(started), NULL, toUInt64(greatest(0, dateDiff('millisecond', assumeNotNull(queued), assumeNotNull(started)))))
+        AS queue_ms,
+    if(isNull(started) OR isNull(j.completed_at), NULL, toUInt64(greatest(0, dateDiff('millisecond', assumeNotNull(started), assumeNotNull(j.completed_at)))))
+        AS duration_ms,
     j.url AS url
 FROM (SELECT * FROM {jobs} FINAL) AS j
 LEFT JOIN

@@ -19,7 +19,7 @@
     run_started_at Nullable(DateTime64(6, 'UTC')),
     url String,
     INDEX by_status status TYPE set(20) GRANULARITY 4,
-    INDEX by_repository repository_key TYPE bloom_filter(0.01) GRANULARITY 4
+    INDEX by_repository repository_key TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (tenant, run_id)
