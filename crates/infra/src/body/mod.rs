@@ -66,7 +66,7 @@ struct Shared {
     /// Bytes of the uploads under way.
     uploads_bytes: AtomicU64,
     /// Bytes kept when they were first counted, and what came and went since the store was opened.
-    counted: OnceCell<u64>,
+    counted: OnceCell<i64>,
     changed: AtomicI64,
     /// Held while a body gets its name or loses it, so that a sweep never takes one that was just refreshed.
     naming: Mutex<()>,
@@ -245,10 +245,11 @@ impl BodyStore for DirectoryBodyStore {
             let changed = self.shared.changed.load(Ordering::Relaxed);
             async move {
                 let kept = blocking("count bodies", move || kept_bytes(&directory)).await?;
-                Ok::<u64, BodyError>(kept.saturating_add_signed(-changed))
+                Ok::<i64, BodyError>(i64::try_from(kept).unwrap_or(i64::MAX).saturating_sub(changed))
             }
         };
         let counted = *self.shared.counted.get_or_try_init(count).await?;
-        Ok(counted.saturating_add_signed(self.shared.changed.load(Ordering::Relaxed)))
+        let now = counted.saturating_add(self.shared.changed.load(Ordering::Relaxed));
+        Ok(u64::try_from(now).unwrap_or(0))
     }
 }

@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
 use domain::{FanOutError, LiveEvent, LiveSubscription, Position, event_of};
 use futures_util::StreamExt;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::JetStream;
@@ -28,13 +29,17 @@ pub(super) struct Subscription {
     /// By when it was created a stream that was wiped and filled again is told from the one we follow.
     stream_created: DateTime,
     check_at: Instant,
+    losses: watch::Receiver<u64>,
 }
 
 impl JetStream {
     pub(super) async fn subscribe(&self, after: Position) -> Result<Subscription, FanOutError> {
         let stream = self.stream().await?;
         let next_sequence = first_after(&stream, after).await?;
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
         Ok(Subscription {
+            losses,
             messages: Some(self.messages_from(&stream, next_sequence).await?),
             jetstream: self.clone(),
             next_sequence,
@@ -95,7 +100,7 @@ impl Subscription {
     /// # Errors
     /// When it is not the one we follow any more: there is nothing to wait for here.
     async fn same_stream(&mut self) -> Result<Option<Stream>, FanOutError> {
-        let stream = match self.jetstream.stream().await {
+        let stream = match self.jetstream.while_connected(self.jetstream.stream()).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(%error, "followed stream can't be reached");
@@ -114,7 +119,8 @@ impl Subscription {
     /// A new consumer for what comes next, after the old one was lost with its server.
     async fn resume(&mut self) -> Result<(), FanOutError> {
         if let Some(stream) = self.same_stream().await? {
-            match self.jetstream.messages_from(&stream, self.next_sequence).await {
+            let messages = self.jetstream.messages_from(&stream, self.next_sequence);
+            match self.jetstream.while_connected(messages).await {
                 Ok(messages) => self.messages = Some(messages),
                 Err(error) => tracing::debug!(%error, "stream can't be followed yet"),
             }
@@ -138,6 +144,11 @@ impl LiveSubscription for Subscription {
             let message = tokio::select! {
                 biased;
                 message = messages.next() => message,
+                // Consumers don't outlive their server, and the client takes long to notice.
+                _ = self.losses.changed() => {
+                    self.messages = None;
+                    continue;
+                }
                 () = tokio::time::sleep_until(self.check_at) => {
                     self.same_stream().await?;
                     self.check_at = Instant::now() + self.jetstream.quiet_check();

@@ -12,8 +12,9 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -97,6 +98,21 @@ impl JetStream {
         self.options.bytes_max
     }
 
+    /// Runs requests, but not beyond the connection: their answers would never come.
+    async fn while_connected<T>(
+        &self,
+        requests: impl Future<Output = Result<T, FanOutError>> + Send,
+    ) -> Result<T, FanOutError> {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        self.connected()?;
+        tokio::select! {
+            biased;
+            answer = requests => answer,
+            _ = losses.changed() => Err(FanOutError::Unavailable("connection lost".into())),
+        }
+    }
+
     fn connected(&self) -> Result<(), FanOutError> {
         if self.is_connected() {
             Ok(())
@@ -121,9 +137,12 @@ fn connect_options(
             let doublings = u32::try_from(attempts.min(16)).unwrap_or(16);
             Duration::from_millis((10_u64 << doublings).min(delay_max_ms))
         })
-        .event_callback(move |event| {
-            connection_event(&event, &lost);
-            std::future::ready(())
+        .event_callback({
+            let connected_before = AtomicBool::new(false);
+            move |event| {
+                connection_event(&event, &connected_before, &lost);
+                std::future::ready(())
+            }
         });
     if let Some(token) = &options.token {
         connect = connect.token(token.expose_secret().to_owned());
@@ -141,11 +160,15 @@ fn connect_options(
     Ok(connect)
 }
 
-fn connection_event(event: &Event, lost: &watch::Sender<u64>) {
+fn connection_event(event: &Event, connected_before: &AtomicBool, lost: &watch::Sender<u64>) {
     match event {
         Event::Connected => {
             tracing::info!("connected to nats");
             metrics::gauge!("hooklog_jetstream_connected").set(1.0);
+            // A connection that was replaced is not always announced as lost.
+            if connected_before.swap(true, Ordering::SeqCst) {
+                lost.send_modify(|losses| *losses += 1);
+            }
         }
         Event::Disconnected | Event::Closed => {
             tracing::warn!("connection to nats lost");
@@ -162,14 +185,15 @@ fn connection_event(event: &Event, lost: &watch::Sender<u64>) {
 #[async_trait]
 impl FanOut for JetStream {
     async fn tail(&self) -> Result<FanOutTail, FanOutError> {
-        self.connected()?;
-        self.read_tail().await
+        self.while_connected(self.read_tail()).await
     }
 
     async fn rebind(&self, log: LogId) -> Result<FanOutTail, FanOutError> {
-        self.connected()?;
-        self.bind(log).await?;
-        self.read_tail().await
+        self.while_connected(async {
+            self.bind(log).await?;
+            self.read_tail().await
+        })
+        .await
     }
 
     async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
@@ -184,7 +208,7 @@ impl FanOut for JetStream {
 #[async_trait]
 impl LiveEvents for JetStream {
     async fn follow(&self, after: Position) -> Result<Box<dyn LiveSubscription>, FanOutError> {
-        self.connected()?;
-        Ok(Box::new(self.subscribe(after).await?))
+        let subscription = self.while_connected(self.subscribe(after)).await?;
+        Ok(Box::new(subscription))
     }
 }
