@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
 /// How often at most keys that have recovered are forgotten while the table is full.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -14,7 +14,30 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How many keys share when the table is full of keys that have not recovered.
 const SHARED: u64 = 1024;
 
-/// A rate for each key. Off when made with 0.
+/// One rate.
+pub(crate) struct Rate {
+    limiter: DefaultDirectRateLimiter,
+    clock: DefaultClock,
+}
+
+impl Rate {
+    /// A rate of so many a minute; none for 0.
+    pub(crate) fn per_minute(rate: u32) -> Option<Self> {
+        Some(Self {
+            limiter: RateLimiter::direct(Quota::per_minute(NonZeroU32::new(rate)?)),
+            clock: DefaultClock::default(),
+        })
+    }
+
+    /// Counts one; otherwise how long to wait.
+    pub(crate) fn check(&self) -> Result<(), Duration> {
+        let verdict = self.limiter.check();
+        verdict.map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+}
+
+/// A rate for each key. Keys beyond the most that are counted apart share one of some, so that a flood of them is
+/// limited too.
 pub(crate) struct KeyedRate<K: Hash + Eq + Clone> {
     limiter: DefaultKeyedRateLimiter<K>,
     shared: DefaultKeyedRateLimiter<u64>,
@@ -71,6 +94,13 @@ impl<K: Hash + Eq + Clone> KeyedRate<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_lets_so_many_a_minute_through() {
+        let rate = Rate::per_minute(3).unwrap();
+        assert_eq!((0..10).filter(|_| rate.check().is_ok()).count(), 3);
+        assert!(Rate::per_minute(0).is_none());
+    }
 
     #[test]
     fn each_key_has_its_own_rate() {

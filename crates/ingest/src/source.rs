@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use crate::filter::Filter;
 use crate::head::Head;
 use crate::options::{IngestOptions, Secret, SourceOptions};
-use crate::rate::KeyedRate;
+use crate::rate::{KeyedRate, Rate};
 use crate::rejection::Rejection;
 use crate::route;
 use crate::signature::{self, Claim, Scheme};
@@ -80,7 +80,7 @@ pub(crate) struct Source {
     secrets: Vec<Secret>,
     address_allow: Vec<IpNet>,
     user_agent_check: bool,
-    source_rate: Option<KeyedRate<()>>,
+    source_rate: Option<Rate>,
     repository_rate: Option<KeyedRate<String>>,
 }
 
@@ -112,7 +112,7 @@ impl Source {
             secrets: options.secrets,
             address_allow: options.address_allow,
             user_agent_check: options.user_agent_check,
-            source_rate: KeyedRate::per_minute(options.source_rate_per_minute, 1),
+            source_rate: Rate::per_minute(options.source_rate_per_minute),
             repository_rate: KeyedRate::per_minute(options.repository_rate_per_minute, limits.rate_keys_max),
         })
     }
@@ -191,7 +191,7 @@ impl Source {
     /// Counts a verified, wanted delivery.
     pub(crate) fn check_rates(&self, repository: Option<&str>) -> Result<(), Rejection> {
         if let Some(rate) = &self.source_rate {
-            rate.check(&()).map_err(Rejection::SourceRate)?;
+            rate.check().map_err(Rejection::SourceRate)?;
         }
         if let (Some(rate), Some(repository)) = (&self.repository_rate, repository) {
             rate.check(&repository.to_lowercase())

@@ -1,1 +1,9 @@
-//! tests
+//! The whole write side through its endpoint, against the log in memory.
+
+mod answers;
+mod bodies;
+mod limits;
+mod once;
+mod rig;
+mod secrets;
+mod server;
