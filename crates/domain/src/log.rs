@@ -84,7 +84,8 @@ pub enum AppendError {
     Conflict {
         /// The stream's last revision.
         current: Revision,
-        /// Position of the stream's first event.
+        /// Position of the stream's first event; [`Position::START`] when a revision was expected of a stream without
+        /// events.
         first: Position,
     },
     /// Nothing was written; a later try may succeed.

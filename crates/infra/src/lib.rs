@@ -1,9 +1,12 @@
-//! infra
+//! The adapters behind the ports: log, bodies, stream, tables, and what the program stands on: the data directory, its room,
+//! its backups, the embedded engines. Nothing here knows what the data means.
 
+pub mod backup;
 pub mod body;
 pub mod budget;
 pub mod clickhouse;
 pub mod data_dir;
 pub mod engine;
+pub mod guard;
 pub mod jetstream;
 pub mod log;

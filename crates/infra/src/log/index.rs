@@ -1,0 +1,241 @@
+//! The index: an LSM tree, derived from the log and never asked what it can't prove to know.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::{EventId, LogId, Position, Revision, StreamName, Timestamp};
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use uuid::Uuid;
+
+use super::keys::EventKey;
+use super::options::LogOptions;
+use super::pending::{StreamHead, body_key, delivery_key, original_key};
+
+/// Number of the layout; another one on disk means: rebuild.
+const LAYOUT: u32 = 1;
+const STATE_KEY: &str = "upto";
+
+/// Why the index failed; it can always be deleted and rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error("the index failed: {0}")]
+    Tree(#[from] fjall::Error),
+    #[error("the index holds an entry that can't be read")]
+    Entry,
+}
+
+/// Up to where the index is built, and of which log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexState {
+    pub(crate) log_id: LogId,
+    pub(crate) upto: Position,
+    /// Id of the event at that position.
+    pub(crate) event: EventId,
+}
+
+pub(crate) struct Index {
+    database: Database,
+    streams: Keyspace,
+    revisions: Keyspace,
+    originals: Keyspace,
+    deliveries: Keyspace,
+    bodies: Keyspace,
+    state: Keyspace,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Index")
+    }
+}
+
+impl Index {
+    pub(crate) fn open(folder: &Path, options: &LogOptions) -> Result<Self, IndexError> {
+        let database = Database::builder(folder)
+            .cache_size(options.index_cache_bytes)
+            .max_journaling_size(64 * 1024 * 1024)
+            .worker_threads(1)
+            .open()?;
+        let keyspace = |name: &str| {
+            database.keyspace(name, || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(options.index_memtable_bytes)
+                    .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+            })
+        };
+        Ok(Self {
+            streams: keyspace("streams")?,
+            revisions: keyspace("revisions")?,
+            originals: keyspace("originals")?,
+            deliveries: keyspace("deliveries")?,
+            bodies: keyspace("bodies")?,
+            state: keyspace("state")?,
+            database,
+        })
+    }
+
+    /// Up to where it is built; `None` when it is new or of another layout.
+    pub(crate) fn state(&self) -> Result<Option<IndexState>, IndexError> {
+        let Some(value) = self.state.get(STATE_KEY)? else {
+            return Ok(None);
+        };
+        Ok(decode_state(&value))
+    }
+
+    pub(crate) fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, IndexError> {
+        let Some(value) = self.streams.get(stream.as_str())? else {
+            return Ok(None);
+        };
+        let [first, last] = numbers(&value).ok_or(IndexError::Entry)?;
+        Ok(Some(StreamHead {
+            first: Position::new(first),
+            last: Revision::new(last),
+        }))
+    }
+
+    /// Revisions and positions of a stream from a revision on, at most `max`.
+    pub(crate) fn positions(
+        &self,
+        stream: &StreamName,
+        from: Revision,
+        max: usize,
+    ) -> Result<Vec<(Revision, Position)>, IndexError> {
+        let Some(head) = self.head(stream)? else {
+            return Ok(Vec::new());
+        };
+        if from > head.last {
+            return Ok(Vec::new());
+        }
+        let mut positions = Vec::new();
+        if from.get() == 0 && max > 0 {
+            positions.push((Revision::new(0), head.first));
+        }
+        let range = revision_key(stream, from.get().max(1))..=revision_key(stream, head.last.get().max(1));
+        for entry in self.revisions.range(range).take(max - positions.len()) {
+            let (key, value) = entry.into_inner()?;
+            let revision = key.last_chunk::<8>().ok_or(IndexError::Entry)?;
+            let [position] = numbers(&value).ok_or(IndexError::Entry)?;
+            positions.push((
+                Revision::new(u64::from_be_bytes(*revision)),
+                Position::new(position),
+            ));
+        }
+        Ok(positions)
+    }
+
+    pub(crate) fn original(&self, key: &[u8]) -> Result<Option<StreamName>, IndexError> {
+        let value = self.originals.get(key)?;
+        value.map(|value| stream_name(&value)).transpose()
+    }
+
+    pub(crate) fn body(&self, key: &[u8]) -> Result<Option<(StreamName, Timestamp)>, IndexError> {
+        let Some(value) = self.bodies.get(key)? else {
+            return Ok(None);
+        };
+        let (received_at, stream) = value.split_first_chunk::<8>().ok_or(IndexError::Entry)?;
+        let received_at = Timestamp::from_micros(i64::from_le_bytes(*received_at));
+        Ok(Some((stream_name(stream)?, received_at)))
+    }
+
+    /// The first deliveries with a sender's id, at most `max`.
+    pub(crate) fn deliveries(
+        &self,
+        key: &[u8],
+        max: usize,
+    ) -> Result<Vec<(Position, StreamName)>, IndexError> {
+        let entries = self.deliveries.prefix(key).take(max);
+        let read = |entry: fjall::Guard| {
+            let (key, value) = entry.into_inner()?;
+            let position = key.last_chunk::<8>().ok_or(IndexError::Entry)?;
+            Ok((Position::new(u64::from_be_bytes(*position)), stream_name(&value)?))
+        };
+        entries.map(read).collect()
+    }
+
+    /// Adds events, in the order of the log, all or none. Adding some again changes nothing.
+    pub(crate) fn apply(&self, keys: &[Arc<EventKey>]) -> Result<(), IndexError> {
+        let mut batch = self.database.batch();
+        let mut firsts: HashMap<&StreamName, Position> = HashMap::new();
+        for key in keys {
+            let (position, revision) = (key.position.get(), key.revision.get());
+            let known = firsts.get(&key.stream).copied();
+            let first = match known {
+                Some(first) => first,
+                None if revision == 0 => key.position,
+                None => self.head(&key.stream)?.ok_or(IndexError::Entry)?.first,
+            };
+            firsts.insert(&key.stream, first);
+            let head = [first.get(), revision, position].map(u64::to_le_bytes).concat();
+            batch.insert(&self.streams, key.stream.as_str(), head);
+            if revision > 0 {
+                let value = position.to_le_bytes();
+                batch.insert(&self.revisions, revision_key(&key.stream, revision), value);
+            }
+            self.apply_content(&mut batch, key);
+        }
+        Ok(batch.commit()?)
+    }
+
+    fn apply_content(&self, batch: &mut fjall::OwnedWriteBatch, key: &EventKey) {
+        let Some(content) = &key.content else {
+            return;
+        };
+        if let Some(id) = &content.sender_id {
+            // A later delivery with the id is marked with the same original, so there is nothing to look up.
+            let original = original_key(&content.tenant, &content.source, id);
+            batch.insert(&self.originals, original, key.original().as_str());
+            let mut delivery = delivery_key(&content.tenant, id);
+            delivery.extend_from_slice(&key.position.get().to_be_bytes());
+            batch.insert(&self.deliveries, delivery, key.stream.as_str());
+        }
+        if key.duplicate_of.is_none() {
+            let mut value = content.received_at.as_micros().to_le_bytes().to_vec();
+            value.extend_from_slice(key.stream.as_str().as_bytes());
+            batch.insert(&self.bodies, body_key(content), value);
+        }
+    }
+
+    /// Syncs what was added, then notes that the index is complete up to an event.
+    pub(crate) fn vouch(&self, state: &IndexState) -> Result<(), IndexError> {
+        self.database.persist(PersistMode::SyncData)?;
+        let mut value = LAYOUT.to_le_bytes().to_vec();
+        value.extend_from_slice(state.log_id.as_uuid().as_bytes());
+        value.extend_from_slice(&state.upto.get().to_le_bytes());
+        value.extend_from_slice(state.event.as_uuid().as_bytes());
+        self.state.insert(STATE_KEY, value)?;
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+}
+
+fn revision_key(stream: &StreamName, revision: u64) -> Vec<u8> {
+    [stream.as_str().as_bytes(), &[0], &revision.to_be_bytes()].concat()
+}
+
+fn stream_name(bytes: &[u8]) -> Result<StreamName, IndexError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| IndexError::Entry)?;
+    text.parse().map_err(|_| IndexError::Entry)
+}
+
+/// The first `N` numbers of a value.
+fn numbers<const N: usize>(mut value: &[u8]) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        let (bytes, rest) = value.split_first_chunk::<8>()?;
+        (*number, value) = (u64::from_le_bytes(*bytes), rest);
+    }
+    Some(numbers)
+}
+
+fn decode_state(value: &[u8]) -> Option<IndexState> {
+    let (layout, rest) = value.split_first_chunk::<4>()?;
+    let (log_id, rest) = rest.split_first_chunk::<16>()?;
+    let (upto, rest) = rest.split_first_chunk::<8>()?;
+    let (event, _) = rest.split_first_chunk::<16>()?;
+    (u32::from_le_bytes(*layout) == LAYOUT).then(|| IndexState {
+        log_id: LogId::new(Uuid::from_bytes(*log_id)),
+        upto: Position::new(u64::from_le_bytes(*upto)),
+        event: EventId::new(Uuid::from_bytes(*event)),
+    })
+}

@@ -1,0 +1,37 @@
+//! The segmented log, the embedded adapter of `domain::EventLog`: `docs/format.md` on disk, one writer, one sync per batch.
+//!
+//! It must never show, answer or remember anything that is not durable, and never repair by guessing: what was
+//! acknowledged and is damaged is refused, naming segment and offset.
+
+mod catch_up;
+mod decide;
+mod error;
+pub(crate) mod extent;
+mod file;
+mod format;
+mod index;
+mod indexer;
+mod keys;
+mod options;
+mod pending;
+mod queue;
+mod read;
+mod recover;
+mod scan;
+mod segment;
+mod segmented;
+mod shared;
+mod signal;
+mod space;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Damage, OpenError};
+pub use options::LogOptions;
+pub use segmented::SegmentedLog;
+pub use verify::{Dump, VerifyReport, dump, verify};

@@ -1,0 +1,55 @@
+//! Settings of the log.
+
+/// Settings of the segmented log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogOptions {
+    /// Size of a segment in bytes, at least 64 KiB. Applies to segments begun from now on.
+    pub segment_bytes: u64,
+    /// How far ahead of the last event the disk is filled with zeroes, in bytes.
+    pub fill_ahead_bytes: u64,
+    /// How much is filled at a time, in bytes; a sync of an append waits for at most this much.
+    pub fill_step_bytes: u64,
+    /// The most appends that may wait; over it they are refused.
+    pub queue_max: usize,
+    /// The most bytes of appends that may wait; over it they are refused.
+    pub queue_bytes_max: usize,
+    /// The most bytes of appends that share one sync; a larger append has one of its own.
+    pub batch_bytes_max: usize,
+    /// The most events that may be durable but not yet indexed; over it the writer waits for the index.
+    pub unindexed_max: usize,
+    /// How long the index gathers events before it is written, in milliseconds.
+    pub index_delay_ms: u64,
+    /// Memory for blocks of the index, in bytes.
+    pub index_cache_bytes: u64,
+    /// Memory for new entries of each part of the index, in bytes.
+    pub index_memtable_bytes: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 256 * MIB,
+            fill_ahead_bytes: 32 * MIB,
+            fill_step_bytes: 4 * MIB,
+            queue_max: 10_000,
+            queue_bytes_max: 64 * 1024 * 1024,
+            batch_bytes_max: 1024 * 1024,
+            unindexed_max: 100_000,
+            index_delay_ms: 50,
+            index_cache_bytes: 8 * MIB,
+            index_memtable_bytes: 4 * MIB,
+        }
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// The smallest segment: a header, and room for an append of ordinary size.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+
+/// The largest: offsets within a batch are 32 bits.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * MIB;
+
+/// The longest id that a sender may give to a delivery, in bytes.
+pub(crate) const SENDER_ID_BYTES_MAX: usize = 8 * 1024;

@@ -1,0 +1,113 @@
+//! The bounded queue between those who append and the one writer.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use domain::{Append, AppendError, Appended};
+use tokio::sync::oneshot;
+
+/// An append waiting for its answer.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) append: Append,
+    /// Upper bound of the encoded length in bytes.
+    pub(crate) bytes: usize,
+    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+impl Request {
+    /// Answers; the asker may be gone, the answer is true all the same.
+    pub(crate) fn answer(self, answer: Result<Appended, AppendError>) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Request>,
+    bytes: usize,
+    closed: bool,
+}
+
+/// The queue. Bounded in number and bytes; over it, an append is refused at once.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    max: usize,
+    bytes_max: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            max,
+            bytes_max,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a request.
+    pub(crate) fn push(&self, request: Request) -> Result<(), AppendError> {
+        let mut state = self.state();
+        let refuse = |why: &str| Err(AppendError::Unavailable(why.into()));
+        if state.closed {
+            return refuse("the log is closing");
+        }
+        let too_many = state.waiting.len() >= self.max;
+        // One request is always let in, however large.
+        let too_large = state.bytes > 0 && state.bytes + request.bytes > self.bytes_max;
+        if too_many || too_large {
+            return refuse("too many appends are waiting");
+        }
+        state.bytes += request.bytes;
+        state.waiting.push_back(request);
+        metrics::gauge!("hooklog_log_queue_length").increment(1.0);
+        drop(state);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Takes what is waiting, up to `bytes_max` but at least one; waits for it. `None` when closed and empty.
+    pub(crate) fn drain(&self, bytes_max: usize) -> Option<VecDeque<Request>> {
+        let mut state = self.state();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut taken = VecDeque::new();
+        let mut bytes = 0;
+        while let Some(request) = state
+            .waiting
+            .pop_front_if(|next| bytes == 0 || bytes + next.bytes <= bytes_max)
+        {
+            bytes += request.bytes;
+            taken.push_back(request);
+        }
+        state.bytes -= bytes;
+        #[expect(clippy::cast_precision_loss, reason = "a queue length fits a float exactly")]
+        metrics::gauge!("hooklog_log_queue_length").decrement(taken.len() as f64);
+        Some(taken)
+    }
+
+    /// From now on nothing is let in; what waits is still served.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_all();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.state().waiting.len()
+    }
+
+    pub(crate) const fn max(&self) -> usize {
+        self.max
+    }
+}

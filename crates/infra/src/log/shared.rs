@@ -1,0 +1,111 @@
+//! What the log's threads and its callers share.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use domain::{LogId, Position};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::file::{Files, LockGuard};
+use super::index::Index;
+use super::options::LogOptions;
+use super::pending::Pending;
+use super::queue::Queue;
+use super::segment::Segments;
+use super::signal::Signal;
+use super::space::Space;
+
+pub(crate) struct Shared {
+    pub(crate) id: LogId,
+    pub(crate) options: LogOptions,
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) segments: Segments,
+    pub(crate) queue: Queue,
+    pub(crate) space: Space,
+    /// Durable, but not yet in the index.
+    pub(crate) recent: RwLock<Pending>,
+    /// Something became durable: for the indexer.
+    pub(crate) appended: Signal,
+    /// Something was indexed: for a writer that waits for it.
+    pub(crate) indexed: Signal,
+    /// Position of the last durable event.
+    pub(crate) head: watch::Sender<Position>,
+    /// Set when the log is closing: waits for more end.
+    pub(crate) closing: CancellationToken,
+    unwritable: Mutex<Option<String>>,
+    // Before the lock: the index must be closed when the lock is given up.
+    index: RwLock<Option<Arc<Index>>>,
+    lock: Mutex<Option<LockGuard>>,
+}
+
+/// The parts of [`Shared`] that opening finds out.
+pub(crate) struct Opened {
+    pub(crate) id: LogId,
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) segments: Segments,
+    pub(crate) space: Space,
+    pub(crate) recent: Pending,
+    pub(crate) head: Position,
+    pub(crate) index: Option<Index>,
+    pub(crate) lock: LockGuard,
+}
+
+impl Shared {
+    pub(crate) fn new(opened: Opened, options: LogOptions) -> Self {
+        Self {
+            id: opened.id,
+            queue: Queue::new(options.queue_max, options.queue_bytes_max),
+            options,
+            files: opened.files,
+            segments: opened.segments,
+            space: opened.space,
+            recent: RwLock::new(opened.recent),
+            appended: Signal::default(),
+            indexed: Signal::default(),
+            head: watch::Sender::new(opened.head),
+            closing: CancellationToken::new(),
+            unwritable: Mutex::default(),
+            index: RwLock::new(opened.index.map(Arc::new)),
+            lock: Mutex::new(Some(opened.lock)),
+        }
+    }
+
+    pub(crate) fn recent(&self) -> RwLockReadGuard<'_, Pending> {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is durable but not yet indexed.
+    pub(crate) fn change_recent(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.recent.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn index(&self) -> Option<Arc<Index>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why nothing can be written until a restart, if so.
+    pub(crate) fn unwritable(&self) -> Option<String> {
+        self.unwritable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Refuses all appends from now on. The first reason stays.
+    pub(crate) fn poison(&self, why: String) {
+        tracing::error!(why, "the log can't be written any more: restart to recover");
+        let mut unwritable = self.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritable.get_or_insert(why);
+    }
+
+    /// Position of the last durable event.
+    pub(crate) fn head_now(&self) -> Position {
+        *self.head.borrow()
+    }
+
+    /// Gives up index and lock; the threads must have ended.
+    pub(crate) fn release(&self) {
+        drop(self.index.write().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}

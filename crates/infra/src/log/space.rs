@@ -1,0 +1,217 @@
+//! Room on the disk ahead of the writer: zeroes, written and synced in bounded steps, and the coming segment.
+//!
+//! The filler writes only beyond what is filled, the writer only below it: they never meet.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::file::{Files, LogFile};
+use super::format::{BLOCK_BYTES, SegmentHeader};
+use super::options::LogOptions;
+use super::segment::segment_name;
+
+const NEXT_NAME: &str = "next.segment";
+
+/// How long the filler sleeps after a failure, and the longest it sleeps without being woken.
+const RETRY: Duration = Duration::from_secs(1);
+
+struct Filled {
+    file: Arc<dyn LogFile>,
+    /// Zeroes are durable up to here.
+    bytes: u64,
+}
+
+struct State {
+    current: Filled,
+    next: Option<Filled>,
+}
+
+/// The room ahead of the writer.
+pub(crate) struct Space {
+    files: Arc<dyn Files>,
+    segment_bytes: u64,
+    ahead_bytes: u64,
+    step_bytes: u64,
+    state: Mutex<State>,
+    wake: Condvar,
+    /// How far the current segment is filled and used, readable without the lock.
+    filled: AtomicU64,
+    used: AtomicU64,
+    /// Bytes of all files of segments.
+    stored: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Space {
+    /// Takes over the last segment, filled up to the length of its file.
+    pub(crate) fn new(
+        files: Arc<dyn Files>,
+        options: &LogOptions,
+        current: Arc<dyn LogFile>,
+        used: u64,
+        stored: u64,
+    ) -> io::Result<Self> {
+        // A file may end within a block after a crash; filling goes on at the boundary before it.
+        let filled = current.len()?.max(used) / BLOCK_BYTES * BLOCK_BYTES;
+        files.delete(NEXT_NAME)?;
+        Ok(Self {
+            files,
+            segment_bytes: options.segment_bytes / BLOCK_BYTES * BLOCK_BYTES,
+            ahead_bytes: options.fill_ahead_bytes,
+            step_bytes: options.fill_step_bytes.max(BLOCK_BYTES) / BLOCK_BYTES * BLOCK_BYTES,
+            state: Mutex::new(State {
+                current: Filled {
+                    file: current,
+                    bytes: filled,
+                },
+                next: None,
+            }),
+            wake: Condvar::new(),
+            filled: AtomicU64::new(filled),
+            used: AtomicU64::new(used),
+            stored: AtomicU64::new(stored),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Size of a segment in bytes.
+    pub(crate) const fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    /// Makes sure that the current segment is filled up to an offset.
+    pub(crate) fn ensure(&self, offset: u64) -> io::Result<()> {
+        if self.filled.load(Ordering::Acquire) >= offset {
+            return Ok(());
+        }
+        let mut state = self.state();
+        while state.current.bytes < offset {
+            self.fill_current(&mut state)?;
+        }
+        Ok(())
+    }
+
+    /// Notes how far the writer is, and wakes the filler when it has something to do.
+    pub(crate) fn used(&self, offset: u64) {
+        self.used.store(offset, Ordering::Relaxed);
+        if self.filled.load(Ordering::Relaxed) < offset + self.ahead_bytes {
+            self.wake.notify_one();
+        }
+    }
+
+    fn fill_current(&self, state: &mut State) -> io::Result<()> {
+        let from = state.current.bytes;
+        let to = (from + self.step_bytes).min(self.segment_bytes.max(from + BLOCK_BYTES));
+        fill(&mut state.current, to)?;
+        self.stored.fetch_add(to - from, Ordering::Relaxed);
+        self.filled.store(to, Ordering::Release);
+        Ok(())
+    }
+
+    fn fill_next(&self, state: &mut State, upto: u64) -> io::Result<()> {
+        if state.next.is_none() {
+            let file = self.files.create(NEXT_NAME)?;
+            state.next = Some(Filled { file, bytes: 0 });
+        }
+        let Some(next) = &mut state.next else {
+            return Ok(());
+        };
+        let from = next.bytes;
+        let to = (from + self.step_bytes).min(upto);
+        fill(next, to)?;
+        self.stored.fetch_add(to - from, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Turns the coming segment into the current one, with a durable header under its own name.
+    pub(crate) fn rotate(&self, header: &SegmentHeader) -> io::Result<Arc<dyn LogFile>> {
+        let mut state = self.state();
+        if state.next.as_ref().is_none_or(|next| next.bytes < BLOCK_BYTES) {
+            self.fill_next(&mut state, self.segment_bytes)?;
+        }
+        let next = state.next.take().ok_or(io::ErrorKind::NotFound)?;
+        let written = begin_segment(&*self.files, &next.file, NEXT_NAME, header);
+        if let Err(error) = written {
+            // The name may have changed already: the next try begins with a new file in its place.
+            self.stored.fetch_sub(next.bytes, Ordering::Relaxed);
+            return Err(error);
+        }
+        self.used.store(BLOCK_BYTES, Ordering::Relaxed);
+        self.filled.store(next.bytes, Ordering::Release);
+        let file = Arc::clone(&next.file);
+        state.current = next;
+        drop(state);
+        self.wake.notify_one();
+        Ok(file)
+    }
+
+    /// One step of filling ahead; whether there was something to do.
+    fn step(&self, state: &mut State) -> io::Result<bool> {
+        let used = self.used.load(Ordering::Relaxed);
+        let target = used + self.ahead_bytes;
+        if state.current.bytes < self.segment_bytes {
+            if state.current.bytes >= target {
+                return Ok(false);
+            }
+            return self.fill_current(state).map(|()| true);
+        }
+        let wanted = target.saturating_sub(state.current.bytes).min(self.segment_bytes);
+        let wanted = wanted / BLOCK_BYTES * BLOCK_BYTES;
+        if state.next.as_ref().map_or(0, |next| next.bytes) >= wanted {
+            return Ok(false);
+        }
+        self.fill_next(state, wanted).map(|()| true)
+    }
+
+    /// Fills ahead until closed; runs on a thread of its own.
+    pub(crate) fn run(&self) {
+        while !self.closed.load(Ordering::Acquire) {
+            let mut state = self.state();
+            let busy = self.step(&mut state).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the disk can't be filled ahead");
+                false
+            });
+            if !busy {
+                let waited = self.wake.wait_timeout(state, RETRY);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
+    /// Ends the filler.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake.notify_all();
+    }
+}
+
+fn fill(filled: &mut Filled, to: u64) -> io::Result<()> {
+    filled.file.zero(filled.bytes, to)?;
+    filled.file.sync()?;
+    filled.bytes = to;
+    Ok(())
+}
+
+/// Gives a file a durable header and its name as a segment.
+pub(crate) fn begin_segment(
+    files: &dyn Files,
+    file: &Arc<dyn LogFile>,
+    name: &str,
+    header: &SegmentHeader,
+) -> io::Result<()> {
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync()?;
+    files.rename(name, &segment_name(header.number))?;
+    files.sync_folder()
+}

@@ -1,0 +1,3 @@
+//! Tests of the segmented log.
+
+mod basics;

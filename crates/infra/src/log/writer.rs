@@ -1,0 +1,343 @@
+//! The one writer: drains the queue, decides, writes one batch, syncs once, answers all.
+//!
+//! Batch N is written only after N − 1 is synced, and nothing is answered, shown or remembered before its sync.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::{AppendError, Appended, Clock, Position, Revision, Timestamp};
+
+use super::decide::{Decision, Known};
+use super::file::LogFile;
+use super::format::{
+    BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, RecordDraft, Salt, SegmentHeader, TableRow, align_up,
+    seal_batch,
+};
+use super::keys::EventKey;
+use super::pending::Pending;
+use super::queue::Request;
+use super::read::read_key;
+use super::segment::Segment;
+use super::shared::Shared;
+
+/// How long the writer waits for the index to catch up before it refuses.
+const INDEX_WAIT: Duration = Duration::from_secs(5);
+
+/// Where the next batch goes.
+pub(crate) struct Tail {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn LogFile>,
+    pub(crate) offset: u64,
+    pub(crate) sequence: u64,
+    pub(crate) next_position: u64,
+    pub(crate) last_recorded: Timestamp,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    tail: Tail,
+    /// The batch as it will be on disk, reused.
+    buffer: Vec<u8>,
+    /// What a failed write may have left behind, to be zeroed before the next one.
+    scrub: Option<(u64, u64)>,
+}
+
+/// A batch in the making.
+#[derive(Default)]
+struct Round {
+    pending: Pending,
+    /// To be answered after the sync.
+    answers: Vec<(Request, Result<Appended, AppendError>)>,
+    events: u32,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, clock: Arc<dyn Clock>, tail: Tail) -> Self {
+        Self {
+            shared,
+            clock,
+            tail,
+            buffer: Vec::new(),
+            scrub: None,
+        }
+    }
+
+    /// Serves the queue until it is closed and empty.
+    pub(crate) fn run(&mut self) {
+        while let Some(requests) = self.shared.queue.drain(self.shared.options.batch_bytes_max) {
+            self.commit(requests);
+        }
+    }
+
+    /// Writes and answers some requests, in as few batches as their segments allow.
+    pub(crate) fn commit(&mut self, mut requests: VecDeque<Request>) {
+        while !requests.is_empty() {
+            if let Err(why) = self.prepare(&requests) {
+                refuse(requests, &why);
+                return;
+            }
+            let round = self.collect(&mut requests);
+            self.finish(round);
+        }
+    }
+
+    /// Makes sure that the first request can be written.
+    fn prepare(&mut self, requests: &VecDeque<Request>) -> Result<(), String> {
+        if let Some(why) = self.shared.unwritable() {
+            return Err(why);
+        }
+        self.wait_for_index()?;
+        let needed = requests.front().map_or(0, |request| request.bytes) as u64;
+        if align_up(self.tail.offset + needed) > self.shared.space.segment_bytes() {
+            self.scrub_leftovers()?;
+            self.rotate()
+                .map_err(|error| self.failed("beginning a segment", &error))?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_index(&self) -> Result<(), String> {
+        let max = self.shared.options.unindexed_max;
+        if self.shared.index().is_none() || self.shared.recent().len() < max {
+            return Ok(());
+        }
+        let deadline = Instant::now() + INDEX_WAIT;
+        while self.shared.recent().len() >= max {
+            if Instant::now() >= deadline {
+                return Err("the index does not keep up".into());
+            }
+            self.shared.indexed.wait(INDEX_WAIT / 10);
+        }
+        Ok(())
+    }
+
+    /// Takes requests into a batch, as many as fit into the segment.
+    fn collect(&mut self, requests: &mut VecDeque<Request>) -> Round {
+        let mut round = Round::default();
+        self.buffer.clear();
+        self.buffer.resize(BATCH_HEADER_BYTES, 0);
+        let room = self.shared.space.segment_bytes() - self.tail.offset;
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let now = self.clock.now().max(self.tail.last_recorded);
+        while let Some(request) = requests.pop_front() {
+            if round.events > 0 && self.buffer.len() + request.bytes > room {
+                requests.push_front(request);
+                break;
+            }
+            self.take(&mut round, request, now);
+        }
+        round
+    }
+
+    fn take(&mut self, round: &mut Round, request: Request, now: Timestamp) {
+        let decision = {
+            let index = self.shared.index();
+            let known = Known {
+                batch: &round.pending,
+                recent: &self.shared.recent(),
+                index: index.as_deref(),
+                read_key: &|position| read_key(&self.shared, position).map_err(|e| e.to_string()),
+            };
+            known.decide(&request.append)
+        };
+        match decision {
+            Err(why) => request.answer(Err(AppendError::Unavailable(why))),
+            Ok(Decision::Answer {
+                answer,
+                dependent: false,
+            }) => request.answer(answer),
+            Ok(Decision::Answer {
+                answer,
+                dependent: true,
+            }) => round.answers.push((request, answer)),
+            Ok(Decision::Write {
+                revision,
+                first,
+                duplicate_of,
+            }) => {
+                let appended = Appended {
+                    first: Position::new(self.tail.next_position + u64::from(round.events)),
+                    last: Position::START,
+                    revision,
+                    recorded_at: now,
+                    duplicate_of,
+                };
+                self.encode(round, request, appended, first);
+            }
+        }
+    }
+
+    /// Puts the events of an append into the batch. `appended` holds their first position and revision.
+    fn encode(
+        &mut self,
+        round: &mut Round,
+        request: Request,
+        mut appended: Appended,
+        first: Option<Position>,
+    ) {
+        let stream_first = first.unwrap_or(appended.first);
+        let start = appended.revision.get();
+        for (n, event) in (0..).zip(&request.append.events) {
+            let position = Position::new(appended.first.get() + n);
+            let revision = Revision::new(start + n);
+            let content = request.append.content.as_ref().filter(|_| n == 0);
+            let draft = RecordDraft {
+                position,
+                revision,
+                recorded_at: appended.recorded_at,
+                stream: &request.append.stream,
+                duplicate_of: appended.duplicate_of.as_ref(),
+                content,
+                event,
+            };
+            draft.encode_into(&mut self.buffer);
+            let key = EventKey {
+                position,
+                revision,
+                id: event.id,
+                stream: request.append.stream.clone(),
+                recorded_at: appended.recorded_at,
+                duplicate_of: appended.duplicate_of.clone(),
+                content: content.cloned(),
+            };
+            round.pending.push(Arc::new(key), stream_first);
+            round.events += 1;
+            (appended.last, appended.revision) = (position, revision);
+        }
+        round.answers.push((request, Ok(appended)));
+    }
+
+    /// Writes and syncs a batch, then makes it known and answers.
+    fn finish(&mut self, round: Round) {
+        if round.events == 0 {
+            return;
+        }
+        let events = round.events;
+        match self.write(events) {
+            Ok(header) => {
+                self.publish(header, round.pending, events);
+                for (request, answer) in round.answers {
+                    request.answer(answer);
+                }
+            }
+            // Whatever was decided in this round rests on a batch that may not be there.
+            Err(why) => refuse(round.answers.into_iter().map(|(request, _)| request), &why),
+        }
+    }
+
+    fn write(&mut self, events: u32) -> Result<BatchHeader, String> {
+        self.scrub_leftovers()?;
+        let header = BatchHeader {
+            log_id: self.shared.id,
+            segment: self.tail.segment.header.number,
+            sequence: self.tail.sequence,
+            first_position: self.tail.next_position,
+            payload_bytes: 0,
+            events,
+            payload_crc: 0,
+        };
+        let header = seal_batch(&mut self.buffer, &self.tail.segment.header.salt, header);
+        let (start, end) = (self.tail.offset, self.tail.offset + self.buffer.len() as u64);
+        let filled = self.shared.space.ensure(end);
+        filled.map_err(|error| self.failed("making room", &error))?;
+        if let Err(error) = self.tail.file.write_all_at(&self.buffer, start) {
+            self.scrub = Some((start, end));
+            return Err(self.failed("writing", &error));
+        }
+        let started = Instant::now();
+        let synced = self.tail.file.sync();
+        metrics::histogram!("hooklog_log_sync_duration_seconds").record(started.elapsed().as_secs_f64());
+        metrics::counter!("hooklog_log_syncs_total").increment(1);
+        // After a failed sync nobody knows what is on the disk; a later one that succeeds says nothing about it.
+        synced.map_err(|error| self.poison("syncing", &error))?;
+        Ok(header)
+    }
+
+    /// Zeroes what a failed write may have left, so that it can't be taken for damage later.
+    fn scrub_leftovers(&mut self) -> Result<(), String> {
+        let Some((from, to)) = self.scrub else {
+            return Ok(());
+        };
+        let zeroed = self.tail.file.zero(from, to);
+        zeroed.map_err(|error| self.failed("clearing a failed write", &error))?;
+        let synced = self.tail.file.sync();
+        synced.map_err(|error| self.poison("syncing", &error))?;
+        self.scrub = None;
+        Ok(())
+    }
+
+    fn publish(&mut self, header: BatchHeader, pending: Pending, events: u32) {
+        if let Some(last) = pending.last_recorded() {
+            self.tail.last_recorded = last;
+        }
+        self.shared.change_recent(|recent| recent.absorb(pending));
+        self.tail.segment.push(TableRow {
+            first_position: header.first_position,
+            offset: self.tail.offset,
+            events,
+        });
+        self.tail.offset = header.end(self.tail.offset);
+        self.tail.sequence += 1;
+        self.tail.next_position += u64::from(events);
+        self.shared.space.used(self.tail.offset);
+        self.shared
+            .head
+            .send_replace(Position::new(header.last_position()));
+        self.shared.appended.raise();
+        metrics::histogram!("hooklog_log_batch_events").record(f64::from(events));
+        // A rare large append must not hold its memory for ever.
+        self.buffer
+            .shrink_to(self.shared.options.batch_bytes_max.saturating_mul(2));
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let header = SegmentHeader {
+            log_id: self.shared.id,
+            number: self.tail.segment.header.number + 1,
+            first_position: self.tail.next_position,
+            first_sequence: self.tail.sequence,
+            salt: Salt::new(rand::random()),
+        };
+        let file = self.shared.space.rotate(&header)?;
+        let segment = Arc::new(Segment::with_table(header, Vec::new()));
+        self.shared.segments.push(Arc::clone(&segment));
+        tracing::info!(segment = segment.header.number, "began a segment");
+        self.tail.segment = segment;
+        self.tail.file = file;
+        self.tail.offset = BLOCK_BYTES;
+        // The indexer writes the key file of the segment before.
+        self.shared.appended.raise();
+        Ok(())
+    }
+
+    /// What to answer after a failure. A full disk recovers by itself; after anything else nobody can say what is there.
+    fn failed(&self, doing: &str, error: &io::Error) -> String {
+        if is_full(error) {
+            tracing::warn!(%error, doing, "the disk is full");
+            return format!("the disk is full ({doing}: {error})");
+        }
+        self.poison(doing, error)
+    }
+
+    fn poison(&self, doing: &str, error: &io::Error) -> String {
+        let why = format!("{doing} failed: {error}");
+        self.shared.poison(why.clone());
+        why
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::WriteZero
+    )
+}
+
+fn refuse(requests: impl IntoIterator<Item = Request>, why: &str) {
+    for request in requests {
+        request.answer(Err(AppendError::Unavailable(why.into())));
+    }
+}
