@@ -2,7 +2,8 @@
 //!
 //! A build is a set of tables `<name>_s<schema>_b<build>`, filled from one log from its start. The newest row of
 //! `hooklog.projection_builds` with state `active` says which build is asked; that row is the atomic swap. A build's
-//! number is never used twice, so that nothing of an old table can be taken for a new one's.
+//! number is not used twice; where a wiped store forgot it, its incarnation tells the two apart, so that nobody takes the
+//! progress of the old tables for that of the new.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub(crate) const BUILDS: &str = "projection_builds";
 
 const CREATE_BUILDS: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_builds (
     projection LowCardinality(String), schema UInt16, build UInt32, partitions UInt32, block_size UInt64, log_id UUID,
-    state LowCardinality(String), updated_at DateTime64(6, 'UTC')
+    incarnation UUID, state LowCardinality(String), updated_at DateTime64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree(updated_at) ORDER BY (projection, build)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
 
@@ -48,6 +49,8 @@ pub struct BuildRow {
     pub block_size: u64,
     /// The log it is filled from.
     pub log_id: LogId,
+    /// Tells it from one of the same number in a store that was wiped since.
+    pub incarnation: uuid::Uuid,
     /// What it is good for.
     pub state: BuildState,
     /// When it became so, in microseconds since the epoch.
@@ -161,13 +164,12 @@ pub(crate) fn newest_active(rows: &[BuildRow]) -> Option<&BuildRow> {
         .max_by_key(|row| (row.updated_us, row.build))
 }
 
+const SELECT: &str = "SELECT projection, schema, build, partitions, block_size, log_id, incarnation, state,
+    toUnixTimestamp64Micro(updated_at) AS updated_us FROM hooklog.projection_builds FINAL";
+
 /// The rows of a projection.
 pub(crate) async fn rows(tables: &dyn Tables, projection: &str) -> Result<Vec<BuildRow>, TableError> {
-    let query = Query::new(
-        "SELECT projection, schema, build, partitions, block_size, log_id, state,
-            toUnixTimestamp64Micro(updated_at) AS updated_us
-         FROM hooklog.projection_builds FINAL WHERE projection = {projection:String}",
-    );
+    let query = Query::new(format!("{SELECT} WHERE projection = {{projection:String}}"));
     tables.query(&query.bind("projection", projection)).await
 }
 
@@ -187,6 +189,7 @@ struct NewRow<'a> {
     partitions: u32,
     block_size: u64,
     log_id: LogId,
+    incarnation: uuid::Uuid,
     state: BuildState,
     updated_at: String,
 }
@@ -210,6 +213,11 @@ impl Builds {
         let query = Query::new("SELECT name FROM system.tables WHERE database = 'hooklog'");
         let names: Vec<Name> = self.tables.query(&query).await?;
         Ok(names.into_iter().map(|row| row.name).collect())
+    }
+
+    /// The rows of all projections.
+    pub(crate) async fn all_rows(&self) -> Result<Vec<BuildRow>, TableError> {
+        self.tables.query(&Query::new(SELECT)).await
     }
 
     /// The rows of a projection.
@@ -237,6 +245,7 @@ impl Builds {
             partitions: shape.partitions,
             block_size: shape.block_size,
             log_id: self.log_id,
+            incarnation: uuid::Uuid::new_v4(),
             state,
             updated_us: rows.iter().map(|row| row.updated_us).max().unwrap_or(0),
         };
@@ -267,6 +276,7 @@ impl Builds {
             partitions: row.partitions,
             block_size: row.block_size,
             log_id: row.log_id,
+            incarnation: row.incarnation,
             state,
             updated_at: column_time(Timestamp::from_micros(row.updated_us)),
         })?;

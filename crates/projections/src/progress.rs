@@ -11,8 +11,8 @@ pub(crate) const PROGRESS: &str = "projection_progress";
 
 pub(crate) const CREATE: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_progress (
     projection LowCardinality(String), build UInt32, partition UInt32, log_id UUID, upto UInt64, event_id UUID,
-    at DateTime64(6, 'UTC')
-) ENGINE = ReplacingMergeTree(upto) ORDER BY (projection, build, partition)
+    incarnation UUID, at DateTime64(6, 'UTC')
+) ENGINE = ReplacingMergeTree(upto) ORDER BY (projection, build, partition, incarnation)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// The last event that a build holds. Its id tells a log that went on differently after an older backup was restored.
@@ -31,6 +31,7 @@ struct NewRow<'a> {
     log_id: LogId,
     upto: Position,
     event_id: EventId,
+    incarnation: uuid::Uuid,
     at: String,
 }
 
@@ -38,9 +39,13 @@ struct NewRow<'a> {
 pub(crate) async fn read(tables: &dyn Tables, row: &BuildRow) -> Result<Option<Progress>, TableError> {
     let query = Query::new(
         "SELECT log_id, upto, event_id FROM hooklog.projection_progress FINAL
-         WHERE projection = {projection:String} AND build = {build:UInt32} ORDER BY upto DESC LIMIT 1",
+         WHERE projection = {projection:String} AND build = {build:UInt32} AND incarnation = {incarnation:UUID}
+         ORDER BY upto DESC LIMIT 1",
     );
-    let query = query.bind("projection", &row.projection).bind("build", row.build);
+    let query = query
+        .bind("projection", &row.projection)
+        .bind("build", row.build)
+        .bind("incarnation", row.incarnation);
     let rows: Vec<Progress> = tables.query(&query).await?;
     Ok(rows.into_iter().next())
 }
@@ -61,6 +66,7 @@ pub(crate) fn rows<'a>(
             log_id: build.log_id,
             upto: last.position,
             event_id: last.id,
+            incarnation: build.incarnation,
             at: column_time(clock.now()),
         })?;
     }

@@ -3,7 +3,7 @@
 //! It never guesses: a batch whose outcome is unknown is written again, a build whose tables are gone is built anew from the
 //! log, and every restart, of the process or of one lane, begins at the first position of a block.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,78 +14,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::builds::{BUILDS, BuildState, Builds, Facts};
+use crate::builds::{BuildState, Builds, Facts};
 use crate::model::{BuildShape, ModelFactory};
-use crate::progress::PROGRESS;
 use board::Board;
+use crew::{Crew, Found, Member};
 use lane::Lane;
 use open::{Projection, Slot};
 
 mod board;
+mod crew;
 mod lane;
 mod open;
+mod options;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use board::{ProjectionState, ProjectionStatus, RebuildStatus};
-
-/// Settings of the workers that fill the read models.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProjectorOptions {
-    /// The most events of a batch.
-    pub batch_events_max: usize,
-    /// The most bytes of events, and of payloads in memory, of a batch.
-    pub batch_bytes_max: usize,
-    /// How long the first event of a batch waits for others, in milliseconds.
-    pub batch_wait_ms: u64,
-    /// Positions per block of a rollup, for new builds.
-    pub block_size: u64,
-    /// Partitions that streams are spread over, for new builds.
-    pub partitions: u32,
-    /// How long the stream may be silent before the head of the log is looked at, in milliseconds.
-    pub silent_ms: u64,
-    /// How long following the stream may take to begin, in milliseconds.
-    pub follow_timeout_ms: u64,
-    /// The most inserts of one batch under way at a time.
-    pub inserts_max: usize,
-    /// The first wait after a failure, in milliseconds; it doubles from there.
-    pub retry_ms_min: u64,
-    /// The longest wait after failures, in milliseconds.
-    pub retry_ms_max: u64,
-    /// How often a large body is asked for when the body store fails, before the event is projected without it.
-    pub body_tries_max: u32,
-    /// How often the tables are looked for, in milliseconds.
-    pub check_ms: u64,
-    /// How long the tables of a replaced build stay for queries under way, in milliseconds.
-    pub drop_after_ms: u64,
-    /// Rebuild projections that hold events which the log does not have, as after restoring an older backup. Without it
-    /// they stop and say so.
-    pub rebuild_when_ahead: bool,
-}
-
-impl Default for ProjectorOptions {
-    fn default() -> Self {
-        let shape = BuildShape::default();
-        Self {
-            batch_events_max: 10_000,
-            batch_bytes_max: 8 * 1024 * 1024,
-            batch_wait_ms: 100,
-            block_size: shape.block_size,
-            partitions: shape.partitions,
-            silent_ms: 1000,
-            follow_timeout_ms: 5000,
-            inserts_max: 4,
-            retry_ms_min: 50,
-            retry_ms_max: 5000,
-            body_tries_max: 5,
-            check_ms: 10_000,
-            drop_after_ms: 60_000,
-            rebuild_when_ahead: false,
-        }
-    }
-}
+pub use options::ProjectorOptions;
 
 /// Why a rebuild did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -120,20 +66,6 @@ pub struct Projector {
 struct Rebuild {
     name: String,
     answer: oneshot::Sender<Result<u32, RebuildError>>,
-}
-
-/// A build in a lane.
-struct Member {
-    name: &'static str,
-    build: u32,
-    tables: BTreeSet<String>,
-}
-
-/// Who is in a lane, and how to end it.
-struct Crew {
-    members: Vec<Member>,
-    since: Instant,
-    stop: CancellationToken,
 }
 
 /// What all lanes use.
@@ -201,6 +133,15 @@ impl ProjectorHandle {
 impl Worker {
     fn news(&self) -> std::sync::MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is to be heeded now.
+    fn take_news(&self, now: Instant) -> News {
+        let mut news = self.news();
+        News {
+            fell_out: std::mem::take(&mut news.fell_out),
+            sweeps: news.sweeps.extract_if(.., |(_, at)| *at <= now).collect(),
+        }
     }
 
     pub(crate) fn fell_out(&self, projection: &'static str, defect: &str) {
@@ -301,7 +242,7 @@ impl Projector {
                 Some(request) = self.requests.recv() => self.rebuild(request).await,
                 () = sleep_until(next) => {}
                 _ = ticks.tick() => self.heed_news().await,
-                _ = checks.tick() => self.check_tables().await,
+                _ = checks.tick() => self.check_crews().await,
             }
         }
         // The lanes stop by the same signal, at their next await.
@@ -325,14 +266,14 @@ impl Projector {
             match self.worker.open(&projection).await {
                 Ok(slots) => {
                     self.due.remove(name);
-                    self.worker.board.trouble(name, None);
+                    self.worker.board.opened(name);
                     slots
                         .into_iter()
                         .for_each(|slot| lanes.entry(slot.after).or_default().push(slot));
                 }
                 Err(error) => {
                     tracing::warn!(projection = name, %error, "projection_not_open: trying again");
-                    self.worker.board.trouble(name, Some(error.to_string()));
+                    self.worker.board.trouble(name, error.to_string());
                     self.retry(name);
                 }
             }
@@ -343,16 +284,7 @@ impl Projector {
     }
 
     fn start(&mut self, after: Position, slots: Vec<Slot>, shutdown: &CancellationToken) {
-        let member = |slot: &Slot| Member {
-            name: slot.facts.name,
-            build: slot.row.build,
-            tables: slot.facts.tables.iter().map(|t| slot.row.table(t.name)).collect(),
-        };
-        let crew = Crew {
-            members: slots.iter().map(member).collect(),
-            since: Instant::now(),
-            stop: shutdown.child_token(),
-        };
+        let crew = Crew::of(&slots, shutdown.child_token());
         tracing::info!(%after, models = slots.len(), "projection_lane_starts");
         let (worker, stop) = (Arc::clone(&self.worker), crew.stop.clone());
         let task = self.lanes.spawn(async move {
@@ -383,7 +315,7 @@ impl Projector {
             }
             if let Some(error) = &error {
                 tracing::warn!(projection = name, error, "projection_lane_ended: opening again");
-                self.worker.board.trouble(name, Some(error.clone()));
+                self.worker.board.trouble(name, error.clone());
             }
             self.retry(name);
         }
@@ -425,19 +357,12 @@ impl Projector {
     }
 
     async fn heed_news(&mut self) {
-        let now = Instant::now();
-        let mut news = self.worker.news();
-        let fell_out = std::mem::take(&mut news.fell_out);
-        let due = news
-            .sweeps
-            .extract_if(.., |(_, at)| *at <= now)
-            .collect::<Vec<_>>();
-        drop(news);
-        for (name, defect) in fell_out {
-            self.worker.board.trouble(name, Some(defect));
+        let news = self.worker.take_news(Instant::now());
+        for (name, defect) in news.fell_out {
+            self.worker.board.trouble(name, defect);
             self.retry(name);
         }
-        for (name, at) in due {
+        for (name, at) in news.sweeps {
             let Some(projection) = self.projections.get(name) else {
                 continue;
             };
@@ -448,21 +373,23 @@ impl Projector {
             }
         }
     }
+}
 
-    /// Ends the lanes whose tables are gone; they start over with new ones.
-    async fn check_tables(&self) {
-        let Ok(existing) = self.worker.builds.existing().await else {
-            return;
+impl Projector {
+    /// Ends the lanes whose builds are not what the store says any longer; they start over from there.
+    async fn check_crews(&self) {
+        let found = match Found::read(&self.worker.builds).await {
+            Ok(found) => found,
+            Err(TableError::Refused(_) | TableError::Encoding(_)) => Found::nothing(),
+            Err(TableError::Unavailable(_)) => return,
         };
-        let control = existing.contains(BUILDS) && existing.contains(PROGRESS);
         for crew in self.crews.values() {
-            let whole = |member: &Member| {
-                let active = self.worker.board.active_build(member.name);
-                // The tables of a build that was replaced are gone by design.
-                active.is_some_and(|active| active > member.build) || member.tables.is_subset(&existing)
-            };
-            if !control || !crew.members.iter().all(whole) {
-                tracing::warn!("projection_tables_missing: building them anew");
+            if !crew
+                .members
+                .iter()
+                .all(|member| found.fits(member, &self.worker.board))
+            {
+                tracing::warn!("projection_tables_changed: opening again");
                 crew.stop.cancel();
             }
         }

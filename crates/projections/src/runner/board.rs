@@ -77,6 +77,7 @@ struct Entry {
 #[derive(Clone)]
 struct View {
     build: u32,
+    incarnation: uuid::Uuid,
     running: bool,
     state: ProjectionState,
     error: Option<String>,
@@ -87,7 +88,7 @@ struct View {
 pub(crate) struct Seat {
     board: Arc<Board>,
     projection: String,
-    build: u32,
+    incarnation: uuid::Uuid,
 }
 
 impl Board {
@@ -117,10 +118,26 @@ impl Board {
         self.projections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What keeps a projection from being opened; `None` when nothing does.
-    pub(crate) fn trouble(&self, projection: &str, error: Option<String>) {
+    /// What keeps a projection from being open.
+    pub(crate) fn trouble(&self, projection: &str, error: String) {
         if let Some(entry) = self.lock().get_mut(projection) {
-            entry.trouble = error;
+            entry.trouble = Some(error);
+        }
+    }
+
+    /// The build that is asked, as the store says; what this process believed before is void.
+    pub(crate) fn asked(&self, projection: &str, incarnation: Option<uuid::Uuid>) {
+        if let Some(entry) = self.lock().get_mut(projection) {
+            let same = |view: &View| Some(view.incarnation) == incarnation;
+            entry.active = entry.active.take().filter(same);
+        }
+    }
+
+    /// A projection is open: what was wrong is over, and so is a rebuild that nobody goes on with.
+    pub(crate) fn opened(&self, projection: &str) {
+        if let Some(entry) = self.lock().get_mut(projection) {
+            entry.trouble = None;
+            entry.building = entry.building.take().filter(|view| view.running);
         }
     }
 
@@ -132,13 +149,14 @@ impl Board {
         if running
             .into_iter()
             .flatten()
-            .any(|v| v.running && v.build == row.build)
+            .any(|v| v.running && v.incarnation == row.incarnation)
         {
             return None;
         }
         let first = at == Position::START;
         let view = View {
             build: row.build,
+            incarnation: row.incarnation,
             running: true,
             state: if first {
                 ProjectionState::Rebuilding
@@ -156,17 +174,22 @@ impl Board {
         Some(Seat {
             board: Arc::clone(self),
             projection: row.projection.clone(),
-            build: row.build,
+            incarnation: row.incarnation,
         })
     }
 
-    /// The build that is asked, as far as this process knows.
-    pub(crate) fn active_build(&self, projection: &str) -> Option<u32> {
-        self.lock()
-            .get(projection)?
-            .active
-            .as_ref()
-            .map(|view| view.build)
+    /// Whether another build than this one is asked now, as far as this process knows.
+    pub(crate) fn is_replaced(&self, projection: &str, build: u32, incarnation: uuid::Uuid) -> bool {
+        let projections = self.lock();
+        let Some(entry) = projections.get(projection) else {
+            return true;
+        };
+        let known = [&entry.active, &entry.building];
+        let known = known
+            .into_iter()
+            .flatten()
+            .any(|view| view.incarnation == incarnation);
+        !known || entry.active.as_ref().is_some_and(|active| active.build > build)
     }
 
     pub(crate) fn statuses(&self) -> Vec<ProjectionStatus> {
@@ -227,7 +250,11 @@ impl Seat {
             return;
         };
         let views = [&mut entry.active, &mut entry.building];
-        if let Some(view) = views.into_iter().flatten().find(|view| view.build == self.build) {
+        if let Some(view) = views
+            .into_iter()
+            .flatten()
+            .find(|view| view.incarnation == self.incarnation)
+        {
             change(view);
         }
     }
@@ -284,7 +311,7 @@ impl Seat {
             && entry
                 .building
                 .as_ref()
-                .is_some_and(|view| view.build == self.build)
+                .is_some_and(|view| view.incarnation == self.incarnation)
         {
             entry.active = entry.building.take();
         }

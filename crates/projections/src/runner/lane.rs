@@ -117,8 +117,9 @@ impl Lane {
                 worker.fell_out(slot.facts.name, defect);
                 return false;
             }
-            let active = worker.board.active_build(slot.facts.name);
-            active.is_none_or(|active| slot.row.build >= active)
+            !worker
+                .board
+                .is_replaced(slot.facts.name, slot.row.build, slot.row.incarnation)
         });
     }
 

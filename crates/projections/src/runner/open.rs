@@ -4,7 +4,7 @@ use domain::{PageLimit, Position, ReadError, TableError};
 
 use super::Worker;
 use super::board::Seat;
-use crate::builds::{BuildRow, BuildState, Facts, plan};
+use crate::builds::{BuildRow, BuildState, Facts, newest_active, plan};
 use crate::model::{ModelFactory, ReadModel};
 use crate::progress::{self, Progress};
 
@@ -50,6 +50,8 @@ impl Worker {
         self.builds.ensure_control().await?;
         let (rows, existing) = (self.builds.rows(facts.name).await?, self.builds.existing().await?);
         let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
+        self.board
+            .asked(facts.name, newest_active(&rows).map(|row| row.incarnation));
         if let Some(newer) = plan.newer_schema {
             return Err(OpenError::NewerSchema(newer));
         }

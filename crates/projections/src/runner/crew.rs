@@ -1,0 +1,89 @@
+//! Who fills which build, and whether the store still agrees.
+
+use std::collections::BTreeSet;
+
+use domain::TableError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::board::Board;
+use super::open::Slot;
+use crate::builds::{BUILDS, BuildRow, BuildState, Builds, newest_active};
+use crate::progress::PROGRESS;
+
+/// A build in a lane.
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
+    pub(crate) build: u32,
+    pub(crate) incarnation: uuid::Uuid,
+    pub(crate) tables: BTreeSet<String>,
+}
+
+/// Who is in a lane, and how to end it.
+pub(crate) struct Crew {
+    pub(crate) members: Vec<Member>,
+    pub(crate) since: Instant,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Crew {
+    pub(crate) fn of(slots: &[Slot], stop: CancellationToken) -> Self {
+        let member = |slot: &Slot| Member {
+            name: slot.facts.name,
+            build: slot.row.build,
+            incarnation: slot.row.incarnation,
+            tables: slot.facts.tables.iter().map(|t| slot.row.table(t.name)).collect(),
+        };
+        Self {
+            members: slots.iter().map(member).collect(),
+            since: Instant::now(),
+            stop,
+        }
+    }
+}
+
+/// What the store has.
+pub(crate) struct Found {
+    tables: BTreeSet<String>,
+    rows: Vec<BuildRow>,
+}
+
+impl Found {
+    pub(crate) async fn read(builds: &Builds) -> Result<Self, TableError> {
+        Ok(Self {
+            tables: builds.existing().await?,
+            rows: builds.all_rows().await?,
+        })
+    }
+
+    /// The control tables are gone.
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            tables: BTreeSet::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Whether a build has its tables and is still to be filled. One that this process has replaced ends by itself, and its
+    /// tables are gone by design.
+    pub(crate) fn fits(&self, member: &Member, board: &Board) -> bool {
+        if board.is_replaced(member.name, member.build, member.incarnation) {
+            return true;
+        }
+        let of_projection = self.rows.iter().filter(|row| row.projection == member.name);
+        let rows: Vec<BuildRow> = of_projection.cloned().collect();
+        let active = newest_active(&rows);
+        let wanted = rows
+            .iter()
+            .filter(|row| row.incarnation == member.incarnation)
+            .any(|row| match row.state {
+                BuildState::Building => true,
+                BuildState::Active => active.is_some_and(|active| active.incarnation == row.incarnation),
+                BuildState::Retired => false,
+            });
+        wanted
+            && member.tables.is_subset(&self.tables)
+            && self.tables.contains(BUILDS)
+            && self.tables.contains(PROGRESS)
+    }
+}

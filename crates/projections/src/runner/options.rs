@@ -1,0 +1,60 @@
+//! Settings of the workers.
+
+use crate::model::BuildShape;
+
+/// Settings of the workers that fill the read models.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectorOptions {
+    /// The most events of a batch.
+    pub batch_events_max: usize,
+    /// The most bytes of events, and of payloads in memory, of a batch.
+    pub batch_bytes_max: usize,
+    /// How long the first event of a batch waits for others, in milliseconds.
+    pub batch_wait_ms: u64,
+    /// Positions per block of a rollup, for new builds.
+    pub block_size: u64,
+    /// Partitions that streams are spread over, for new builds.
+    pub partitions: u32,
+    /// How long the stream may be silent before the head of the log is looked at, in milliseconds.
+    pub silent_ms: u64,
+    /// How long following the stream may take to begin, in milliseconds.
+    pub follow_timeout_ms: u64,
+    /// The most inserts of one batch under way at a time.
+    pub inserts_max: usize,
+    /// The first wait after a failure, in milliseconds; it doubles from there.
+    pub retry_ms_min: u64,
+    /// The longest wait after failures, in milliseconds.
+    pub retry_ms_max: u64,
+    /// How often a large body is asked for when the body store fails, before the event is projected without it.
+    pub body_tries_max: u32,
+    /// How often the tables are looked for, in milliseconds.
+    pub check_ms: u64,
+    /// How long the tables of a replaced build stay for queries under way, in milliseconds.
+    pub drop_after_ms: u64,
+    /// Rebuild projections that hold events which the log does not have, as after restoring an older backup. Without it
+    /// they stop and say so.
+    pub rebuild_when_ahead: bool,
+}
+
+impl Default for ProjectorOptions {
+    fn default() -> Self {
+        let shape = BuildShape::default();
+        Self {
+            batch_events_max: 10_000,
+            batch_bytes_max: 8 * 1024 * 1024,
+            batch_wait_ms: 100,
+            block_size: shape.block_size,
+            partitions: shape.partitions,
+            silent_ms: 1000,
+            follow_timeout_ms: 5000,
+            inserts_max: 4,
+            retry_ms_min: 50,
+            retry_ms_max: 5000,
+            body_tries_max: 5,
+            check_ms: 10_000,
+            drop_after_ms: 60_000,
+            rebuild_when_ahead: false,
+        }
+    }
+}

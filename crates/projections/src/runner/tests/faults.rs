@@ -1,0 +1,144 @@
+//! Crashes, faults and vanished tables.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_redoes_its_block_and_changes_nothing() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 20).await;
+    let first = world.start();
+    first.caught_up(&world).await;
+    first.stop().await;
+    let before = world.tables.finals("counts_s1_b1", "");
+    let inserts = world.tables.state().inserts.len();
+    let second = world.start();
+    second.caught_up(&world).await;
+    assert_eq!(world.tables.finals("counts_s1_b1", ""), before);
+    // The head, 140, is in the block that begins at 100: six of twenty events, one batch.
+    assert_eq!(world.tables.state().inserts.len() - inserts, 3);
+    world.equals_a_fold("one").await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_crash_or_fault_makes_the_tables_differ_from_a_fold() {
+    for seed in 0..100 {
+        println!("seed {seed}");
+        let mut dice = Dice::new(seed);
+        let world = World::new(seed);
+        let relay = world.start_relay();
+        let mut running = vec![world.start()];
+        {
+            let (mut stream, mut tables) = (world.stream.state(), world.tables.state());
+            (stream.faults, stream.drops) = (dice.roll(15), dice.roll(30));
+            tables.faults = dice.roll(25);
+        }
+        for _ in 0..dice.roll(15) {
+            append(world.log.as_ref(), dice.roll(20)).await;
+            tokio::time::sleep(Duration::from_millis(dice.roll(700))).await;
+            disturb(&world, &mut running, &mut dice).await;
+        }
+        append(world.log.as_ref(), 1).await;
+        world.stream.state().faults = 0;
+        world.tables.state().faults = 0;
+        // Long enough for missing tables to be noticed, which the status does not know before.
+        tokio::time::sleep(Duration::from_millis(options().check_ms * 2)).await;
+        for one in &running {
+            one.caught_up(&world).await;
+        }
+        world.equals_a_fold("one").await;
+        for one in running {
+            one.stop().await;
+        }
+        relay.cancel();
+    }
+}
+
+async fn disturb(world: &World, running: &mut Vec<Running>, dice: &mut Dice) {
+    match dice.roll(10) {
+        0 | 1 => {
+            // A process dies wherever it is, another begins.
+            running.remove(0).stop().await;
+            running.push(world.start());
+        }
+        2 => world.stream.wipe(),
+        3 => world.tables.wipe(),
+        4 => {
+            let names: Vec<String> = world.tables.names().into_iter().collect();
+            let victim = usize::try_from(dice.roll(names.len() as u64 + 1)).unwrap();
+            if let Some(name) = names.get(victim) {
+                world.tables.state().tables.remove(name);
+            }
+        }
+        5 => drop(running[0].handle.rebuild("one").await),
+        6 if running.len() < 2 => running.push(world.start()),
+        7 => {
+            world.tables.state().down = true;
+            tokio::time::sleep(Duration::from_millis(dice.roll(900))).await;
+            world.tables.state().down = false;
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wiped_store_is_filled_again_even_while_nothing_happens() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 20).await;
+    let running = world.start();
+    running.caught_up(&world).await;
+    for more in [0, 1] {
+        world.tables.wipe();
+        append(world.log.as_ref(), more).await;
+        until("the tables are back", async || world.active("one").is_some()).await;
+        running.caught_up(&world).await;
+        world.equals_a_fold("one").await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_table_is_built_anew_under_another_number() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 20).await;
+    let running = world.start();
+    running.caught_up(&world).await;
+    world.tables.state().tables.remove("counts_s1_b1");
+    until("another build is active", async || {
+        world.active("one") == Some((1, 2))
+    })
+    .await;
+    running.caught_up(&world).await;
+    world.equals_a_fold("one").await;
+    assert!(
+        !world.tables.names().contains("facts_s1_b1"),
+        "what was left of the old build is dropped"
+    );
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_out_of_reach_is_waited_for_and_shown() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 20).await;
+    world.tables.state().down = true;
+    let running = world.start();
+    until("it says why it waits", async || {
+        running.status("one").error.is_some()
+    })
+    .await;
+    assert_eq!(running.status("one").state, ProjectionState::Waiting);
+    world.tables.state().down = false;
+    running.caught_up(&world).await;
+    world.tables.state().down = true;
+    append(world.log.as_ref(), 20).await;
+    until("it says why it waits", async || {
+        running.status("one").error.is_some()
+    })
+    .await;
+    assert_eq!(running.status("one").lag_events, 140);
+    world.tables.state().down = false;
+    running.caught_up(&world).await;
+    world.equals_a_fold("one").await;
+    running.stop().await;
+}
