@@ -101,6 +101,22 @@ parameter!(
     }
 );
 
+/// The most rows of a page that the contract allows.
+const ROWS_MAX: u32 = 1000;
+
+parameter!(
+    /// Rows of a page: from 1; more than the most is clamped to it.
+    Limit(u32),
+    "limit",
+    number_schema(1.0),
+    |text| match text.parse::<u64>() {
+        Ok(number) if number > 0 => Ok(u32::try_from(number).unwrap_or(u32::MAX).min(ROWS_MAX)),
+        _ => Err(Cow::Borrowed(
+            "a whole number from 1 to 1000 is expected; more is clamped"
+        )),
+    }
+);
+
 parameter!(
     /// A whole number from 0.
     Number(u32),

@@ -8,7 +8,7 @@ use moka::future::Cache;
 
 use crate::failure::Failure;
 use crate::options::ApiOptions;
-use crate::param::{Count, Number};
+use crate::param::{Limit, Number};
 use crate::ports::{RenderMetrics, SendTest, SystemStatus};
 use crate::shape::health::Health;
 use crate::shape::statistics::Statistics;
@@ -69,9 +69,9 @@ impl State {
     }
 
     /// The size of a page: as asked for, up to the most allowed.
-    pub(crate) fn limit(&self, asked: Option<&Count>, default: u32) -> u32 {
+    pub(crate) fn limit(&self, asked: Option<&Limit>, default: u32) -> u32 {
         asked
-            .map_or(default, |count| count.0)
+            .map_or(default, |limit| limit.0)
             .min(self.options.page_rows_max)
     }
 

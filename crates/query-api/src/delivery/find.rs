@@ -47,7 +47,7 @@ impl IdText {
 
     /// What may be the key, the likelier first.
     fn keys(&self) -> impl Iterator<Item = DeliveryKey> {
-        let decoded = (self.decoded != self.raw).then(|| Cow::Borrowed(self.decoded.as_str()));
+        let decoded = (self.decoded != self.raw).then_some(Cow::Borrowed(self.decoded.as_str()));
         let texts = [Some(Cow::Borrowed(self.raw.as_str())), decoded];
         texts.into_iter().flatten().filter_map(|text| text.parse().ok())
     }

@@ -17,7 +17,7 @@ use crate::delivery::body;
 use crate::delivery::detail::Sources;
 use crate::delivery::find::{Choice, IdText};
 use crate::failure::Failure;
-use crate::param::{Count, Flag, Number, Source, Statuses, Text, Time, spelt};
+use crate::param::{Flag, Limit, Number, Source, Statuses, Text, Time, spelt};
 use crate::shape::delivery::{DeliveryDetail, DeliveryPage, DeliveryRow};
 use crate::sql::deliveries::{Filter, PROJECTION, Page, Row, count_up_to, page};
 use crate::sql::{Counted, statistics};
@@ -66,7 +66,7 @@ impl Deliveries {
         #[oai(name = "endDate")]
         end_date: Query<Option<Time>>,
         /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
-        limit: Query<Option<Count>>,
+        limit: Query<Option<Limit>>,
         /// Rows to skip, at most 10000; beyond, page by `cursor`.
         offset: Query<Option<Number>>,
         /// `nextCursor` of the page before.
@@ -121,7 +121,7 @@ impl Deliveries {
         request: &Request,
         caller: Data<&Caller>,
         /// Rows of the page: 10 unless given, 1000 at most; more is clamped.
-        limit: Query<Option<Count>>,
+        limit: Query<Option<Limit>>,
         /// `nextCursor` of the page before.
         cursor: Query<Option<Text>>,
     ) -> Result<Answer<DeliveryPage>, Failure> {

@@ -37,7 +37,7 @@ impl HealthApi {
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
     async fn health(&self, caller: Data<&Caller>) -> Result<Answer<Health>, Failure> {
         let key = (caller.tenant.clone(), ());
-        let asking = async { Ok(Arc::new(self.ask(&caller).await)) };
+        let asking = Box::pin(async { Ok(Arc::new(self.ask(&caller).await)) });
         let health = self.state.health.try_get_with(key, asking).await;
         let health: Arc<Health> = health.map_err(shared)?;
         Ok(Answer(Health::clone(&health)))

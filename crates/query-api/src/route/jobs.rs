@@ -13,12 +13,12 @@ use crate::access::Caller;
 use crate::answer::Answer;
 use crate::cursor::Cursor;
 use crate::failure::Failure;
-use crate::param::{Count, JobStates, Number, Text, spelt};
+use crate::param::{Count, JobStates, Limit, Number, Text, spelt};
 use crate::shape::job::{
     ConclusionTotal, JobDetail, JobMetrics, JobPage, JobRow, LabelFigures, RunRow, RunnerFigures,
 };
 use crate::sql::jobs::{
-    self as sql, Figures, Filter, Grouping, Measured, OfWord, PROJECTION, Page, Pull, Row, State as JobState,
+    self as sql, Figures, Filter, Grouping, JobState, Measured, OfWord, PROJECTION, Page, Pull, Row,
 };
 use crate::sql::{Counted, runs};
 use crate::state::State;
@@ -56,7 +56,7 @@ impl Jobs {
         #[oai(name = "pullRequest")]
         pull_request: Query<Option<Count>>,
         /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
-        limit: Query<Option<Count>>,
+        limit: Query<Option<Limit>>,
         /// Rows to skip, at most 10000; beyond, page by `cursor`.
         offset: Query<Option<Number>>,
         /// `nextCursor` of the page before.

@@ -12,10 +12,10 @@ use super::Group;
 use crate::access::Caller;
 use crate::answer::Answer;
 use crate::failure::Failure;
-use crate::param::{Count, Interval, Number, spelt};
+use crate::param::{Count, Interval, Limit, Number, spelt};
 use crate::shape::repository::{
-    Activity, ActivityPoint, Contributor, EventTotal, Issues, PullRequests, Pushes, RepositoryFacts,
-    RepositoryPage, RepositoryRow,
+    Activity, ActivityPoint, Contributor, EventTotal, Issues, PullRequests, Pushes, Releases,
+    RepositoryFacts, RepositoryPage, RepositoryRow,
 };
 use crate::shape::{given, time};
 use crate::sql::Counted;
@@ -51,7 +51,7 @@ impl Repositories {
         /// The window: the last so many days, 30 unless given.
         days: Query<Option<Count>>,
         /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
-        limit: Query<Option<Count>>,
+        limit: Query<Option<Limit>>,
         /// Rows to skip, at most 10000.
         offset: Query<Option<Number>>,
     ) -> Result<Answer<RepositoryPage>, Failure> {
@@ -212,7 +212,7 @@ struct Totals {
     pushes: Pushes,
     pull_requests: PullRequests,
     issues: Issues,
-    releases: u64,
+    releases: Releases,
 }
 
 impl Totals {
@@ -258,7 +258,12 @@ impl Totals {
                 self.issues.opened += opened;
                 self.issues.closed += closed;
             }
-            "release" if matches!(row.action.as_str(), "published" | "create") => self.releases += row.total,
+            "release" => {
+                self.releases.total += row.total;
+                if matches!(row.action.as_str(), "published" | "create") {
+                    self.releases.published += row.total;
+                }
+            }
             _ => {}
         }
     }
@@ -308,7 +313,7 @@ mod tests {
         assert_eq!(totals.pushes, Pushes { total: 3, commits: 7 });
         assert_eq!((totals.pull_requests.total, totals.pull_requests.closed), (5, 3));
         assert_eq!((totals.issues.total, totals.issues.opened), (5, 1));
-        assert_eq!(totals.releases, 1);
+        assert_eq!((totals.releases.total, totals.releases.published), (2, 1));
         assert_eq!(totals.by_event[0].event, "issues");
     }
 }

@@ -13,7 +13,7 @@ use crate::access::Caller;
 use crate::answer::Answer;
 use crate::cursor::Cursor;
 use crate::failure::Failure;
-use crate::param::{Conclusion, Count, Number, RunState, Text, spelt};
+use crate::param::{Conclusion, Count, Limit, Number, RunState, Text, spelt};
 use crate::shape::job::{LabelDemand, RunPage, RunRow, RunnerPool};
 use crate::sql::Counted;
 use crate::sql::runners::{self, Busy, Demand};
@@ -48,7 +48,7 @@ impl Runs {
         /// How the run ended.
         conclusion: Query<Option<Conclusion>>,
         /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
-        limit: Query<Option<Count>>,
+        limit: Query<Option<Limit>>,
         /// Rows to skip, at most 10000; beyond, page by `cursor`.
         offset: Query<Option<Number>>,
         /// `nextCursor` of the page before.

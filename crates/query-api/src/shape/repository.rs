@@ -41,7 +41,7 @@ pub(crate) struct RepositoryRow {
     pub(crate) pull_requests: u64,
     /// Events about issues.
     pub(crate) issues: u64,
-    /// Releases published.
+    /// Events about releases.
     pub(crate) releases: u64,
     /// When the last event was received.
     pub(crate) last_activity: Option<String>,
@@ -92,8 +92,8 @@ pub(crate) struct Activity {
     pub(crate) pull_requests: PullRequests,
     /// Issues.
     pub(crate) issues: Issues,
-    /// Releases published.
-    pub(crate) releases: u64,
+    /// Releases.
+    pub(crate) releases: Releases,
     /// When the last event was received, in the window or before it.
     pub(crate) last_activity: Option<String>,
     /// What the newest payload says about it.
@@ -150,6 +150,15 @@ pub(crate) struct PullRequests {
     pub(crate) closed: u64,
     /// Merged.
     pub(crate) merged: u64,
+}
+
+/// Releases.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Object)]
+pub(crate) struct Releases {
+    /// Events about them.
+    pub(crate) total: u64,
+    /// Published.
+    pub(crate) published: u64,
 }
 
 /// Issues.

@@ -145,27 +145,33 @@ impl Row {
     /// Whether its highest state's announcement left out what an earlier one may have said.
     pub(crate) fn lacks_something(&self) -> bool {
         let started = self.status == "in_progress" || self.status == "completed";
-        self.queued_us.is_none() || self.labels.is_empty() || (started && self.started_us.is_none())
+        let no_start = self.started_us.is_none() || self.runner_id == 0;
+        self.queued_us.is_none() || self.labels.is_empty() || (started && no_start)
     }
 
-    /// Fills what it lacks from the announcements of its other states.
-    pub(crate) fn fill(&mut self, states: &[State]) {
-        let own = || {
-            states
-                .iter()
-                .filter(|s| (s.job_id, s.run_attempt) == (self.job_id, self.run_attempt))
-        };
-        let queued_us = self.queued_us.or_else(|| own().find_map(|s| s.queued_us));
-        let started_us = self.started_us.or_else(|| own().find_map(|s| s.started_us));
-        let labels = own().map(|s| &s.labels).find(|l| !l.is_empty()).cloned();
-        let ms = |from: Option<i64>, to: Option<i64>| u64::try_from((to? - from?).div_euclid(1000)).ok();
-        self.queue_ms = self.queue_ms.or_else(|| ms(queued_us, started_us));
-        self.duration_ms = self.duration_ms.or_else(|| ms(started_us, self.completed_us));
-        self.queued_us = queued_us;
-        self.started_us = started_us;
-        if let (true, Some(labels)) = (self.labels.is_empty(), labels) {
-            self.labels = labels;
+    /// Fills what it lacks from the announcements of its states, which come in the order of a life.
+    pub(crate) fn fill(&mut self, states: &[JobState]) {
+        let key = (self.job_id, self.run_attempt);
+        let own = || states.iter().filter(|s| (s.job_id, s.run_attempt) == key);
+        let begun = || own().filter(|s| s.state == "in_progress" || s.state == "completed");
+        self.queued_us = self.queued_us.or_else(|| own().find_map(|s| s.queued_us));
+        self.started_us = self
+            .started_us
+            .or_else(|| begun().find(|s| s.state == "in_progress")?.started_us);
+        if let (true, Some(known)) = (self.labels.is_empty(), own().rfind(|s| !s.labels.is_empty())) {
+            self.labels.clone_from(&known.labels);
         }
+        if let (0, Some(known)) = (self.runner_id, begun().rfind(|s| s.runner_id != 0)) {
+            self.runner_id = known.runner_id;
+            self.runner_name.clone_from(&known.runner_name);
+            self.runner_group.clone_from(&known.runner_group);
+        }
+        let ms =
+            |from: Option<i64>, to: Option<i64>| u64::try_from((to? - from?).div_euclid(1000).max(0)).ok();
+        self.queue_ms = self.queue_ms.or_else(|| ms(self.queued_us, self.started_us));
+        self.duration_ms = self
+            .duration_ms
+            .or_else(|| ms(self.started_us, self.completed_us));
     }
 
     /// As the API shows it.
@@ -202,12 +208,16 @@ impl Row {
 
 /// What a job's announcement of one state said.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct JobState {
     job_id: u64,
     run_attempt: u32,
+    state: String,
     queued_us: Option<i64>,
     started_us: Option<i64>,
     labels: Vec<String>,
+    runner_id: u64,
+    runner_name: String,
+    runner_group: String,
 }
 
 /// The announcements of some jobs, in the order of their states.
@@ -215,9 +225,9 @@ pub(crate) fn states(build: Build, tenant: &TenantId, job_ids: &[u64]) -> Query 
     let conditions =
         Conditions::of(tenant).with("job_id IN {jobs:Array(UInt64)}", "jobs", number_array(job_ids));
     let sql = format!(
-        "SELECT job_id, run_attempt, toUnixTimestamp64Micro(queued_at) AS queued_us,
-            toUnixTimestamp64Micro(started_at) AS started_us, labels
-         FROM {} FINAL WHERE {} ORDER BY job_id, run_attempt, state",
+        "SELECT job_id, run_attempt, state, toUnixTimestamp64Micro(queued_at) AS queued_us,
+            toUnixTimestamp64Micro(started_at) AS started_us, labels, runner_id, runner_name, runner_group
+         FROM (SELECT * FROM {} FINAL WHERE {}) ORDER BY job_id, run_attempt, state",
         build.table("job_states"),
         conditions.text()
     );
@@ -410,4 +420,70 @@ pub(crate) fn open(build: Build, tenant: &TenantId, measured: &Measured) -> Quer
         candidates.text()
     );
     conditions.bind(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(json: &str) -> Row {
+        let mut whole = serde_json::json!({
+            "job_id": 7, "run_attempt": 1, "run_id": 9, "repository": "a/b", "name": "build", "workflow_name": "",
+            "head_branch": "", "head_sha": "", "status": "completed", "conclusion": "success", "labels": [],
+            "priority": 0, "runner_id": 0, "runner_name": "", "runner_group": "", "queued_us": null, "started_us": null,
+            "completed_us": null, "queue_ms": null, "duration_ms": null, "url": ""
+        });
+        let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
+        whole.as_object_mut().unwrap().extend(given);
+        serde_json::from_value(whole).unwrap()
+    }
+
+    fn state(
+        job_id: u64,
+        state: &str,
+        queued_us: Option<i64>,
+        started_us: Option<i64>,
+        runner_id: u64,
+    ) -> JobState {
+        JobState {
+            job_id,
+            run_attempt: 1,
+            state: state.into(),
+            queued_us,
+            started_us,
+            labels: vec![state.into()],
+            runner_id,
+            runner_name: format!("runner {runner_id}"),
+            runner_group: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_the_last_announcement_lacks_comes_from_earlier_ones() {
+        let mut job = row(r#"{"completed_us": 9000000}"#);
+        assert!(job.lacks_something());
+        job.fill(&[
+            state(6, "queued", Some(1), Some(1), 1),
+            state(7, "queued", Some(1_000_000), Some(1_000_000), 0),
+            state(7, "in_progress", Some(2_000_000), Some(3_500_000), 5),
+        ]);
+        let shape = job.into_shape(vec![12]);
+        assert_eq!((shape.queue_time_ms, shape.duration_ms), (Some(2500), Some(5500)));
+        assert_eq!(shape.runner.unwrap().id, 5);
+        assert_eq!(shape.labels, ["in_progress"]);
+        assert_eq!(shape.pull_requests, [12]);
+    }
+
+    #[test]
+    fn what_the_last_announcement_says_stands() {
+        let mut job = row(
+            r#"{"queued_us": 5, "started_us": 5, "labels": ["own"], "runner_id": 1, "runner_name": "r", "queue_ms": 0}"#,
+        );
+        assert!(!job.lacks_something());
+        job.fill(&[state(7, "queued", Some(1), None, 2)]);
+        assert_eq!(
+            (job.queued_us, job.labels.as_slice(), job.runner_id),
+            (Some(5), &["own".to_owned()][..], 1)
+        );
+    }
 }

@@ -220,3 +220,10 @@ impl Conditions {
 pub(crate) struct Counted {
     pub(crate) n: i64,
 }
+
+#[cfg(test)]
+impl Build {
+    pub(crate) const fn for_test(schema: u16, number: u32) -> Self {
+        Self { schema, number }
+    }
+}

@@ -44,7 +44,7 @@ const COUNTS: &str =
     "sum(a.events) AS total, sumIf(a.events, a.event = 'push') AS pushes, sum(a.commits) AS commits,
     sumIf(a.events, a.event IN ('pull_request', 'pull_request_target', 'merge_request')) AS pull_requests,
     sumIf(a.events, a.event IN ('issues', 'issue')) AS issues,
-    sumIf(a.events, a.event = 'release' AND a.action IN ('published', 'create')) AS releases,
+    sumIf(a.events, a.event = 'release') AS releases,
     max(toUnixTimestamp64Micro(a.last_at)) AS last_us";
 
 /// Counts of a group of events.

@@ -1,0 +1,324 @@
+//! The API as a whole, over the in-memory log and a read store that gives canned rows.
+
+mod access;
+mod document;
+mod lists;
+mod one;
+mod service;
+mod statements;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::testing::{ManualClock, MemoryLog, TestDelivery};
+use domain::{
+    BodyError, BodyRef, BodyStore, BodyUpload, EventLog, LogId, Query, Rows, TableError, Tables, Timestamp,
+};
+use poem::http::StatusCode;
+use poem::test::TestClient;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Request, Response};
+use serde_json::Value;
+
+use crate::{
+    Api, ApiDeps, ApiOptions, Component, ComponentState, Progress, ProjectionState, ProjectionStatus,
+    RebuildError, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+};
+
+/// A Saturday morning.
+pub(super) const NOW: &str = "2026-11-21T08:30:42Z";
+
+pub(super) fn log_id() -> LogId {
+    LogId::new(uuid::Uuid::from_u128(7))
+}
+
+/// Gives canned rows to statements that name a table, and remembers what it was asked.
+#[derive(Default)]
+pub(super) struct CannedTables {
+    answers: Mutex<Vec<(String, Result<String, String>)>>,
+    pub(super) asked: Mutex<Vec<Query>>,
+}
+
+impl CannedTables {
+    /// All projections have an active build.
+    pub(super) fn ready() -> Self {
+        let tables = Self::default();
+        let rows: Vec<String> = [
+            "deliveries",
+            "statistics",
+            "health",
+            "repository_activity",
+            "jobs",
+        ]
+        .iter()
+        .map(|name| {
+            format!(
+                r#"{{"projection":"{name}","schema":1,"build":3,"log_id":"{}"}}"#,
+                log_id()
+            )
+        })
+        .collect();
+        tables.give("projection_builds", &rows.join("\n"));
+        tables
+    }
+
+    /// From now on statements that contain the words get these rows; the last given counts.
+    pub(super) fn give(&self, words: &str, rows: &str) {
+        self.answers
+            .lock()
+            .unwrap()
+            .insert(0, (words.into(), Ok(rows.into())));
+    }
+
+    /// From now on statements that contain the words are refused.
+    pub(super) fn refuse(&self, words: &str, error: &str) {
+        self.answers
+            .lock()
+            .unwrap()
+            .insert(0, (words.into(), Err(error.into())));
+    }
+
+    /// The statements asked that contain the words.
+    pub(super) fn asked(&self, words: &str) -> Vec<Query> {
+        let asked = self.asked.lock().unwrap();
+        asked
+            .iter()
+            .filter(|query| query.sql.contains(words))
+            .cloned()
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Tables for CannedTables {
+    async fn execute(&self, _: &Query) -> Result<(), TableError> {
+        panic!("the read side changes nothing");
+    }
+
+    async fn insert(&self, _: &str, _: Rows) -> Result<(), TableError> {
+        panic!("the read side writes nothing");
+    }
+
+    async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
+        self.asked.lock().unwrap().push(query.clone());
+        let answers = self.answers.lock().unwrap();
+        match answers.iter().find(|(words, _)| query.sql.contains(words)) {
+            Some((_, Ok(rows))) => Ok(rows.clone().into()),
+            Some((_, Err(error))) if error == "down" => Err(TableError::Unavailable("refused".into())),
+            Some((_, Err(error))) => Err(TableError::Refused(error.clone())),
+            None => Ok(Bytes::new()),
+        }
+    }
+}
+
+/// Holds one body.
+#[derive(Default)]
+pub(super) struct OneBody(pub(super) Bytes);
+
+#[async_trait]
+impl BodyStore for OneBody {
+    async fn begin(&self) -> Result<Box<dyn BodyUpload>, BodyError> {
+        panic!("the read side keeps nothing");
+    }
+
+    async fn read(&self, body: &BodyRef, offset: u64, bytes_max: usize) -> Result<Bytes, BodyError> {
+        if self.0.is_empty() {
+            return Err(BodyError::Missing(body.sha256));
+        }
+        let start = usize::try_from(offset).unwrap().min(self.0.len());
+        let end = (start + bytes_max).min(self.0.len());
+        Ok(self.0.slice(start..end))
+    }
+
+    async fn stored_bytes(&self) -> Result<u64, BodyError> {
+        Ok(self.0.len() as u64)
+    }
+}
+
+/// Says what it is told to say.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) snapshot: Mutex<SystemSnapshot>,
+    pub(super) sent: Mutex<Vec<TestSend>>,
+}
+
+#[async_trait]
+impl SystemStatus for Told {
+    async fn snapshot(&self) -> SystemSnapshot {
+        self.snapshot.lock().unwrap().clone()
+    }
+
+    async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError> {
+        match projection {
+            "jobs" => Ok(4),
+            "statistics" => Err(RebuildError::UnderWay),
+            "health" => Err(RebuildError::Unavailable("no read store".into())),
+            _ => Err(RebuildError::Unknown),
+        }
+    }
+}
+
+#[async_trait]
+impl SendTest for Told {
+    async fn send(&self, test: TestSend) -> TestAnswer {
+        let full = test.event_type == "full";
+        self.sent.lock().unwrap().push(test);
+        TestAnswer {
+            status: if full { 503 } else { 200 },
+            retry_after_secs: full.then_some(7),
+            body: Bytes::from_static(b"{\"success\":true}"),
+        }
+    }
+}
+
+impl RenderMetrics for Told {
+    fn prometheus(&self) -> String {
+        "webhook_events_total{source=\"github\",event=\"push\",status=\"success\"} 3\n\
+         webhook_events_total{source=\"github\",event=\"push\",status=\"rejected\"} 1\n"
+            .into()
+    }
+}
+
+pub(super) fn snapshot() -> SystemSnapshot {
+    let projection = |name: &str| ProjectionStatus {
+        name: name.into(),
+        schema: 1,
+        build: Some(3),
+        state: ProjectionState::Live,
+        progress: Progress {
+            position: 2,
+            ..Progress::default()
+        },
+        rebuild: None,
+        error: None,
+    };
+    SystemSnapshot {
+        uptime_secs: 61,
+        rss_bytes: 5_000_000,
+        components: vec![Component {
+            name: "clickhouse".into(),
+            state: ComponentState::Ok,
+            required: false,
+            message: "answers".into(),
+        }],
+        relay: Some(Progress {
+            position: 2,
+            ..Progress::default()
+        }),
+        projections: vec![projection("deliveries"), projection("jobs")],
+        intake: None,
+    }
+}
+
+/// The API with everything that it asks.
+pub(super) struct World {
+    pub(super) log: Arc<MemoryLog>,
+    pub(super) tables: Arc<CannedTables>,
+    pub(super) told: Arc<Told>,
+    pub(super) body: Bytes,
+    pub(super) options: ApiOptions,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap()));
+        let told = Told::default();
+        *told.snapshot.lock().unwrap() = snapshot();
+        Self {
+            log: Arc::new(MemoryLog::with_gaps(log_id(), clock, 3)),
+            tables: Arc::new(CannedTables::ready()),
+            told: Arc::new(told),
+            body: Bytes::new(),
+            options: ApiOptions::default(),
+        }
+    }
+
+    pub(super) async fn append(&self, delivery: &TestDelivery) {
+        self.log.append(delivery.append()).await.unwrap();
+    }
+
+    pub(super) fn api(&self) -> Api {
+        let deps = ApiDeps {
+            log: self.log.clone(),
+            find: self.log.clone(),
+            bodies: Arc::new(OneBody(self.body.clone())),
+            tables: self.tables.clone(),
+            clock: Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap())),
+            status: self.told.clone(),
+            test: self.told.clone(),
+            metrics: self.told.clone(),
+            version: "1.2.3".into(),
+            base_url: "http://127.0.0.1:3000/".into(),
+        };
+        Api::build(self.options.clone(), deps)
+    }
+
+    /// A client on this machine.
+    pub(super) fn client(&self) -> TestClient<impl Endpoint<Output = Response> + use<>> {
+        self.client_at("127.0.0.1:50000")
+    }
+
+    /// A client at an address.
+    pub(super) fn client_at(&self, peer: &str) -> TestClient<impl Endpoint<Output = Response> + use<>> {
+        let from = From {
+            inner: self.api().endpoint(),
+            peer: peer.parse().unwrap(),
+        };
+        TestClient::new(from).default_header("Host", "127.0.0.1:3000")
+    }
+
+    /// Status and JSON of a path.
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let response = self.client().get(path).send().await.0;
+        let status = response.status();
+        let bytes = response.into_body().into_bytes_limit(10_000_000).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// The data of a good answer.
+    pub(super) async fn data(&self, path: &str) -> Value {
+        let (status, mut json) = self.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {json}");
+        assert_eq!(json["success"], true, "{path}: {json}");
+        json["data"].take()
+    }
+
+    /// The message of a refusal.
+    pub(super) async fn refusal(&self, path: &str, status: u16) -> String {
+        let (seen, json) = self.get(path).await;
+        assert_eq!(seen, status, "{path}: {json}");
+        assert_eq!(json["success"], false, "{path}: {json}");
+        assert!(json["error"]["requestId"].is_string(), "{path}: {json}");
+        json["error"]["message"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Gives requests the address that a connection would have.
+struct From<E> {
+    inner: E,
+    peer: SocketAddr,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for From<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let body = request.take_body();
+        let parts = poem::http::Request::builder()
+            .method(request.method().clone())
+            .uri(request.uri().clone())
+            .body(())
+            .unwrap();
+        let (mut parts, ()) = parts.into_parts();
+        parts.headers = request.headers().clone();
+        let parts = poem::RequestParts::from((
+            parts,
+            LocalAddr(Addr::SocketAddr("127.0.0.1:3000".parse().unwrap())),
+            RemoteAddr(Addr::SocketAddr(self.peer)),
+            poem::http::uri::Scheme::HTTP,
+        ));
+        self.inner.call(Request::from_parts(parts, body)).await
+    }
+}
