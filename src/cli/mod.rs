@@ -1,0 +1,81 @@
+//! The command line: what can be typed, and which file does it.
+
+mod config;
+mod doctor;
+mod engine;
+mod log;
+mod send;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+pub(crate) use serve::{Role, Roles};
+
+/// Receives webhooks, keeps every one of them, and turns them into streams and statistics.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hooklog",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Example: hooklog serve --data-dir ./data\nExit codes: 0 done, 1 failed, 2 wrong usage."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything: receives, relays, projects and answers.
+    Serve(Box<serve::Serve>),
+    /// Signs a delivery and posts it to a running server, for trying and for tests.
+    Send(Box<send::Send>),
+    /// Looks into the log: verify, dump, backup, restore.
+    #[command(subcommand)]
+    Log(log::Log),
+    /// Shows or checks the effective settings.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Says what is wrong on this machine and what to do about it.
+    Doctor(Box<doctor::Doctor>),
+    /// Fetches the embedded engines; its other forms run one as a child of `serve`.
+    #[command(subcommand)]
+    Engine(engine::Engine),
+}
+
+/// Where settings come from; on every command that reads them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SettingsArgs {
+    /// The settings file; without it `hooklog.toml` in the current directory, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept [default: ./data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Runs the command and returns its exit code.
+    pub(crate) fn run(self) -> anyhow::Result<std::process::ExitCode> {
+        match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Send(send) => send.run(),
+            Command::Log(log) => log.run(),
+            Command::Config(config) => config.run(),
+            Command::Doctor(doctor) => doctor.run(),
+            Command::Engine(engine) => engine.run(),
+        }
+    }
+}
+
+/// Runs async work of a command that is not `serve` on a small runtime.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}

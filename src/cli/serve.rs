@@ -1,0 +1,91 @@
+//! `hooklog serve`: runs everything until it is told to stop.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use super::SettingsArgs;
+use crate::settings::LogBackend;
+use crate::{compose, telemetry};
+
+const EXAMPLES: &str = "Examples:\n  hooklog serve\n  hooklog serve --port 8080 --data-dir /var/lib/hooklog\n  \
+    GITHUB_WEBHOOK_SECRET=… hooklog serve --host 0.0.0.0";
+
+/// What `serve` can be told on the command line; everything else is in the settings file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The address to listen on [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<IpAddr>,
+    /// The port to listen on; 0 takes a free one [default: 3000].
+    #[arg(long)]
+    port: Option<u16>,
+    /// What this process does; all of it by default.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    roles: Vec<Role>,
+    /// Which log [default: embedded].
+    #[arg(long, value_enum)]
+    log: Option<LogBackend>,
+    /// A NATS server with JetStream; without it one is started here.
+    #[arg(long, value_name = "URL")]
+    nats_url: Option<String>,
+    /// A ClickHouse server; without it one is started here.
+    #[arg(long, value_name = "URL")]
+    clickhouse_url: Option<String>,
+}
+
+/// A part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Receives deliveries and appends them to the log.
+    Ingest,
+    /// Publishes the log to JetStream.
+    Relay,
+    /// Turns the log into tables.
+    Project,
+    /// Answers questions.
+    Query,
+}
+
+/// The parts of the work that this process does.
+#[derive(Debug, Clone)]
+pub(crate) struct Roles(Vec<Role>);
+
+impl Roles {
+    /// Whether this process does it. None named means all.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.0.is_empty() || self.0.contains(&role)
+    }
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let log = self
+            .log
+            .and_then(|log| log.to_possible_value())
+            .map(|value| value.get_name().to_owned());
+        let overrides = self
+            .settings
+            .overrides()
+            .flag("--host", "server.host", self.host)
+            .flag("--port", "server.port", self.port)
+            .flag("--log", "log.backend", log)
+            .flag("--nats-url", "nats.url", self.nats_url)
+            .flag("--clickhouse-url", "clickhouse.url", self.clickhouse_url);
+        let loaded = overrides.load()?;
+        loaded.settings.check()?;
+        telemetry::start_logging(&loaded.settings.telemetry)?;
+        for notice in &loaded.notices {
+            tracing::warn!("{notice}");
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.context("the runtime can't be started")?;
+        runtime.block_on(compose::serve(loaded.settings, Roles(self.roles)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,313 @@
+//! Where the parts become a program: the only file that names every crate.
+//!
+//! The order matters. Deliveries are taken as soon as the log is open, however long the engines take: what is in the log
+//! is published and projected later. Stopping goes the other way round.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use domain::{BodyStore, Clock, EventLog, FanOut, FindDeliveries, Tables, Timestamp};
+use infra::body::DirectoryBodyStore;
+use infra::budget::{DiskBudget, Shrink};
+use infra::clickhouse::{ClickHouse, ClickHouseOptions};
+use infra::data_dir::DataDir;
+use infra::engine::{Endpoints, EngineOptions, Engines};
+use infra::guard::GuardedLog;
+use infra::jetstream::{JetStream, JetStreamOptions};
+use infra::log::SegmentedLog;
+use ingest::Ingest;
+use projections::{Projector, ProjectorPorts, Relay, RelayOptions};
+use query_api::{Api, ApiDeps};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Role, Roles};
+use crate::serve::banner::{self, Banner};
+use crate::serve::http::{self, FrontDoor};
+use crate::serve::late::{LateStream, LateTables};
+use crate::serve::status::{Status, Synthetic, TextMetrics};
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// The system's clock.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// What is there as soon as the log is open.
+struct Core {
+    settings: Settings,
+    roles: Roles,
+    data: DataDir,
+    log: Arc<SegmentedLog>,
+    /// The log as everybody but the one who closes it sees it.
+    events: Arc<dyn EventLog>,
+    bodies: Arc<dyn BodyStore>,
+    stream: Arc<LateStream>,
+    status: Arc<Status>,
+    tables: Arc<LateTables>,
+    /// The relay and the projections stop first, then the log.
+    stop_followers: CancellationToken,
+}
+
+/// Runs everything until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When something is wrong that a restart would not mend: a port in use, a directory in use, a damaged log.
+pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    let metrics = telemetry::start_metrics()?;
+    let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
+    let (acceptor, bound) = http::bind(address).await?;
+    let core = Arc::new(open(settings, roles).await?);
+    let ingest = receiver(&core)?;
+    let api = Api::build(
+        core.settings.api.clone(),
+        ApiDeps {
+            log: Arc::clone(&core.events),
+            find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
+            bodies: Arc::clone(&core.bodies),
+            tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
+            clock: Arc::new(SystemClock),
+            status: Arc::clone(&core.status) as _,
+            test: Arc::new(Synthetic(ingest.clone())),
+            metrics: Arc::new(TextMetrics(metrics)),
+            version: env!("CARGO_PKG_VERSION").into(),
+            base_url: core.settings.server.base_url(),
+        },
+    );
+    let stop_http = CancellationToken::new();
+    let (idle, shutdown) = (
+        core.settings.server.idle_timeout_ms,
+        core.settings.server.shutdown_timeout_ms,
+    );
+    let (idle, shutdown) = (Duration::from_millis(idle), Duration::from_millis(shutdown));
+    let door = FrontDoor {
+        ingest: core.roles.has(Role::Ingest).then(|| ingest.clone()),
+        api: api.endpoint(),
+    };
+    let mut http = tokio::spawn(http::run(acceptor, door, idle, shutdown, stop_http.clone()));
+    banner::print(&Banner {
+        address: bound,
+        settings: &core.settings,
+        data: &core.data,
+    });
+    let followers = tokio::spawn(follow(Arc::clone(&core)));
+    let outcome = tokio::select! {
+        signal = stop_signal() => signal,
+        ended = &mut http => ended.context("the HTTP server was lost").and_then(|ended| ended),
+    };
+    tracing::info!("stopping: open deliveries are finished, new ones are answered 503");
+    ingest.drain().await;
+    stop_http.cancel();
+    if !http.is_finished() {
+        http.await.context("the HTTP server was lost")??;
+    }
+    core.stop_followers.cancel();
+    followers.await.context("the followers of the log were lost")?;
+    core.log.close().await;
+    tracing::info!("stopped");
+    outcome
+}
+
+async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
+    let data = DataDir::open(&settings.data.dir)?;
+    let log = SegmentedLog::open(&data.log(), settings.log.embedded.clone(), Arc::new(SystemClock)).await?;
+    let budget = DiskBudget::build(settings.data.budget.clone(), data.path())
+        .context("room on the disk can't be measured")?;
+    let events: Arc<dyn EventLog> = Arc::new(GuardedLog::new(Arc::clone(&log) as _, budget.handle()));
+    let bodies = DirectoryBodyStore::open(data.bodies(), settings.bodies.clone(), budget.handle())?;
+    let status = Arc::new(Status::new(Arc::clone(&events), &roles));
+    let (stream, stop_followers) = (Arc::<LateStream>::default(), CancellationToken::new());
+    tokio::spawn(budget.run(
+        Some(Arc::clone(&stream) as Arc<dyn Shrink>),
+        stop_followers.clone(),
+    ));
+    Ok(Core {
+        settings,
+        roles,
+        data,
+        log,
+        events,
+        bodies: Arc::new(bodies),
+        stream,
+        status,
+        tables: Arc::default(),
+        stop_followers,
+    })
+}
+
+fn receiver(core: &Core) -> anyhow::Result<Ingest> {
+    let sources = core
+        .settings
+        .sources(|name| Ok(core.data.generated_secret(name)?.0))?;
+    let log = Arc::clone(&core.events);
+    let bodies = Arc::clone(&core.bodies);
+    Ok(Ingest::build(
+        core.settings.ingest.clone(),
+        sources,
+        log,
+        bodies,
+        Arc::new(SystemClock),
+    )?)
+}
+
+/// Starts the engines, then everything that follows the log through them, and stops it all when told to.
+async fn follow(core: Arc<Core>) {
+    let stop = core.stop_followers.clone();
+    let engines = tokio::select! {
+        engines = start_engines(&core) => Arc::new(engines),
+        () = stop.cancelled() => return,
+    };
+    core.status.engines_started(Arc::clone(&engines));
+    let tables = connect_tables(&core, engines.endpoints());
+    core.tables.set(Arc::clone(&tables));
+    let mut tasks = JoinSet::new();
+    tokio::select! {
+        () = start_followers(&core, engines.endpoints(), tables, &mut tasks) => stop.cancelled().await,
+        () = stop.cancelled() => {}
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a follower of the log was lost");
+        }
+    }
+    engines.shutdown().await;
+}
+
+/// Starts the engines that have no URL. Deliveries are taken meanwhile, so a failure is tried again for ever.
+async fn start_engines(core: &Core) -> Engines {
+    let settings = &core.settings.engines;
+    let options = EngineOptions {
+        data_dir: core.data.path().to_owned(),
+        engines_dir: settings.dir(),
+        nats: core.settings.nats.url.is_empty()
+            && (core.roles.has(Role::Relay) || core.roles.has(Role::Project)),
+        clickhouse: core.settings.clickhouse.url.is_empty()
+            && (core.roles.has(Role::Project) || core.roles.has(Role::Query)),
+        fetch: settings.fetch,
+        fetch_timeout_ms: settings.fetch_timeout_ms,
+        nats_port: settings.nats_port,
+        clickhouse_port: settings.clickhouse_port,
+        clickhouse_memory_bytes_max: settings.clickhouse_memory_bytes_max,
+        // Room for the stream, and for what JetStream keeps beside it.
+        jetstream_bytes_max: core.settings.nats.bytes_max.saturating_mul(2),
+        start_timeout_ms: settings.start_timeout_ms,
+        stop_timeout_ms: settings.stop_timeout_ms,
+        backoff_ms_min: settings.backoff_ms_min,
+        backoff_ms_max: settings.backoff_ms_max,
+        ..EngineOptions::default()
+    };
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hooklog"));
+    loop {
+        match Engines::start(&options, &program).await {
+            Ok(engines) => return engines,
+            Err(error) => {
+                core.status.engines_trouble(Some(error.to_string()));
+                let error = anyhow::Error::from(error);
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "the engines can't be started; deliveries are taken all the same"
+                );
+                tokio::time::sleep(Duration::from_millis(settings.backoff_ms_max)).await;
+            }
+        }
+    }
+}
+
+fn connect_tables(core: &Core, endpoints: &Endpoints) -> Arc<dyn Tables> {
+    let options = core.settings.clickhouse.clone();
+    let options = match &endpoints.clickhouse {
+        Some(embedded) => ClickHouseOptions {
+            url: embedded.url.clone(),
+            user: embedded.user.clone(),
+            password: embedded.password.clone(),
+            token: Some(embedded.token.clone()),
+            ..options
+        },
+        None => options,
+    };
+    Arc::new(ClickHouse::new(options))
+}
+
+async fn connect_stream(core: &Core, endpoints: &Endpoints) -> Arc<JetStream> {
+    let options = core.settings.nats.clone();
+    let options = match &endpoints.nats {
+        Some(embedded) => JetStreamOptions {
+            url: embedded.url.clone(),
+            token: Some(embedded.token.clone()),
+            ..options
+        },
+        None => options,
+    };
+    loop {
+        match JetStream::connect(options.clone()).await {
+            Ok(stream) => return Arc::new(stream),
+            Err(error) => {
+                tracing::error!(%error, "the stream can't be reached; it is tried again");
+                tokio::time::sleep(Duration::from_millis(options.reconnect_delay_max_ms)).await;
+            }
+        }
+    }
+}
+
+/// Starts the relay and the projections, each with its role.
+async fn start_followers(
+    core: &Core,
+    endpoints: &Endpoints,
+    tables: Arc<dyn Tables>,
+    tasks: &mut JoinSet<()>,
+) {
+    let (relays, projects) = (core.roles.has(Role::Relay), core.roles.has(Role::Project));
+    if !relays && !projects {
+        return;
+    }
+    let stream = connect_stream(core, endpoints).await;
+    core.stream.set(Arc::clone(&stream));
+    let log = Arc::clone(&core.events);
+    if relays {
+        let options = RelayOptions {
+            base_url: core.settings.server.base_url(),
+            ..core.settings.relay.clone()
+        };
+        let fanout = Arc::clone(&stream) as Arc<dyn FanOut>;
+        let (relay, handle) = Relay::build(options, Arc::clone(&log), fanout, Arc::new(SystemClock));
+        core.status.relay_started(handle);
+        tasks.spawn(relay.run(core.stop_followers.clone()));
+    }
+    if projects {
+        let ports = ProjectorPorts {
+            log,
+            live: stream,
+            tables,
+            bodies: Arc::clone(&core.bodies),
+            clock: Arc::new(SystemClock),
+        };
+        let (projector, handle) = Projector::build(
+            core.settings.projections.clone(),
+            projections::models::factories(),
+            ports,
+        );
+        core.status.projector_started(handle);
+        tasks.spawn(projector.run(core.stop_followers.clone()));
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals can't be listened to")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be listened to")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The parts of `hooklog serve` that belong to no crate: the HTTP front door, the state of the whole, the banner.
+
+pub(crate) mod banner;
+pub(crate) mod http;
+pub(crate) mod late;
+pub(crate) mod status;

@@ -1,0 +1,286 @@
+//! The state of the whole program, put together for the API from what each part says about itself.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::EventLog;
+use infra::engine::{EngineState, EngineStatus, Engines};
+use ingest::{Ingest, SyntheticDelivery};
+use metrics_exporter_prometheus::PrometheusHandle;
+use projections::{ProjectorHandle, RelayHandle, RelayState, RelayStatus};
+use query_api::{
+    Component, ComponentState, Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildProgress,
+    RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+};
+
+use crate::cli::{Role, Roles};
+
+/// Gathers what the parts say. Parts that start late are put in when they are there.
+pub(crate) struct Status {
+    started: Instant,
+    log: Arc<dyn EventLog>,
+    roles: Roles,
+    relay: OnceLock<RelayHandle>,
+    projector: OnceLock<ProjectorHandle>,
+    engines: OnceLock<Arc<Engines>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Status {
+    pub(crate) fn new(log: Arc<dyn EventLog>, roles: &Roles) -> Self {
+        Self {
+            started: Instant::now(),
+            log,
+            roles: roles.clone(),
+            relay: OnceLock::new(),
+            projector: OnceLock::new(),
+            engines: OnceLock::new(),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// The engines did not start; `None` when they did.
+    pub(crate) fn engines_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    pub(crate) fn engines_started(&self, engines: Arc<Engines>) {
+        let _ = self.engines.set(engines);
+        self.engines_trouble(None);
+    }
+
+    pub(crate) fn relay_started(&self, relay: RelayHandle) {
+        let _ = self.relay.set(relay);
+    }
+
+    pub(crate) fn projector_started(&self, projector: ProjectorHandle) {
+        let _ = self.projector.set(projector);
+    }
+
+    fn components(&self) -> Vec<Component> {
+        let mut components = vec![self.log_component()];
+        if self.roles.has(Role::Relay) {
+            components.push(match self.relay.get() {
+                Some(relay) => relay_component(&relay.status()),
+                None => starting("relay"),
+            });
+        }
+        if self.roles.has(Role::Project) {
+            components.push(match self.projector.get() {
+                Some(projector) => projections_component(&projector.status()),
+                None => starting("projections"),
+            });
+        }
+        match self.engines.get() {
+            Some(engines) => components.extend(engines.status().iter().map(engine_component)),
+            None => components.push(self.engines_component()),
+        }
+        components
+    }
+
+    fn log_component(&self) -> Component {
+        let health = self.log.health();
+        let (state, message) = match health.unwritable {
+            Some(why) => (ComponentState::Down, why),
+            None => (ComponentState::Ok, format!("head at position {}", health.head)),
+        };
+        Component {
+            name: "log".into(),
+            state,
+            required: true,
+            message,
+        }
+    }
+
+    fn engines_component(&self) -> Component {
+        let trouble = self
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match trouble {
+            Some(message) => Component {
+                name: "engines".into(),
+                state: ComponentState::Down,
+                required: false,
+                message,
+            },
+            None => starting("engines"),
+        }
+    }
+}
+
+fn starting(name: &str) -> Component {
+    Component {
+        name: name.into(),
+        state: ComponentState::Down,
+        required: true,
+        message: "is being started".into(),
+    }
+}
+
+fn relay_component(status: &RelayStatus) -> Component {
+    let state = match status.state {
+        RelayState::Live => ComponentState::Ok,
+        RelayState::Starting | RelayState::CatchingUp => ComponentState::Degraded,
+        RelayState::Waiting | RelayState::Ahead => ComponentState::Down,
+    };
+    let message = status
+        .error
+        .clone()
+        .unwrap_or_else(|| format!("{} events behind", status.lag_events));
+    Component {
+        name: "relay".into(),
+        state,
+        required: false,
+        message,
+    }
+}
+
+fn projections_component(statuses: &[projections::ProjectionStatus]) -> Component {
+    use projections::ProjectionState as State;
+    let troubled = statuses.iter().find(|s| s.error.is_some());
+    let filling = statuses.iter().find(|s| s.state != State::Live);
+    let lag = statuses.iter().map(|s| s.lag_events).max().unwrap_or(0);
+    let (state, message) = match (troubled, filling) {
+        (Some(one), _) => (
+            ComponentState::Down,
+            format!("{}: {}", one.name, one.error.clone().unwrap_or_default()),
+        ),
+        (None, Some(one)) => (
+            ComponentState::Degraded,
+            format!("{} is not up to date, {} events behind", one.name, one.lag_events),
+        ),
+        (None, None) => (ComponentState::Ok, format!("{lag} events behind")),
+    };
+    Component {
+        name: "projections".into(),
+        state,
+        required: false,
+        message,
+    }
+}
+
+fn engine_component(status: &EngineStatus) -> Component {
+    let state = match status.state {
+        EngineState::Ready => ComponentState::Ok,
+        EngineState::Starting | EngineState::Waiting | EngineState::Stopped => ComponentState::Down,
+    };
+    let ready = || format!("version {}, restarted {} times", status.version, status.restarts);
+    let message = status.reason.clone().unwrap_or_else(ready);
+    Component {
+        name: status.name.into(),
+        state,
+        required: false,
+        message,
+    }
+}
+
+fn projection_status(status: &projections::ProjectionStatus) -> ProjectionStatus {
+    use projections::ProjectionState as State;
+    let state = match status.state {
+        State::Live => ProjectionState::Live,
+        State::CatchingUp => ProjectionState::CatchingUp,
+        State::Rebuilding => ProjectionState::Building,
+        State::Waiting => ProjectionState::Failed,
+    };
+    let progress = |position: u64, lag_events: u64, lag_seconds: f64| Progress {
+        position,
+        lag_events,
+        lag_ms: Duration::try_from_secs_f64(lag_seconds)
+            .map_or(0, |lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
+    };
+    let head = status.head.get();
+    ProjectionStatus {
+        name: status.name.clone(),
+        schema: status.schema.into(),
+        build: (status.build > 0).then_some(status.build),
+        state,
+        progress: progress(status.position.get(), status.lag_events, status.lag_seconds),
+        rebuild: status.rebuild.as_ref().map(|rebuild| RebuildProgress {
+            build: rebuild.build,
+            progress: progress(
+                rebuild.position.get(),
+                head.saturating_sub(rebuild.position.get()),
+                0.0,
+            ),
+            target: head,
+        }),
+        error: status.error.clone(),
+    }
+}
+
+#[async_trait]
+impl SystemStatus for Status {
+    async fn snapshot(&self) -> SystemSnapshot {
+        let projections = self
+            .projector
+            .get()
+            .map(ProjectorHandle::status)
+            .unwrap_or_default();
+        let relay = self.relay.get().map(RelayHandle::status).map(|status| Progress {
+            position: status.position.get(),
+            lag_events: status.lag_events,
+            lag_ms: Duration::try_from_secs_f64(status.lag_seconds)
+                .map_or(0, |lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
+        });
+        SystemSnapshot {
+            uptime_secs: self.started.elapsed().as_secs(),
+            rss_bytes: resident_bytes().unwrap_or(0),
+            components: self.components(),
+            relay,
+            projections: projections.iter().map(projection_status).collect(),
+            intake: None,
+        }
+    }
+
+    async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError> {
+        use projections::RebuildError as Refused;
+        let projector = self.projector.get();
+        let projector =
+            projector.ok_or_else(|| RebuildError::Unavailable("this process runs no projections".into()))?;
+        projector
+            .rebuild(projection)
+            .await
+            .map_err(|refused| match refused {
+                Refused::Unknown(_) => RebuildError::Unknown,
+                Refused::UnderWay(_) => RebuildError::UnderWay,
+                other @ (Refused::NotRunning | Refused::Tables(_)) => {
+                    RebuildError::Unavailable(other.to_string())
+                }
+            })
+    }
+}
+
+/// Resident memory as the kernel counts it.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
+/// `POST /api/webhooks/test` through the receiver itself.
+pub(crate) struct Synthetic(pub(crate) Ingest);
+
+#[async_trait]
+impl SendTest for Synthetic {
+    async fn send(&self, test: TestSend) -> TestAnswer {
+        let delivery = SyntheticDelivery::example(&test.event_type, &test.repository, test.action.as_deref());
+        let answer = self.0.receive_synthetic(delivery).await;
+        TestAnswer {
+            status: answer.status.as_u16(),
+            retry_after_secs: answer.retry_after_s,
+            body: answer.json.into(),
+        }
+    }
+}
+
+/// The metrics page.
+pub(crate) struct TextMetrics(pub(crate) PrometheusHandle);
+
+impl RenderMetrics for TextMetrics {
+    fn prometheus(&self) -> String {
+        self.0.render()
+    }
+}

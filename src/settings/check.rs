@@ -1,0 +1,89 @@
+//! Rules between settings, which no single value can break.
+
+use anyhow::{Context as _, ensure};
+use ingest::{SchemeKind, Secret, SourceOptions};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{SecretSettings, Settings, SourceSettings};
+
+impl Settings {
+    /// Checks what can be checked without starting anything.
+    ///
+    /// # Errors
+    /// Says which setting can't be used and what to do.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        for (name, source) in &self.source {
+            ensure!(
+                source.scheme == "github",
+                "setting source.{name}.scheme: this version verifies only \"github\", not {:?}",
+                source.scheme
+            );
+            let empty = source
+                .secrets
+                .iter()
+                .any(|secret| secret.value().expose_secret().is_empty());
+            ensure!(
+                !empty,
+                "setting source.{name}.secrets: an empty secret would let everybody in; remove it"
+            );
+        }
+        ensure!(
+            self.ingest.inline_bytes_max <= 512 * 1024,
+            "setting ingest.inline_bytes_max: at most 524288; a longer body does not fit into a message of the stream"
+        );
+        ensure!(
+            self.projections.block_size > 0,
+            "setting projections.block_size: must be at least 1"
+        );
+        Ok(())
+    }
+
+    /// The configured sources as the receiver takes them. `generated` gives the secret of a source that has none.
+    pub(crate) fn sources(
+        &self,
+        generated: impl Fn(&str) -> anyhow::Result<SecretString>,
+    ) -> anyhow::Result<Vec<SourceOptions>> {
+        let source = |(name, settings): (&domain::SourceName, &SourceSettings)| {
+            let mut secrets = secrets_of(name, settings);
+            if secrets.is_empty() && settings.verify {
+                let secret =
+                    generated(name.as_str()).with_context(|| format!("no secret for source {name}"))?;
+                secrets.push(Secret::new("generated", secret.expose_secret()));
+            }
+            let addresses = if settings.addresses.is_empty() {
+                &self.server.webhook_addresses
+            } else {
+                &settings.addresses
+            };
+            Ok(SourceOptions {
+                scheme: SchemeKind::Github,
+                path: settings.path.clone(),
+                verify: settings.verify,
+                events: settings.events.clone(),
+                repositories: settings.repositories.clone(),
+                address_allow: addresses.clone(),
+                user_agent_check: settings.user_agent_check,
+                dedup_window_ms: settings.dedup_window_ms,
+                body_bytes_max: settings.body_bytes_max,
+                source_rate_per_minute: settings.source_rate_per_minute,
+                repository_rate_per_minute: settings.repository_rate_per_minute,
+                ..SourceOptions::new(name.clone(), secrets)
+            })
+        };
+        self.source.iter().map(source).collect()
+    }
+}
+
+fn secrets_of(name: &domain::SourceName, settings: &SourceSettings) -> Vec<Secret> {
+    let numbered = settings.secrets.iter().zip(1..);
+    let secret = |(secret, n): (&SecretSettings, u32)| match secret {
+        SecretSettings::Plain(value) => Secret::new(&format!("{name}-{n}"), value.expose_secret()),
+        SecretSettings::Bound(bound) => Secret {
+            id: bound.id.clone().unwrap_or_else(|| format!("{name}-{n}")),
+            value: bound.value.clone(),
+            tenant: bound.tenant.clone(),
+            hook: bound.hook.clone(),
+        },
+    };
+    numbered.map(secret).collect()
+}

@@ -1,0 +1,262 @@
+//! The settings: flags before environment before `hooklog.toml` before the commented default file.
+//!
+//! The only place that reads the environment.
+
+mod check;
+mod error;
+mod layer;
+mod legacy;
+mod print;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use figment::providers::{Format as _, Toml};
+use figment::{Figment, Metadata};
+use serde::Deserialize;
+
+pub(crate) use error::SettingsError;
+use layer::Layer;
+pub(crate) use print::print;
+pub(crate) use source::{SecretSettings, SourceSettings};
+
+use crate::telemetry::TelemetryOptions;
+
+/// Every setting with its default and what it does; also the reference for users.
+pub(crate) const DEFAULT_FILE: &str = include_str!("hooklog.default.toml");
+/// The file that is read when none is named.
+const FILE: &str = "hooklog.toml";
+const PREFIX: &str = "HOOKLOG_";
+
+/// Variables of ours that are not `HOOKLOG_<SECTION>__<KEY>`; with no key, they belong to make and the tests.
+const PLAIN: &[(&str, Option<&str>)] = &[
+    ("HOOKLOG_ENGINES", Some("engines.dir")),
+    ("HOOKLOG_EVENTSTORE_URL", Some("log.eventstore_url")),
+    ("HOOKLOG_SECRET_KEY", None),
+    ("HOOKLOG_CACHE", None),
+    ("HOOKLOG_KILLS", None),
+    ("HOOKLOG_POWER_CUTS", None),
+];
+
+/// All settings, as they take effect.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) server: ServerOptions,
+    pub(crate) data: DataOptions,
+    pub(crate) log: LogSettings,
+    pub(crate) bodies: infra::body::BodyOptions,
+    pub(crate) ingest: ingest::IngestOptions,
+    #[serde(default)]
+    pub(crate) source: std::collections::BTreeMap<domain::SourceName, SourceSettings>,
+    pub(crate) nats: infra::jetstream::JetStreamOptions,
+    pub(crate) relay: projections::RelayOptions,
+    pub(crate) clickhouse: infra::clickhouse::ClickHouseOptions,
+    pub(crate) projections: projections::ProjectorOptions,
+    pub(crate) api: query_api::ApiOptions,
+    pub(crate) engines: EngineSettings,
+    pub(crate) telemetry: TelemetryOptions,
+}
+
+/// Where the server listens and how it stops.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerOptions {
+    pub(crate) host: std::net::IpAddr,
+    pub(crate) port: u16,
+    pub(crate) base_url: String,
+    pub(crate) webhook_addresses: Vec<ipnet::IpNet>,
+    pub(crate) idle_timeout_ms: u64,
+    pub(crate) shutdown_timeout_ms: u64,
+}
+
+impl ServerOptions {
+    /// The address of the API as others reach it.
+    pub(crate) fn base_url(&self) -> String {
+        if self.base_url.is_empty() {
+            format!("http://{}", std::net::SocketAddr::new(self.host, self.port))
+        } else {
+            self.base_url.trim_end_matches('/').to_owned()
+        }
+    }
+}
+
+/// Where data is kept and how much of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataOptions {
+    pub(crate) dir: PathBuf,
+    pub(crate) budget: infra::budget::DiskBudgetOptions,
+}
+
+/// Which log, and its options.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogSettings {
+    #[expect(dead_code, reason = "one backend exists; reading the key refuses every other")]
+    pub(crate) backend: LogBackend,
+    pub(crate) embedded: infra::log::LogOptions,
+}
+
+/// The kinds of log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogBackend {
+    /// The segmented log in the data directory.
+    Embedded,
+}
+
+/// The embedded engines, used for whatever has no URL.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EngineSettings {
+    pub(crate) dir: String,
+    pub(crate) fetch: bool,
+    pub(crate) fetch_timeout_ms: u64,
+    pub(crate) nats_port: u16,
+    pub(crate) clickhouse_port: u16,
+    pub(crate) clickhouse_memory_bytes_max: u64,
+    pub(crate) start_timeout_ms: u64,
+    pub(crate) stop_timeout_ms: u64,
+    pub(crate) backoff_ms_min: u64,
+    pub(crate) backoff_ms_max: u64,
+}
+
+impl EngineSettings {
+    /// Where fetched engines are kept.
+    pub(crate) fn dir(&self) -> PathBuf {
+        if !self.dir.is_empty() {
+            return self.dir.clone().into();
+        }
+        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+        home.join(".cache/hooklog/engines")
+    }
+}
+
+/// The settings and the layers they were made of.
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    pub(crate) figment: Figment,
+    /// What to tell about variables that change nothing.
+    pub(crate) notices: Vec<String>,
+}
+
+/// What the command line says about settings.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    file: Option<PathBuf>,
+    flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Overrides {
+    /// Names the settings file.
+    pub(crate) fn file(mut self, file: Option<PathBuf>) -> Self {
+        self.file = file;
+        self
+    }
+
+    /// A flag that was given: its name, the setting, the value.
+    pub(crate) fn flag(
+        mut self,
+        name: &'static str,
+        key: &'static str,
+        value: Option<impl ToString>,
+    ) -> Self {
+        self.flags.extend(value.map(|v| (name, key, v.to_string())));
+        self
+    }
+
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// When a key is unknown, a value does not fit, or the file can't be read.
+    pub(crate) fn load(self) -> Result<Loaded, SettingsError> {
+        self.load_with(
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )
+    }
+
+    fn load_with(self, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, SettingsError> {
+        let mut figment = Figment::from(Toml::string(DEFAULT_FILE));
+        let file = self
+            .file
+            .clone()
+            .or_else(|| Path::new(FILE).exists().then(|| FILE.into()));
+        if let Some(file) = file {
+            // Read here, so that an unreadable file is an error of its own and not an empty layer.
+            let text = std::fs::read_to_string(&file).map_err(|e| SettingsError::File {
+                path: file.display().to_string(),
+                problem: e.to_string(),
+            })?;
+            text.parse::<toml::Table>().map_err(|e| SettingsError::File {
+                path: file.display().to_string(),
+                problem: e.to_string(),
+            })?;
+            figment = figment.merge(Toml::file_exact(&file));
+        }
+        let mut env: Vec<(String, String)> = env.collect();
+        env.sort();
+        let mut notices = Vec::new();
+        for (name, value) in env {
+            let why = legacy::notice(&name).or_else(|| source::notice(&name));
+            notices.extend(why.map(|why| format!("{name} has no effect: {why}")));
+            for layer in layers_of(&name, &value)? {
+                figment = figment.merge(layer);
+            }
+        }
+        for (name, key, value) in self.flags {
+            figment = figment.merge(Layer::parsed(format!("flag {name}"), key, &value));
+        }
+        let settings: Settings = figment.extract()?;
+        Ok(Loaded {
+            settings,
+            figment,
+            notices,
+        })
+    }
+}
+
+/// The settings that a variable gives.
+fn layers_of(name: &str, value: &str) -> Result<Vec<Layer>, SettingsError> {
+    let origin = format!("variable {name}");
+    if let Some(layers) = source::layers_of(name, value, &origin)? {
+        return Ok(layers);
+    }
+    if let Some(legacy) = legacy::HONOURED.iter().find(|legacy| legacy.name == name) {
+        return Ok(vec![Layer::parsed(origin, legacy.key, value)]);
+    }
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        return Ok(Vec::new());
+    };
+    if let Some((_, key)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+        return Ok(key
+            .map(|key| Layer::new(origin, key, value.into()))
+            .into_iter()
+            .collect());
+    }
+    if rest.contains("__") {
+        return Ok(vec![Layer::parsed(
+            origin,
+            rest.to_lowercase().replace("__", "."),
+            value,
+        )]);
+    }
+    let nearest = error::nearest(name, PLAIN.iter().map(|(plain, _)| *plain));
+    Err(SettingsError::Unknown {
+        origin: "environment".into(),
+        key: name.into(),
+        nearest,
+    })
+}
+
+/// Where a layer came from, in words.
+pub(crate) fn origin_of(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(figment::Source::File(path)) => path.display().to_string(),
+        _ if metadata.name.starts_with("TOML") => "default".to_owned(),
+        _ => metadata.name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

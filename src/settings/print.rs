@@ -1,0 +1,67 @@
+//! `hooklog config print`: the effective settings and where each came from, secrets masked.
+
+use std::fmt::Write as _;
+
+use figment::Figment;
+use figment::value::Value;
+
+/// Keys whose values are never shown.
+const SECRET_KEYS: &[&str] = &["secret", "secrets", "password", "token", "value"];
+
+/// Every setting as `key = value  # origin`, sorted by key.
+pub(crate) fn print(figment: &Figment) -> String {
+    let Ok(root) = figment.extract::<Value>() else {
+        return String::new();
+    };
+    let mut lines = Vec::new();
+    flatten(String::new(), &root, figment, &mut lines);
+    let width = lines
+        .iter()
+        .map(|(setting, _)| setting.len())
+        .max()
+        .unwrap_or(0)
+        .min(60);
+    let mut text = String::new();
+    for (setting, origin) in lines {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{setting:width$}  # {origin}");
+    }
+    text
+}
+
+fn flatten(key: String, value: &Value, figment: &Figment, lines: &mut Vec<(String, String)>) {
+    if let Value::Dict(_, dict) = value {
+        for (name, child) in dict {
+            let child_key = if key.is_empty() {
+                name.clone()
+            } else {
+                format!("{key}.{name}")
+            };
+            flatten(child_key, child, figment, lines);
+        }
+        return;
+    }
+    let origin = figment
+        .get_metadata(value.tag())
+        .map_or_else(|| "unknown".to_owned(), super::origin_of);
+    let last = key.rsplit('.').next().unwrap_or_default();
+    let shown = if SECRET_KEYS.contains(&last) && !is_empty(value) {
+        "***".to_owned()
+    } else {
+        text_of(value)
+    };
+    lines.push((format!("{key} = {shown}"), origin));
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(_, text) => text.is_empty(),
+        Value::Array(_, items) => items.is_empty(),
+        Value::Empty(..) => true,
+        Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Dict(..) => false,
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

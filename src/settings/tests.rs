@@ -1,0 +1,138 @@
+use super::*;
+
+fn load(env: &[(&str, &str)], flags: Overrides) -> Result<Loaded, SettingsError> {
+    flags.load_with(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+}
+
+fn file(text: &str) -> (tempfile::TempDir, Overrides) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hooklog.toml");
+    std::fs::write(&path, text).unwrap();
+    (dir, Overrides::default().file(Some(path)))
+}
+
+fn refusal(env: &[(&str, &str)], text: &str) -> String {
+    let (_dir, overrides) = file(text);
+    load(env, overrides).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn the_default_file_is_complete_and_fits() {
+    let (_dir, overrides) = file("");
+    let settings = load(&[], overrides).unwrap().settings;
+    assert_eq!(settings.server.port, 3000);
+    assert!(settings.server.host.is_loopback());
+    settings.check().unwrap();
+}
+
+#[test]
+fn flags_go_before_environment_before_file_before_default() {
+    let text = "[server]\nport = 4001\nidle_timeout_ms = 7\n[telemetry]\nlevel = \"warn\"\n";
+    let (_dir, overrides) = file(text);
+    let overrides = overrides.flag("--port", "server.port", Some(4003));
+    let env = [("WEBHOOK_PORT", "4002"), ("HOOKLOG_SERVER__IDLE_TIMEOUT_MS", "8")];
+    let settings = load(&env, overrides).unwrap().settings;
+    assert_eq!(settings.server.port, 4003);
+    assert_eq!(settings.server.idle_timeout_ms, 8);
+    assert_eq!(settings.telemetry.level, "warn");
+}
+
+#[test]
+fn old_variables_keep_their_meaning() {
+    let env = [
+        ("WEBHOOK_DEDUP_TTL", "5000"),
+        ("WEBHOOK_BASE_URL", "https://hooks.example.com/"),
+        ("WEBHOOK_VALIDATOR_IP_WHITELIST", "192.30.252.0/22, 10.0.0.1"),
+        ("GITHUB_WEBHOOK_SECRET", "0123"),
+    ];
+    let (_dir, overrides) = file("[source.github]\nsecrets = [\"from the file\"]\n");
+    let settings = load(&env, overrides).unwrap().settings;
+    assert_eq!(settings.ingest.dedup_window_ms, 5000);
+    assert_eq!(settings.server.base_url(), "https://hooks.example.com");
+    assert_eq!(settings.server.webhook_addresses.len(), 2);
+    assert_eq!(
+        settings.secret_of("github").unwrap(),
+        "0123",
+        "a secret of digits stays a text"
+    );
+}
+
+#[test]
+fn a_variable_without_effect_is_named_with_its_successor() {
+    let (_dir, overrides) = file("");
+    let notices = load(
+        &[("DATABASE_URL", "postgres://x"), ("EVENT_STORE_X", "1")],
+        overrides,
+    )
+    .unwrap()
+    .notices;
+    assert_eq!(notices.len(), 2);
+    assert!(
+        notices
+            .iter()
+            .any(|n| n.contains("DATABASE_URL") && n.contains("--clickhouse-url")),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_refused_with_the_nearest_one() {
+    let error = refusal(&[], "[server]\nprot = 1\n");
+    assert!(
+        error.contains("server.prot") && error.contains("did you mean server.port?"),
+        "{error}"
+    );
+    let error = refusal(&[], "[sever]\nport = 1\n");
+    assert!(
+        error.contains("sever") && error.contains("did you mean server?"),
+        "{error}"
+    );
+    let error = refusal(&[("HOOKLOG_SERVER__PROT", "1")], "");
+    assert!(
+        error.contains("HOOKLOG_SERVER__PROT") && error.contains("server.port"),
+        "{error}"
+    );
+    let error = refusal(&[("HOOKLOG_ENGINE", "x")], "");
+    assert!(error.contains("HOOKLOG_ENGINES"), "{error}");
+    let error = refusal(&[], "[source.github]\nsecret = \"x\"\n");
+    assert!(error.contains("source.github.secrets"), "{error}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_where_it_stands() {
+    let error = refusal(&[], "[server]\nport = \"many\"\n");
+    assert!(
+        error.contains("hooklog.toml") && error.contains("server.port"),
+        "{error}"
+    );
+    let error = refusal(&[("WEBHOOK_VALIDATOR_IP_WHITELIST", "home")], "");
+    assert!(
+        error.contains("\"home\"") && error.contains("192.30.252.0/22"),
+        "{error}"
+    );
+    let error = refusal(&[], "[server\n");
+    assert!(error.contains("hooklog.toml"), "{error}");
+}
+
+#[test]
+fn secrets_are_never_printed_and_origins_are() {
+    let (_dir, overrides) = file("[server]\nport = 4001\n");
+    let env = [
+        ("GITHUB_WEBHOOK_SECRET", "swordfish"),
+        ("HOOKLOG_NATS__TOKEN", "swordfish"),
+    ];
+    let loaded = load(&env, overrides).unwrap();
+    let printed = print(&loaded.figment);
+    assert!(!printed.contains("swordfish"), "{printed}");
+    assert!(!format!("{:?}", loaded.settings).contains("swordfish"));
+    let line = |key: &str| printed.lines().find(|l| l.starts_with(key)).unwrap().to_owned();
+    assert!(
+        line("server.port").contains("4001") && line("server.port").contains("hooklog.toml"),
+        "{printed}"
+    );
+    assert!(
+        line("nats.token").contains("***") && line("nats.token").contains("HOOKLOG_NATS__TOKEN"),
+        "{printed}"
+    );
+    assert!(line("server.host").ends_with("default"), "{printed}");
+}
