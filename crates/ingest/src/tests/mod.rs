@@ -3,6 +3,8 @@
 mod answers;
 mod bodies;
 mod limits;
+mod memory;
+mod observed;
 mod once;
 mod rig;
 mod secrets;

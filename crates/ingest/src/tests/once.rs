@@ -175,12 +175,15 @@ fn faulty(change: impl FnOnce(&mut Faulty)) -> (Rig, Arc<Faulty>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_763_766_000_000)));
     let log = Arc::new(MemoryLog::new(
         LogId::new(uuid::Uuid::from_u128(7)),
-        clock.clone(),
+        Arc::<ManualClock>::clone(&clock),
     ));
-    let mut faulty = Faulty::new(log.clone());
+    let mut faulty = Faulty::new(Arc::clone(&log));
     change(&mut faulty);
     let faulty = Arc::new(faulty);
-    (Rig::over(faulty.clone(), log, clock, |_, _| {}), faulty)
+    (
+        Rig::over(Arc::<Faulty>::clone(&faulty), log, clock, |_, _| {}),
+        faulty,
+    )
 }
 
 #[tokio::test(start_paused = true)]

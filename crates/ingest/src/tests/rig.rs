@@ -132,9 +132,9 @@ impl Rig {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_763_766_000_000)));
         let log = Arc::new(MemoryLog::new(
             LogId::new(uuid::Uuid::from_u128(7)),
-            clock.clone(),
+            Arc::<ManualClock>::clone(&clock),
         ));
-        Self::over(log.clone(), log, clock, change)
+        Self::over(Arc::<MemoryLog>::clone(&log), log, clock, change)
     }
 
     /// The same in front of another log, which passes on to `log`.
@@ -148,8 +148,15 @@ impl Rig {
         let mut source = SourceOptions::new("github".parse().unwrap(), vec![Secret::new("first", SECRET)]);
         change(&mut options, &mut source);
         let bodies = Arc::new(MemoryBodies::default());
-        let store = Arc::new(Bodies(bodies.clone()));
-        let ingest = Ingest::build(options, vec![source], port, store, clock.clone()).unwrap();
+        let store = Arc::new(Bodies(Arc::<MemoryBodies>::clone(&bodies)));
+        let ingest = Ingest::build(
+            options,
+            vec![source],
+            port,
+            store,
+            Arc::<ManualClock>::clone(&clock),
+        )
+        .unwrap();
         Self {
             ingest,
             log,
