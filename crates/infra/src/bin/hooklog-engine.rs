@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use infra::engine::{EngineOptions, Engines, child};
 use secrecy::ExposeSecret as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,8 +39,10 @@ fn serve(data_dir: &str, engines_dir: &str) -> ExitCode {
             "token": clickhouse.token.expose_secret(),
             "password": clickhouse.password.expose_secret(),
         });
+        // Listening comes first: whoever reads the line may send the signal at once.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         writeln!(std::io::stdout(), "{line}")?;
-        tokio::signal::ctrl_c().await?;
+        interrupt.recv().await;
         engines.shutdown().await;
         Ok(())
     });

@@ -20,6 +20,8 @@ pub(super) const READER: &str = "hooklog_reader";
 /// Keeps the engine running until it is killed; the profile it runs in has no limits.
 pub(super) const KEEP_ALIVE: &str =
     "SELECT sleepEachRow(1) FROM system.numbers SETTINGS max_block_size=1 FORMAT Null";
+/// How many inserts are being made.
+pub(super) const INSERTING: &str = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
 /// Ends it. The statement given on the command line runs as no user at all.
 pub(super) const STOP: &str =
     "KILL QUERY WHERE startsWith(query, 'SELECT sleepEachRow(1)') AND user = '' ASYNC";

@@ -31,7 +31,7 @@ pub(super) enum How {
         path: PathBuf,
         /// The command line it is given, the program's name first.
         arguments: Vec<String>,
-        /// How the child ends the engine's last statement.
+        /// How the child stops it.
         stop: StopRequest,
     },
     /// A program, run below the child.
@@ -45,7 +45,7 @@ pub(super) enum How {
     },
 }
 
-/// A statement to send.
+/// Statements to send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StopRequest {
@@ -53,7 +53,10 @@ pub(super) struct StopRequest {
     pub(super) token: String,
     pub(super) user: String,
     pub(super) password: String,
-    pub(super) statement: String,
+    /// Answers with the number of statements worth waiting for.
+    pub(super) busy: String,
+    /// Ends the engine's last statement.
+    pub(super) stop: String,
 }
 
 /// A signal.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::config::{ClickHouseConfig, KEEP_ALIVE, NatsConfig, READER, STOP, USER};
+use super::config::{ClickHouseConfig, INSERTING, KEEP_ALIVE, NatsConfig, READER, STOP, USER};
 use super::credential::Credentials;
 use super::fetch::{self, Artifact, Form};
 use super::launch::{How, Launch, StopRequest, StopSignal};
@@ -26,14 +26,15 @@ use secrecy::ExposeSecret as _;
 /// How many ports are tried when another program takes the chosen one before the engine does.
 const PORTS_TRIED_MAX: usize = 3;
 
-/// The running engines. When this is dropped, they are killed; [`Engines::shutdown`] stops them properly.
+/// The running engines. [`Engines::shutdown`] stops them and waits; when this is dropped they stop as well, but
+/// nobody waits for it.
 #[derive(Debug)]
 pub struct Engines {
     endpoints: Endpoints,
     status: Vec<Arc<Mutex<EngineStatus>>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
-    _kill_when_dropped: tokio_util::sync::DropGuard,
+    _stop_when_dropped: tokio_util::sync::DropGuard,
     _lock: File,
 }
 
@@ -101,7 +102,7 @@ impl Engines {
             endpoints,
             status,
             tasks,
-            _kill_when_dropped: shutdown.clone().drop_guard(),
+            _stop_when_dropped: shutdown.clone().drop_guard(),
             shutdown,
             _lock: lock,
         }
@@ -132,7 +133,7 @@ impl Engines {
 
 /// Taken before anything is written there: the files belong to the engines that are running.
 fn lock(dir: &Path) -> Result<File, EngineError> {
-    let path = dir.join("lock");
+    let path = dir.join("engines.lock");
     match private_file::lock(&path) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(EngineError::InUse { dir: dir.to_owned() }),
@@ -317,7 +318,8 @@ impl Starter<'_> {
                     token: self.credentials.clickhouse_token.expose_secret().to_owned(),
                     user: USER.to_owned(),
                     password: self.credentials.clickhouse_password.expose_secret().to_owned(),
-                    statement: STOP.to_owned(),
+                    busy: INSERTING.to_owned(),
+                    stop: STOP.to_owned(),
                 },
             },
             Form::Program => How::Program {

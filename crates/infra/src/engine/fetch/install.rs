@@ -27,12 +27,14 @@ pub(super) fn run(
     let errors = file.try_clone().map_err(FetchError::file(&log))?;
     command.stdin(Stdio::null()).stdout(file).stderr(errors);
     let text = format!("{command:?}").replace('"', "");
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => missing(package),
-        _ => FetchError::Install {
+    let mut child = command.spawn().map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return missing(package);
+        }
+        FetchError::Install {
             command: text.clone(),
             detail: error.to_string(),
-        },
+        }
     })?;
     let failed = |detail: String| FetchError::Install {
         command: text.clone(),

@@ -17,13 +17,12 @@ pub(super) fn find(engine: EngineKind) -> Result<Artifact, String> {
         EngineKind::Nats => ("nats-server", NATS_MIN),
         EngineKind::ClickHouse => ("clickhouse", CLICKHOUSE_MIN),
     };
-    let output = Command::new(program)
-        .arg("--version")
-        .output()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => format!("no `{program}`"),
-            _ => format!("`{program} --version`: {error}"),
-        })?;
+    let output = Command::new(program).arg("--version").output().map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return format!("no `{program}`");
+        }
+        format!("`{program} --version`: {error}")
+    })?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = version(&text).ok_or_else(|| format!("`{program} --version` names no version"))?;
     if number(&version) < Some(least) {
