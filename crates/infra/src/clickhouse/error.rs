@@ -7,10 +7,9 @@ use domain::TableError;
 
 /// Error codes of ClickHouse after which the same statement may succeed later
 /// (`src/Common/ErrorCodes.cpp` of ClickHouse 26.7).
-const LATER: [u32; 19] = [
+const LATER: [u32; 18] = [
     159, // TIMEOUT_EXCEEDED
     160, // TOO_SLOW
-    164, // READONLY, of a server that is being moved
     202, // TOO_MANY_SIMULTANEOUS_QUERIES
     203, // NO_FREE_CONNECTION
     209, // SOCKET_TIMEOUT

@@ -81,11 +81,9 @@ impl ClickHouse {
     /// When it does not, or refuses our user.
     pub async fn ping(&self) -> Result<(), TableError> {
         let query_id = new_query_id();
-        let query = self.client.query_raw("SELECT 1 FORMAT Null");
-        // Without a database: a server without ours is alive all the same.
-        let query = query
-            .with_setting("database", "system")
-            .with_setting("query_id", &query_id);
+        // A server without our database is alive all the same.
+        let query = outside(&self.client).query_raw("SELECT 1 FORMAT Null");
+        let query = query.with_setting("query_id", &query_id);
         let work = self.bounded("ping", &query_id, SHORT, query.execute());
         work.await.map_err(Failure::into_table_error)
     }
@@ -192,10 +190,8 @@ impl ClickHouse {
     async fn create_database(&self) -> Result<(), Failure> {
         let query_id = new_query_id();
         let name = quoted(&self.options.database);
-        let query = self
-            .client
+        let query = outside(&self.client)
             .query_raw(&format!("CREATE DATABASE IF NOT EXISTS {name} ENGINE = Atomic"))
-            .with_setting("database", "system")
             .with_setting("query_id", &query_id);
         self.bounded("execute", &query_id, self.query_timeout(), query.execute())
             .await?;
@@ -252,10 +248,8 @@ impl Drop for Running {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let kill = self
-            .client
+        let kill = outside(&self.client)
             .query_raw("KILL QUERY WHERE query_id = {query:String} ASYNC FORMAT Null")
-            .with_setting("database", "system")
             .with_setting("param_query", &self.query_id);
         let query_id = std::mem::take(&mut self.query_id);
         runtime.spawn(async move {
@@ -265,6 +259,11 @@ impl Drop for Running {
             }
         });
     }
+}
+
+/// The client for statements that need no database of ours, which may be missing.
+fn outside(client: &Client) -> Client {
+    client.clone().with_database("system")
 }
 
 /// What every statement runs with.

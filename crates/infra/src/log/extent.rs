@@ -47,7 +47,9 @@ pub(crate) fn extents(folder: &Path) -> Result<Extents, OpenError> {
     let nexts = headers.iter().skip(1).map(Some).chain([None]);
     for (header, next) in headers.iter().zip(nexts) {
         let name = segment_name(header.number);
-        let file = files.open(&name).map_err(OpenError::io(format!("opening {name}")))?;
+        let file = files
+            .open(&name)
+            .map_err(OpenError::io(format!("opening {name}")))?;
         let reader = SegmentReader {
             header: header.clone(),
             file,
