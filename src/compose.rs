@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Role, Roles};
 use crate::serve::banner::{self, Banner};
+use crate::serve::endpoints;
 use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
 use crate::serve::status::{Status, Synthetic, TextMetrics};
@@ -167,6 +168,12 @@ async fn follow(core: Arc<Core>) {
         () = stop.cancelled() => return,
     };
     core.status.engines_started(Arc::clone(&engines));
+    if let Err(error) = endpoints::write(core.data.path(), engines.endpoints()) {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "how to reach the engines is not written down"
+        );
+    }
     let tables = connect_tables(&core, engines.endpoints());
     core.tables.set(Arc::clone(&tables));
     let mut tasks = JoinSet::new();
