@@ -96,7 +96,7 @@ impl State {
             .unwrap_or_default();
         let fits = match append.expected {
             Expected::NoStream => at.is_empty(),
-            Expected::Revision(revision) => at.len() as u64 == revision.get() + 1,
+            Expected::Revision(revision) => at.len().checked_sub(1) == usize::try_from(revision.get()).ok(),
         };
         if fits {
             return None;
@@ -315,4 +315,21 @@ fn bounded<'a>(events: impl Iterator<Item = &'a RecordedEvent>, limit: PageLimit
         page.push(event.clone());
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::contract;
+
+    #[tokio::test]
+    async fn the_log_in_memory_keeps_the_contract() {
+        for stride in [1, 7] {
+            contract::run_all(async |clock| {
+                let id = LogId::new(uuid::Uuid::from_u128(1));
+                Arc::new(MemoryLog::with_gaps(id, clock, stride)) as Arc<dyn contract::ContractLog>
+            })
+            .await;
+        }
+    }
 }

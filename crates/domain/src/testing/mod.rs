@@ -1,5 +1,6 @@
 //! For tests of every adapter: an in-memory log, deliveries to fill it with, and the contract that each log keeps.
 
+pub mod contract;
 mod delivery;
 mod memory_log;
 
