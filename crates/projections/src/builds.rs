@@ -17,7 +17,7 @@ use crate::progress;
 pub(crate) const BUILDS: &str = "projection_builds";
 
 const CREATE_BUILDS: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_builds (
-    projection LowCardinality(String), schema UInt16, build UInt32, partitions UInt32, block_size UInt64, log_id UUID,
+    `projection` LowCardinality(String), schema UInt16, build UInt32, partitions UInt32, block_size UInt64, log_id UUID,
     incarnation UUID, state LowCardinality(String), updated_at DateTime64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree(updated_at) ORDER BY (projection, build)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
@@ -343,12 +343,18 @@ impl Builds {
         Ok(dropped)
     }
 
-    /// Points the views of a model at a build.
+    /// Points the views of a model at a build. A view that the store refuses must not stop the projection: only who asks
+    /// through it suffers.
     pub(crate) async fn ensure_views(&self, model: &Facts, row: &BuildRow) -> Result<(), TableError> {
         for view in model.views {
             let select = qualified(view.select, model.tables, row);
             let statement = format!("CREATE OR REPLACE VIEW hooklog.{} AS {select}", view.name);
-            self.tables.execute(&Query::new(statement)).await?;
+            match self.tables.execute(&Query::new(statement)).await {
+                Err(refused @ TableError::Refused(_)) => {
+                    tracing::error!(view = view.name, error = %refused, "projection_view_refused");
+                }
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -387,3 +393,6 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::builds::{BuildRow, column_time};
 pub(crate) const PROGRESS: &str = "projection_progress";
 
 pub(crate) const CREATE: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_progress (
-    projection LowCardinality(String), build UInt32, partition UInt32, log_id UUID, upto UInt64, event_id UUID,
+    `projection` LowCardinality(String), build UInt32, partition UInt32, log_id UUID, upto UInt64, event_id UUID,
     incarnation UUID, at DateTime64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree(upto) ORDER BY (projection, build, partition, incarnation)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";

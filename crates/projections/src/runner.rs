@@ -393,6 +393,13 @@ impl Projector {
                 crew.stop.cancel();
             }
         }
+        for projection in self.projections.values() {
+            if let Some(row) = found.without_views(&projection.facts)
+                && let Err(error) = self.worker.builds.ensure_views(&projection.facts, &row).await
+            {
+                tracing::warn!(projection = projection.facts.name, %error, "projection_views_missing");
+            }
+        }
     }
 }
 

@@ -137,7 +137,8 @@ impl TablesState {
 
     fn answer(&self, query: &Query) -> Result<Vec<Value>, TableError> {
         if query.sql.contains("FROM system.tables") {
-            return Ok(self.tables.keys().map(|name| json!({ "name": name })).collect());
+            let names = self.tables.keys().chain(self.views.keys());
+            return Ok(names.map(|name| json!({ "name": name })).collect());
         }
         let param = |name: &str| query.params.iter().find(|p| p.0 == name).map(|p| p.1.clone());
         let (_, from) = query.sql.split_once("FROM hooklog.").unwrap();

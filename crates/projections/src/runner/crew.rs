@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::open::Slot;
-use crate::builds::{BUILDS, BuildRow, BuildState, Builds, newest_active};
+use crate::builds::{BUILDS, BuildRow, BuildState, Builds, Facts, newest_active};
 use crate::progress::PROGRESS;
 
 /// A build in a lane.
@@ -62,6 +62,15 @@ impl Found {
             tables: BTreeSet::new(),
             rows: Vec::new(),
         }
+    }
+
+    /// The build that is asked of a projection, when some of its views are missing.
+    pub(crate) fn without_views(&self, facts: &Facts) -> Option<BuildRow> {
+        let missing = facts.views.iter().any(|view| !self.tables.contains(view.name));
+        let of_projection = self.rows.iter().filter(|row| row.projection == facts.name);
+        let rows: Vec<BuildRow> = of_projection.cloned().collect();
+        let active = newest_active(&rows).filter(|row| missing && row.schema == facts.schema);
+        active.cloned()
     }
 
     /// Whether a build has its tables and is still to be filled. One that this process has replaced ends by itself, and its

@@ -118,6 +118,20 @@ async fn a_dropped_table_is_built_anew_under_another_number() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dropped_view_comes_back() {
+    let world = World::new(1);
+    let running = world.start();
+    running.caught_up(&world).await;
+    world.tables.state().views.clear();
+    until("the view is back", async || {
+        world.tables.state().views.contains_key("all_counts")
+    })
+    .await;
+    assert_eq!(world.active("one"), Some((1, 1)), "its tables were never touched");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_out_of_reach_is_waited_for_and_shown() {
     let world = World::new(1);
     append(world.log.as_ref(), 20).await;
