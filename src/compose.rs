@@ -106,7 +106,9 @@ pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()
         ended = &mut http => ended.context("the HTTP server was lost").and_then(|ended| ended),
     };
     tracing::info!("stopping: open deliveries are finished, new ones are answered 503");
-    ingest.drain().await;
+    if tokio::time::timeout(shutdown, ingest.drain()).await.is_err() {
+        tracing::warn!("a sender is too slow to wait for; its delivery was not accepted");
+    }
     stop_http.cancel();
     if !http.is_finished() {
         http.await.context("the HTTP server was lost")??;

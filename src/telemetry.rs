@@ -1,5 +1,6 @@
 //! Logs, metrics, and the one place that prints an error with its causes.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -63,6 +64,7 @@ pub(crate) fn start_logging(options: &TelemetryOptions) -> anyhow::Result<()> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match options.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
