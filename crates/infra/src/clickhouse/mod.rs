@@ -139,6 +139,7 @@ impl ClickHouse {
         let mut insert = self
             .client
             .insert_formatted_with(format!("INSERT INTO {table} FORMAT JSONEachRow"))
+            .with_setting("max_execution_time", seconds(self.options.insert_timeout_ms))
             .with_setting("query_id", &query_id);
         let work = async move {
             let mut rest = json;
@@ -268,15 +269,13 @@ fn outside(client: &Client) -> Client {
 
 /// What every statement runs with.
 fn settings(options: &ClickHouseOptions) -> [(&'static str, String); 13] {
-    let seconds = |ms: u64| ms.div_ceil(1000).max(1).to_string();
-    let slowest = options.query_timeout_ms.max(options.insert_timeout_ms);
     let text = str::to_owned;
     [
         // Without it an error in mid-answer arrives as garbage behind a 200.
         ("wait_end_of_query", text("1")),
         ("cancel_http_readonly_queries_on_client_close", text("1")),
         ("async_insert", text("0")),
-        ("max_execution_time", seconds(slowest)),
+        ("max_execution_time", seconds(options.query_timeout_ms)),
         ("max_memory_usage", options.query_memory_bytes_max.to_string()),
         ("max_threads", options.query_threads_max.to_string()),
         ("output_format_json_quote_64bit_integers", text("0")),
@@ -289,6 +288,11 @@ fn settings(options: &ClickHouseOptions) -> [(&'static str, String); 13] {
         ("input_format_parallel_parsing", text("0")),
         ("input_format_json_read_objects_as_strings", text("1")),
     ]
+}
+
+/// Time limits of the server, in whole seconds, never less than ours.
+fn seconds(ms: u64) -> String {
+    ms.div_ceil(1000).max(1).to_string()
 }
 
 fn new_query_id() -> String {

@@ -105,7 +105,7 @@ async fn a_statement_carries_its_limits_its_token_and_its_parameters() {
         "database=hooklog",
         "wait_end_of_query=1",
         "async_insert=0",
-        "max_execution_time=60",
+        "max_execution_time=2",
         "max_memory_usage=1073741824",
         "output_format_json_quote_64bit_integers=0",
         "date_time_input_format=best_effort",

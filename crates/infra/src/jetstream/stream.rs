@@ -61,10 +61,11 @@ impl JetStream {
     }
 
     /// What must hold for any stream of ours; the rest is the operator's.
-    fn shaped(&self, config: Config) -> Config {
+    pub(super) fn shaped(&self, config: Config) -> Config {
         Config {
             subjects: SUBJECTS.map(str::to_owned).into(),
-            max_bytes: i64::try_from(self.bytes_max.load(Ordering::SeqCst)).unwrap_or(i64::MAX),
+            // Zero would mean no limit.
+            max_bytes: i64::try_from(self.bytes_max.load(Ordering::SeqCst).max(1)).unwrap_or(i64::MAX),
             max_messages: -1,
             max_messages_per_subject: -1,
             max_age: Duration::ZERO,

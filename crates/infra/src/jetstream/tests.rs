@@ -86,6 +86,12 @@ async fn a_new_stream_is_bound_to_a_log_filled_and_followed() {
         (None, 0, None)
     );
     jetstream.rebind(log(1)).await.unwrap();
+    let config = jetstream.stream().await.unwrap().cached_info().config.clone();
+    assert_eq!(
+        jetstream.shaped(config.clone()),
+        config,
+        "every look at the end would change the stream"
+    );
     assert_eq!(jetstream.publish(0, messages(1, 2000)).await, Ok(2000));
     assert_eq!(jetstream.tail().await.unwrap(), tail(2000, Some(2000)));
     assert_eq!(
