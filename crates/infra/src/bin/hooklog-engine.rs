@@ -1,11 +1,12 @@
 //! Stands in for `hooklog engine …` in the tests of this crate, and runs engines under a parent that can be
-//! killed: `hooklog-engine serve DATA_DIR ENGINES_DIR` prints the endpoints as one line of JSON and waits.
+//! killed: `hooklog-engine serve DATA_DIR ENGINES_DIR` prints the endpoints as one line of JSON and waits,
+//! `hooklog-engine fetch ENGINES_DIR` fetches a NATS server.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use infra::engine::{EngineOptions, Engines, child};
+use infra::engine::{EngineKind, EngineOptions, Engines, child, fetch};
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,21 +16,53 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["engine", "clickhouse", launch] => child::clickhouse(Path::new(launch)),
         ["engine", "nats", launch] => child::nats(Path::new(launch)),
-        ["serve", data_dir, engines_dir] => serve(data_dir, engines_dir),
+        ["serve", data_dir, engines_dir] => done(serve(data_dir, engines_dir)),
+        ["fetch", engines_dir] => done(fetch_nats(engines_dir)),
         _ => ExitCode::from(2),
     }
 }
 
-fn serve(data_dir: &str, engines_dir: &str) -> ExitCode {
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn done(outcome: Outcome) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    drop(writeln!(std::io::stderr(), "{text}"));
+    ExitCode::FAILURE
+}
+
+fn fetch_nats(engines_dir: &str) -> Outcome {
+    let options = fetch::Options {
+        engines_dir: PathBuf::from(engines_dir),
+        download: true,
+        timeout_ms: 10_000,
+    };
+    let artifact = fetch::engine(EngineKind::Nats, &options)?;
+    writeln!(
+        std::io::stdout(),
+        "{} {}",
+        artifact.version,
+        artifact.path.display()
+    )?;
+    Ok(())
+}
+
+fn serve(data_dir: &str, engines_dir: &str) -> Outcome {
     let options = EngineOptions {
         data_dir: PathBuf::from(data_dir),
         engines_dir: PathBuf::from(engines_dir),
         ..EngineOptions::default()
     };
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
-        return ExitCode::FAILURE;
-    };
-    let outcome: Result<(), Box<dyn std::error::Error>> = runtime.block_on(async {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
         let engines = Engines::start(&options, &std::env::current_exe()?).await?;
         let pids: Vec<Option<u32>> = engines.status().iter().map(|status| status.pid).collect();
         let clickhouse = engines.endpoints().clickhouse.as_ref().ok_or("no ClickHouse")?;
@@ -45,12 +78,5 @@ fn serve(data_dir: &str, engines_dir: &str) -> ExitCode {
         interrupt.recv().await;
         engines.shutdown().await;
         Ok(())
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            drop(writeln!(std::io::stderr(), "{error}"));
-            ExitCode::FAILURE
-        }
-    }
+    })
 }

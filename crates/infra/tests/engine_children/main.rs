@@ -7,6 +7,7 @@
 )]
 
 mod clickhouse;
+mod fetch;
 mod harness;
 mod lifetime;
 mod nats;

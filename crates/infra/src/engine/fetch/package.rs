@@ -47,7 +47,9 @@ fn for_system(engine: EngineKind, os: &str, arch: &str) -> Option<Package> {
 fn nats(os: &str, arch: &str) -> Option<Package> {
     let sha256 = match (os, arch) {
         ("linux", "x86_64") => Some("dd9b8a99f78955e35108355176d2fe61269efb909698eb9fce3d5d81a70e2bda"),
-        ("linux" | "macos", "x86_64" | "aarch64") => None,
+        ("linux", "aarch64") => Some("343009a85281846edd8cf8b31227617b5d9ba068b1b09a4821179ea334345d8f"),
+        ("macos", "x86_64") => Some("1a71aa063fcba95c6745f3fd6b6f086cd0ee52ba5605e388de2380b9cf52b9ec"),
+        ("macos", "aarch64") => Some("0f94a43194e5b20d03182ec7484263b8e94331a7033f890a2b2c3c42e043468e"),
         _ => return None,
     };
     Some(Package {
@@ -113,12 +115,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_it_was_tried_on_is_pinned_and_the_others_say_that_they_are_not() {
+    fn what_was_seen_is_pinned_and_other_systems_are_known_or_not() {
         for engine in [EngineKind::Nats, EngineKind::ClickHouse] {
             let tried = for_system(engine, "linux", "x86_64").unwrap();
             assert_eq!(tried.sha256.unwrap().len(), 64);
-            assert!(for_system(engine, "macos", "aarch64").unwrap().sha256.is_none());
             assert!(for_system(engine, "plan9", "mips").is_none());
         }
+        assert!(
+            for_system(EngineKind::Nats, "macos", "aarch64")
+                .unwrap()
+                .sha256
+                .is_some()
+        );
+        assert!(
+            for_system(EngineKind::ClickHouse, "macos", "aarch64")
+                .unwrap()
+                .sha256
+                .is_none()
+        );
     }
 }
