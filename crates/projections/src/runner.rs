@@ -23,6 +23,7 @@ use open::{Projection, Slot};
 
 mod board;
 mod crew;
+mod intake;
 mod lane;
 mod open;
 mod options;

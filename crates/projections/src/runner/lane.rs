@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use domain::{
-    EventData, LiveEvent, LiveSubscription, LogPage, PageLimit, Position, RecordedEvent, TableError,
-};
+use domain::{LogPage, PageLimit, Position, TableError};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
 use super::board::Seat;
+use super::intake::{Intake, Left};
 use super::open::Slot;
+use super::write::Batch;
 use crate::builds::BuildState;
 
 /// Models on their way together.
@@ -21,21 +21,6 @@ pub(crate) struct Lane {
     slots: Vec<Slot>,
     /// The last event fed.
     seen: Position,
-}
-
-/// Why the stream is left for the log.
-#[derive(Debug)]
-enum Left {
-    /// An event is missing, or came to the log but not here.
-    Behind(&'static str),
-    /// The stream can't be used now.
-    Broken(String),
-}
-
-/// What came of waiting for the next message.
-enum Next {
-    Event(RecordedEvent),
-    Left(Left),
 }
 
 impl Lane {
@@ -85,12 +70,7 @@ impl Lane {
             let batch = worker.project(&mut self.slots, page.events).await?;
             self.seen = last;
             let seats = self.seats();
-            let write = async {
-                match batch {
-                    Some(batch) => worker.write(&seats, batch).await,
-                    None => Ok(()),
-                }
-            };
+            let write = write(worker, &seats, batch);
             if at_head {
                 write.await?;
                 self.drop_out(worker);
@@ -137,7 +117,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Follows the stream in batches until it can't be trusted any longer.
+    /// Follows the stream in batches until it can't be trusted any longer. The next batch is taken in while the last one is
+    /// written.
     async fn follow(&mut self, worker: &Worker) -> Result<Left, TableError> {
         let connect = Duration::from_millis(worker.options.follow_timeout_ms);
         let mut stream = match timeout(connect, worker.live.follow(self.seen)).await {
@@ -145,94 +126,27 @@ impl Lane {
             Ok(Err(error)) => return Ok(Left::Broken(error.to_string())),
             Err(_) => return Ok(Left::Broken("no answer when following the stream".to_owned())),
         };
-        while !self.slots.is_empty() {
-            let (events, left) = self.collect(worker, stream.as_mut()).await;
-            let batch = worker.project(&mut self.slots, events).await?;
-            if let Some(batch) = batch {
-                worker.write(&self.seats(), batch).await?;
+        let mut batch: Option<Batch> = None;
+        loop {
+            let mut intake = Intake::new(worker, self.seen);
+            let seats = self.seats();
+            intake
+                .take_during(stream.as_mut(), write(worker, &seats, batch))
+                .await?;
+            if intake.left.is_none() && !self.slots.is_empty() {
+                intake.fill(stream.as_mut(), &seats).await;
             }
             self.drop_out(worker);
+            self.seen = intake.seen;
+            batch = worker.project(&mut self.slots, intake.events).await?;
+            let left = intake.left;
+            let left = left.or_else(|| self.slots.is_empty().then_some(Left::Behind("no model is left")));
             if let Some(left) = left {
+                write(worker, &self.seats(), batch).await?;
+                self.drop_out(worker);
                 return Ok(left);
             }
         }
-        Ok(Left::Behind("no model is left"))
-    }
-
-    /// The next batch: full, or its first event has waited long enough.
-    async fn collect(
-        &mut self,
-        worker: &Worker,
-        stream: &mut dyn LiveSubscription,
-    ) -> (Vec<RecordedEvent>, Option<Left>) {
-        let mut events = Vec::new();
-        let first = match self.first(worker, stream).await {
-            Next::Event(event) => event,
-            Next::Left(left) => return (events, Some(left)),
-        };
-        let deadline = Instant::now() + Duration::from_millis(worker.options.batch_wait_ms);
-        let mut bytes = event_bytes(&first);
-        events.push(first);
-        while events.len() < worker.options.batch_events_max && bytes < worker.options.batch_bytes_max {
-            let Ok(message) = timeout_at(deadline, stream.next()).await else {
-                break;
-            };
-            match self.check(worker, message) {
-                Ok(Some(event)) => {
-                    bytes += event_bytes(&event);
-                    events.push(event);
-                }
-                Ok(None) => {}
-                Err(left) => return (events, Some(left)),
-            }
-        }
-        (events, None)
-    }
-
-    /// Waits for the next event; leaves the stream when it is silent while the head moves.
-    async fn first(&mut self, worker: &Worker, stream: &mut dyn LiveSubscription) -> Next {
-        let silent = Duration::from_millis(worker.options.silent_ms.max(1));
-        loop {
-            let Ok(message) = timeout(silent, stream.next()).await else {
-                match worker.log.head().await {
-                    Ok(head) if head > self.seen => return Next::Left(Left::Behind("the stream is silent")),
-                    Ok(_) => self.slots.iter().for_each(|slot| slot.seat.live()),
-                    Err(error) => self
-                        .slots
-                        .iter()
-                        .for_each(|slot| slot.seat.failed(&error.to_string())),
-                }
-                continue;
-            };
-            match self.check(worker, message) {
-                Ok(Some(event)) => return Next::Event(event),
-                Ok(None) => {}
-                Err(left) => return Next::Left(left),
-            }
-        }
-    }
-
-    /// Takes a message if it carries the event right after the last one; `None` for one seen already.
-    fn check(
-        &mut self,
-        worker: &Worker,
-        message: Result<LiveEvent, domain::FanOutError>,
-    ) -> Result<Option<RecordedEvent>, Left> {
-        let live = message.map_err(|error| Left::Broken(error.to_string()))?;
-        if live.log_id != worker.log.id() {
-            return Err(Left::Broken(format!(
-                "the stream was filled from another log, {}",
-                live.log_id
-            )));
-        }
-        if live.event.position <= self.seen {
-            return Ok(None);
-        }
-        if live.previous != self.seen {
-            return Err(Left::Behind("the stream has a gap"));
-        }
-        self.seen = live.event.position;
-        Ok(Some(live.event))
     }
 
     /// Goes on without the stream for a while.
@@ -271,10 +185,9 @@ async fn read_page(worker: &Worker, seats: &[&Seat], after: Position) -> LogPage
     }
 }
 
-fn event_bytes(event: &RecordedEvent) -> usize {
-    let data = match &event.data {
-        EventData::Inline(bytes) => bytes.len(),
-        EventData::Stored(_) => 0,
-    };
-    event.metadata.len() + data
+async fn write(worker: &Worker, seats: &[&Seat], batch: Option<Batch>) -> Result<(), TableError> {
+    match batch {
+        Some(batch) => worker.write(seats, batch).await,
+        None => Ok(()),
+    }
 }
