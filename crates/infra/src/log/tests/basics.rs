@@ -2,23 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::testing::{ManualClock, TestDelivery};
-use domain::{EventLog, FindDeliveries, PageLimit, Position, Revision, Timestamp};
+use domain::testing::TestDelivery;
+use domain::{Append, AppendError, EventData, EventLog, FindDeliveries, PageLimit, Position, Revision};
 
-use crate::log::{LogOptions, SegmentedLog, dump, verify};
-
-fn clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::at(Timestamp::from_millis(1_763_766_000_000)))
-}
-
-fn small() -> LogOptions {
-    LogOptions {
-        segment_bytes: 64 * 1024,
-        fill_ahead_bytes: 64 * 1024,
-        fill_step_bytes: 16 * 1024,
-        ..LogOptions::default()
-    }
-}
+use super::{clock, small};
+use crate::log::{LogOptions, OpenError, SegmentedLog, dump, verify};
 
 #[tokio::test]
 async fn what_was_appended_is_read_back_over_many_segments_and_after_reopening() {
@@ -66,4 +54,109 @@ async fn what_was_appended_is_read_back_over_many_segments_and_after_reopening()
         .collect();
     assert_eq!(dumped.first().map(|e| e.position), Some(Position::new(11)));
     assert_eq!(dumped.len(), 20);
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_until_the_first_has_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = SegmentedLog::open(folder.path(), small(), clock()).await.unwrap();
+    let Err(error) = SegmentedLog::open(folder.path(), small(), clock()).await else {
+        panic!("two have it open");
+    };
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(error.to_string().contains("in use by another process"));
+    first.close().await;
+    assert!(SegmentedLog::open(folder.path(), small(), clock()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_closed_log_refuses_appends_and_wakes_those_who_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SegmentedLog::open(folder.path(), small(), clock()).await.unwrap();
+    let waiting = tokio::spawn({
+        let log = Arc::clone(&log);
+        async move { log.wait_past(Position::START).await }
+    });
+    log.close().await;
+    assert!(waiting.await.unwrap().is_err());
+    let refused = log.append(TestDelivery::new("push", "{}").append()).await;
+    assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    SegmentedLog::open(folder.path(), small(), clock())
+        .await
+        .unwrap()
+        .close()
+        .await;
+    std::fs::write(folder.path().join("FORMAT"), "hooklog log format 2\n").unwrap();
+    let opened = SegmentedLog::open(folder.path(), small(), clock())
+        .await
+        .map(|_| ());
+    assert!(matches!(opened, Err(OpenError::Newer { found: 2 })), "{opened:?}");
+    assert!(matches!(
+        verify(folder.path()),
+        Err(OpenError::Newer { found: 2 })
+    ));
+}
+
+#[tokio::test]
+async fn what_can_never_be_written_is_invalid() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SegmentedLog::open(folder.path(), small(), clock()).await.unwrap();
+    let with = |change: fn(&mut Append)| {
+        let mut append = TestDelivery::new("push", "{}").append();
+        change(&mut append);
+        append
+    };
+    let refused = [
+        with(|a| a.events[0].data = EventData::Inline(vec![0; 512].into())),
+        with(|a| a.events[0].metadata = vec![0; 600].into()),
+        with(|a| a.events[0].metadata = vec![b' '; 64 * 1024 + 1].into()),
+        with(|a| a.events[0].data = EventData::Inline(vec![b'x'; 64 * 1024].into())),
+        with(|a| a.events.clear()),
+        with(|a| a.content.as_mut().unwrap().sender_id = Some("x".repeat(9000))),
+    ];
+    for append in refused {
+        let answer = log.append(append).await;
+        assert!(matches!(answer, Err(AppendError::Invalid(_))), "{answer:?}");
+    }
+    // 511 zeroes at either end of a body are no trouble.
+    let edge = [&[0; 511][..], b"x", &[0; 511]].concat();
+    log.append(TestDelivery::new("push", edge).append())
+        .await
+        .unwrap();
+    assert_eq!(log.head().await, Ok(Position::new(1)));
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        segment_bytes: 1000,
+        ..small()
+    };
+    let opened = SegmentedLog::open(folder.path(), options, clock())
+        .await
+        .map(|_| ());
+    assert!(matches!(opened, Err(OpenError::Settings(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_folder_with_a_missing_segment_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SegmentedLog::open(folder.path(), small(), clock()).await.unwrap();
+    for n in 1..20_u8 {
+        log.append(TestDelivery::new("push", vec![n; 10_000]).append())
+            .await
+            .unwrap();
+    }
+    log.close().await;
+    std::fs::remove_file(folder.path().join("0000000002.segment")).unwrap();
+    let opened = SegmentedLog::open(folder.path(), small(), clock())
+        .await
+        .map(|_| ());
+    assert!(matches!(opened, Err(OpenError::Incomplete(_))), "{opened:?}");
 }
