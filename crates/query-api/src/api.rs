@@ -5,8 +5,7 @@ use std::sync::Arc;
 use domain::{BodyStore, Clock, EventLog, FindDeliveries, Tables};
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;
-use poem::web::Redirect;
-use poem::{EndpointExt, IntoResponse, Response, Route};
+use poem::{EndpointExt, Response, Route};
 use poem_openapi::{LicenseObject, OpenApiService};
 
 use crate::edge::Edge;
@@ -96,7 +95,6 @@ impl Api {
         let document = service.spec();
         let page = explorer::endpoint(&service.swagger_ui_html());
         let routes = Route::new()
-            .at("/", make_sync(|_| Redirect::temporary("/docs").into_response()))
             .at("/docs", page)
             .at(
                 "/openapi.json",

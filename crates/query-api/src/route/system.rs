@@ -31,6 +31,12 @@ pub(crate) struct SystemApi {
 
 #[OpenApi(tag = "Group::Service")]
 impl SystemApi {
+    /// Lead people to the explorer page.
+    #[oai(path = "/", method = "get", hidden)]
+    async fn root(&self) -> Leads {
+        Leads::To("/docs".to_owned())
+    }
+
     /// Say that the process lives. Open to all.
     #[oai(path = "/health", method = "get", operation_id = "getLiveness")]
     async fn health(&self) -> Lives {
@@ -183,6 +189,13 @@ impl poem_openapi::payload::Payload for Prometheus {
     fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
         <PlainText<String> as poem_openapi::payload::Payload>::schema_ref()
     }
+}
+
+#[derive(ApiResponse)]
+enum Leads {
+    /// Look there
+    #[oai(status = 307)]
+    To(#[oai(header = "Location")] String),
 }
 
 #[derive(ApiResponse)]

@@ -1,1 +1,416 @@
-//! x
+//! Lists and figures: parameters checked and bound, rows shaped, pages joined up, answers kept for a moment.
+
+use serde_json::{Value, json};
+
+use super::{World, log_id};
+
+fn event_row(position: u64) -> String {
+    json!({"position": position, "id": format!("github.41.{position}"), "delivery_id": position.to_string(),
+        "hook_id": "41", "source": "github", "repository": "Octo-Org/api", "event": "push", "action": "",
+        "sender": "octocat", "received_us": 1_795_248_044_000_000_i64, "status": "processed", "attempts": 0,
+        "processing_ms": 1.25, "error": "", "error_code": "", "retryable": null, "duplicate_of": ""})
+    .to_string()
+}
+
+fn rows(positions: impl IntoIterator<Item = u64>) -> String {
+    positions
+        .into_iter()
+        .map(event_row)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+const PAGE: &str = "processing_ms, error";
+
+#[tokio::test]
+async fn a_row_has_the_fields_of_the_contract_and_no_others() {
+    let world = World::new();
+    world.tables.give(PAGE, &rows([9]));
+    let data = world.data("/api/webhooks/events").await;
+    let expected = json!({"id": "github.41.9", "deliveryId": "9", "hookId": "41", "source": "github",
+        "repository": "Octo-Org/api", "event": "push", "action": null, "sender": "octocat",
+        "timestamp": "2026-11-21T08:00:44Z", "processed": true, "status": "processed", "attempts": 0,
+        "processingTimeMs": 1.25, "error": null, "errorCode": null, "retryable": null, "duplicateOf": null});
+    assert_eq!(data["events"][0], expected);
+    let fields: Vec<&str> = data.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        fields,
+        ["events", "limit", "nextCursor", "offset", "total", "totalIsExact"]
+    );
+}
+
+#[tokio::test]
+async fn a_short_page_counts_itself_and_a_full_one_asks_the_rollups() {
+    let world = World::new();
+    world.tables.give(PAGE, &rows([9, 6, 3]));
+    world.tables.give("argMax(", r#"{"n":4711}"#);
+    let data = world.data("/api/webhooks/events?limit=3").await;
+    assert_eq!((&data["total"], &data["totalIsExact"]), (&json!(3), &json!(true)));
+    assert!(world.tables.asked("argMax(").is_empty());
+    let data = world.data("/api/webhooks/events?limit=2").await;
+    assert_eq!(
+        (&data["total"], &data["totalIsExact"]),
+        (&json!(4711), &json!(true))
+    );
+    assert_eq!(data["events"].as_array().unwrap().len(), 2);
+    let cut = world
+        .data("/api/webhooks/events?limit=2&startDate=2026-11-21T08:00:30Z")
+        .await;
+    assert_eq!(cut["totalIsExact"], false, "the range cuts a minute in two");
+}
+
+#[tokio::test]
+async fn a_total_of_too_many_groups_is_counted_up_to_a_bound() {
+    let world = World::new();
+    world.tables.give(PAGE, &rows([9, 6, 3]));
+    world.tables.refuse("argMax(", "Code: 158. TOO_MANY_ROWS");
+    world.tables.give("SELECT 1 FROM", r#"{"n":10000}"#);
+    let data = world.data("/api/webhooks/events?limit=2").await;
+    assert_eq!(
+        (&data["total"], &data["totalIsExact"]),
+        (&json!(10000), &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn pages_join_up_by_cursor() {
+    let world = World::new();
+    world.tables.give(PAGE, &rows([3, 9, 6]));
+    let page = world.data("/api/webhooks/events?limit=2").await;
+    let ids: Vec<_> = page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["deliveryId"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        ids,
+        ["9", "6"],
+        "the newest first, whatever the order of the rows"
+    );
+    let cursor = page["nextCursor"].as_str().unwrap().to_owned();
+    world.tables.give(PAGE, &rows([3]));
+    let page = world
+        .data(&format!("/api/webhooks/events?limit=2&cursor={cursor}"))
+        .await;
+    assert!(page["nextCursor"].is_null());
+    let asked = world.tables.asked(PAGE).pop().unwrap();
+    assert!(asked.params.contains(&("before", "6".into())), "{asked:?}");
+    let other = World::new();
+    let mut tampered = cursor.clone();
+    tampered.replace_range(0..1, if cursor.starts_with('A') { "B" } else { "A" });
+    for bad in [tampered.as_str(), "nonsense", &cursor[1..]] {
+        let message = other
+            .refusal(&format!("/api/webhooks/events?cursor={bad}"), 400)
+            .await;
+        assert!(message.contains("cursor"), "{message}");
+    }
+    assert!(
+        other
+            .refusal(&format!("/api/jobs?cursor={cursor}"), 400)
+            .await
+            .contains("cursor")
+    );
+}
+
+#[tokio::test]
+async fn filters_are_bound_and_never_text() {
+    let world = World::new();
+    let path = "/api/webhooks/events?repository=Octo-Org/API&source=github&event=it's&action=%22x%22&status=failed\
+        &startDate=2026-11-21&endDate=2026-11-22&limit=5000&offset=7";
+    let data = world.data(path).await;
+    assert_eq!((&data["limit"], &data["offset"]), (&json!(1000), &json!(7)));
+    let asked = world.tables.asked(PAGE).pop().unwrap();
+    for param in [
+        ("tenant", "default"),
+        ("repository", "octo-org/api"),
+        ("source", "github"),
+        ("event", "it's"),
+        ("action", "\"x\""),
+        ("from", "1795219200000000"),
+        ("until", "1795305600000000"),
+    ] {
+        assert!(
+            asked.params.contains(&(param.0, param.1.into())),
+            "{param:?}: {asked:?}"
+        );
+    }
+    assert!(asked.sql.contains("status IN ('dead')") && asked.sql.contains("LIMIT 1001 OFFSET 7"));
+    assert!(asked.sql.contains("hooklog.deliveries_s1_b3") && !asked.sql.contains("it's"));
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named_with_what_is_allowed() {
+    let world = World::new();
+    for (path, name, allowed) in [
+        (
+            "/api/webhooks/events?status=done",
+            "status",
+            "received, processing, retrying, processed, dead, pending, failed",
+        ),
+        ("/api/webhooks/events?limit=many", "limit", "1000"),
+        ("/api/webhooks/events?limit=0", "limit", "from 1"),
+        ("/api/webhooks/events?offset=20000", "offset", "10000"),
+        ("/api/webhooks/events?offset=-1", "offset", "from 0"),
+        (
+            "/api/webhooks/events?startDate=yesterday",
+            "startDate",
+            "2026-11-21",
+        ),
+        (
+            "/api/webhooks/events?startDate=2026-11-22&endDate=2026-11-21",
+            "endDate",
+            "after",
+        ),
+        (
+            "/api/webhooks/events?processed=perhaps",
+            "processed",
+            "true, false",
+        ),
+        ("/api/webhooks/events?source=Not%20One", "source", "a-z"),
+        (
+            "/api/webhooks/events?repositry=a/b",
+            "repositry",
+            "did you mean `repository`",
+        ),
+        ("/api/webhooks/events/x?hook_id=1", "hook_id", "hookId"),
+        ("/api/webhooks/statistics?hours=lots", "hours", "whole number"),
+        ("/api/webhooks/statistics?hours=99999999", "hours", "ten years"),
+        (
+            "/api/jobs?status=dancing",
+            "status",
+            "queued, waiting, in_progress, completed, pending, running",
+        ),
+        ("/api/jobs?pullRequest=x", "pullRequest", "whole number"),
+        ("/api/jobs/abc", "id", "whole number"),
+        (
+            "/api/workflow-runs?conclusion=fine",
+            "conclusion",
+            "success, failure",
+        ),
+        ("/api/repositories?hours=1&days=1", "days", "either"),
+        (
+            "/api/repositories/a/b/activity?interval=week",
+            "interval",
+            "minute, hour, day",
+        ),
+        (
+            "/api/repositories/a/b/activity?days=30&interval=minute",
+            "interval",
+            "2000",
+        ),
+    ] {
+        let message = world.refusal(path, 400).await;
+        assert!(
+            message.contains(&format!("`{name}`")) && message.contains(allowed),
+            "{path}: {message}"
+        );
+    }
+    assert!(
+        world.tables.asked(PAGE).is_empty(),
+        "nothing was asked for a wrong parameter"
+    );
+}
+
+#[tokio::test]
+async fn a_projection_that_is_being_built_says_so() {
+    let world = World::new();
+    world.tables.give("projection_builds", "");
+    let answer = world.client().get("/api/webhooks/events").send().await;
+    answer.assert_status(poem::http::StatusCode::SERVICE_UNAVAILABLE);
+    answer.assert_header("retry-after", "5");
+    assert!(world.refusal("/api/jobs", 503).await.contains("projection jobs"));
+    let other =
+        json!({"projection": "deliveries", "schema": 1, "build": 3, "log_id": uuid::Uuid::from_u128(8)});
+    world.tables.give("projection_builds", &other.to_string());
+    assert!(
+        world
+            .refusal("/api/webhooks/events", 503)
+            .await
+            .contains("being built"),
+        "built from another log"
+    );
+    world
+        .tables
+        .refuse("projection_builds", "Code: 81. UNKNOWN_DATABASE");
+    assert!(
+        world
+            .refusal("/api/webhooks/events", 503)
+            .await
+            .contains("being built"),
+        "never built"
+    );
+    world.tables.refuse("projection_builds", "down");
+    let message = world.refusal("/api/webhooks/events", 503).await;
+    assert!(message.contains("can't be reached"), "{message}");
+}
+
+#[tokio::test]
+async fn a_build_replaced_a_moment_ago_is_looked_up_once_more() {
+    let world = World::new();
+    let client = world.client();
+    client
+        .get("/api/webhooks/events")
+        .send()
+        .await
+        .assert_status_is_ok();
+    let next = json!({"projection": "deliveries", "schema": 1, "build": 4, "log_id": log_id()});
+    world.tables.give("projection_builds", &next.to_string());
+    world.tables.refuse("deliveries_s1_b3", "Code: 60. UNKNOWN_TABLE");
+    client
+        .get("/api/webhooks/events")
+        .send()
+        .await
+        .assert_status_is_ok();
+    assert!(!world.tables.asked("deliveries_s1_b4").is_empty());
+}
+
+fn sums(event: &str, total: i64, failed: i64, buckets: &Value) -> String {
+    json!({"event": event, "total": total, "processed": total - failed - 1, "pending": 1, "failed": failed,
+        "duplicates": 2, "timed": total - 1, "micros": (total - 1) * 2000, "buckets": buckets})
+    .to_string()
+}
+
+fn with_statistics(world: &World) {
+    let rows = [
+        sums("push", 100, 1, &json!({"112": 98})),
+        sums("issues", 50, 0, &json!({"128": 49})),
+    ];
+    world.tables.give("GROUP BY event", &rows.join("\n"));
+    let step = json!({"step": 1_795_246_200, "total": 150, "processed": 147, "pending": 2, "failed": 1,
+        "duplicates": 4, "timed": 148, "micros": 296_000});
+    world.tables.give("GROUP BY step", &step.to_string());
+}
+
+#[tokio::test]
+async fn statistics_add_up() {
+    let world = World::new();
+    with_statistics(&world);
+    let data = world.data("/api/webhooks/statistics?hours=1").await;
+    let summary = &data["summary"];
+    for (field, value) in [
+        ("totalEvents", json!(150)),
+        ("processedEvents", json!(147)),
+        ("pendingEvents", json!(2)),
+        ("failedEvents", json!(1)),
+        ("duplicates", json!(4)),
+        ("successRate", json!("98.00")),
+        ("avgProcessingTimeMs", json!(2.0)),
+        ("p50ProcessingTimeMs", json!(1.056)),
+        ("p99ProcessingTimeMs", json!(2.112)),
+    ] {
+        assert_eq!(summary[field], value, "{field}: {summary}");
+    }
+    assert_eq!(data["byEvent"][0]["event"], "push");
+    assert_eq!(data["timeWindow"]["start"], "2026-11-21T07:30:00Z");
+    let series = data["series"].as_array().unwrap();
+    assert_eq!((series.len(), data["interval"].as_str()), (61, Some("minute")));
+    let total: i64 = series.iter().map(|point| point["total"].as_i64().unwrap()).sum();
+    assert_eq!(total, 150, "every step is in the series");
+}
+
+#[tokio::test]
+async fn an_empty_window_is_a_hundred_percent() {
+    let data = World::new().data("/api/webhooks/statistics").await;
+    assert_eq!(data["summary"]["successRate"], "100.00");
+    assert_eq!(data["summary"]["p50ProcessingTimeMs"], Value::Null);
+    assert_eq!(data["series"].as_array().unwrap().len(), 25);
+}
+
+#[tokio::test]
+async fn many_who_ask_for_statistics_at_once_share_one_answer() {
+    let world = World::new();
+    with_statistics(&world);
+    let client = std::sync::Arc::new(world.client());
+    let asking: Vec<_> = (0..32)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                client
+                    .get("/api/webhooks/statistics")
+                    .send()
+                    .await
+                    .assert_status_is_ok()
+            })
+        })
+        .collect();
+    for asked in asking {
+        asked.await.unwrap();
+    }
+    assert_eq!(world.tables.asked("GROUP BY event").len(), 1);
+}
+
+#[tokio::test]
+async fn a_nested_group_is_one_repository() {
+    let world = World::new();
+    world.tables.give(
+        "AS name, max(",
+        r#"{"name":"Group/Sub/Project","last_us":1795248044000000}"#,
+    );
+    let data = world.data("/api/repositories/Group/Sub%2FProject/activity").await;
+    assert_eq!(data["repository"], "Group/Sub/Project");
+    assert_eq!(data["lastActivity"], "2026-11-21T08:00:44Z");
+    let asked = world.tables.asked("AS name, max(").pop().unwrap();
+    assert!(asked.params.contains(&("repository", "group/sub/project".into())));
+    let nobody = World::new()
+        .refusal("/api/repositories/no/body/activity", 404)
+        .await;
+    assert!(nobody.contains("no/body"), "{nobody}");
+}
+
+#[tokio::test]
+async fn jobs_come_with_their_pull_requests() {
+    let world = World::new();
+    let row = json!({"job_id": 7, "run_attempt": 1, "run_id": 9, "repository": "a/b", "name": "build",
+        "workflow_name": "ci", "head_branch": "main", "head_sha": "abc", "status": "completed", "conclusion": "success",
+        "labels": ["ubuntu-latest"], "priority": 10, "runner_id": 5, "runner_name": "r5", "runner_group": "",
+        "queued_us": 1_795_248_000_000_000_i64, "started_us": 1_795_248_010_000_000_i64,
+        "completed_us": 1_795_248_060_000_000_i64, "queue_ms": 10000, "duration_ms": 50000, "url": ""});
+    world.tables.give("queue_ms, duration_ms, url", &row.to_string());
+    world
+        .tables
+        .give("workflow_run_pulls", r#"{"run_id":9,"pull_request":12}"#);
+    world.tables.give("toInt64(count())", r#"{"n":1}"#);
+    let data = world.data("/api/jobs").await;
+    let job = &data["jobs"][0];
+    assert_eq!(
+        (&job["pullRequests"], &job["runner"]["name"]),
+        (&json!([12]), &json!("r5"))
+    );
+    assert_eq!(
+        (&job["queueTimeMs"], &job["completedAt"]),
+        (&json!(10000), &json!("2026-11-21T08:01:00Z"))
+    );
+    assert_eq!((&data["total"], &data["totalIsExact"]), (&json!(1), &json!(true)));
+    assert!(world.tables.asked("job_states").is_empty(), "nothing is lacking");
+    assert_eq!(world.data("/api/jobs/7").await["id"], 7);
+    assert!(World::new().refusal("/api/jobs/8", 404).await.contains("no job"));
+}
+
+#[tokio::test]
+async fn runners_are_busy_while_a_job_names_them() {
+    let world = World::new();
+    let runner = |id: u64| {
+        json!({"runner_id": id, "runner_name": format!("r{id}"), "runner_group": "", "labels": ["x"],
+            "last_repository": "a/b", "seen_us": 1_795_248_000_000_000_i64})
+        .to_string()
+    };
+    world
+        .tables
+        .give("runners_s1_b3", &[runner(5), runner(6)].join("\n"));
+    world.tables.give("AS runner_id", r#"{"runner_id":6,"job":77}"#);
+    world.tables.give(
+        "AS oldest_us",
+        r#"{"label":"x","n":3,"oldest_us":1795248000000000}"#,
+    );
+    let data = world.data("/api/runners/pool/status").await;
+    assert_eq!(
+        (&data["total"], &data["busy"], &data["idle"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    assert_eq!(
+        (&data["runners"][1]["status"], &data["runners"][1]["currentJobId"]),
+        (&json!("busy"), &json!(77))
+    );
+    assert_eq!(data["demand"][0]["pendingJobs"], 3);
+}

@@ -240,15 +240,18 @@ impl World {
     }
 
     pub(super) fn api(&self) -> Api {
+        let log = Arc::clone(&self.log);
+        let told = Arc::clone(&self.told);
+        let tables: Arc<dyn Tables> = Arc::<CannedTables>::clone(&self.tables);
         let deps = ApiDeps {
-            log: self.log.clone(),
-            find: self.log.clone(),
+            log: Arc::<MemoryLog>::clone(&log),
+            find: log,
             bodies: Arc::new(OneBody(self.body.clone())),
-            tables: self.tables.clone(),
+            tables,
             clock: Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap())),
-            status: self.told.clone(),
-            test: self.told.clone(),
-            metrics: self.told.clone(),
+            status: Arc::<Told>::clone(&told),
+            test: Arc::<Told>::clone(&told),
+            metrics: told,
             version: "1.2.3".into(),
             base_url: "http://127.0.0.1:3000/".into(),
         };

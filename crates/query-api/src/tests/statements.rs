@@ -5,12 +5,23 @@ use domain::{DeliveryStatus, Query, TenantId, Timestamp};
 use crate::sql::{Build, deliveries, health, jobs, repositories, runners, runs, statistics};
 
 const SECRET: &str = "'; DROP TABLE x --";
+const BUILD: Build = Build::for_test(1, 3);
 
-fn all() -> Vec<(&'static str, Query)> {
-    let build = Build::for_test(1, 3);
-    let tenant = TenantId::default();
-    let now: Timestamp = super::NOW.parse().unwrap();
-    let text = || Some(SECRET.to_owned());
+type Named = (&'static str, Query);
+
+fn now() -> Timestamp {
+    super::NOW.parse().unwrap()
+}
+
+fn tenant() -> TenantId {
+    TenantId::default()
+}
+
+fn text() -> Option<String> {
+    Some(SECRET.to_owned())
+}
+
+fn of_deliveries() -> Vec<Named> {
     let whole = deliveries::Filter::default();
     let narrow = deliveries::Filter {
         repository: text(),
@@ -18,160 +29,191 @@ fn all() -> Vec<(&'static str, Query)> {
         event: text(),
         action: text(),
         statuses: Some(vec![DeliveryStatus::Dead, DeliveryStatus::Retrying]),
-        from: Some(now),
-        until: Some(now),
+        from: Some(now().plus_millis(-3_600_000)),
+        until: Some(now()),
     };
     let processed = deliveries::Filter {
         statuses: Some(vec![DeliveryStatus::Processed]),
         ..deliveries::Filter::default()
     };
-    let page = deliveries::Page {
-        before: u64::MAX,
-        limit: 101,
-        offset: 5,
+    let page = |filter| {
+        let page = deliveries::Page {
+            before: u64::MAX,
+            limit: 101,
+            offset: 5,
+        };
+        deliveries::page(BUILD, &tenant(), filter, page)
     };
-    let scope = |synthetic: bool| statistics::Scope {
+    vec![
+        ("events", page(&whole)),
+        ("events narrow", page(&narrow)),
+        ("events processed", page(&processed)),
+        (
+            "events count",
+            deliveries::count_up_to(BUILD, &tenant(), &narrow, 10_000),
+        ),
+        ("events since", deliveries::count_since(BUILD, &tenant(), now())),
+        ("total", statistics::total(BUILD, &tenant(), &whole)),
+        ("total narrow", statistics::total(BUILD, &tenant(), &narrow)),
+    ]
+}
+
+fn of_statistics() -> Vec<Named> {
+    let scope = |text: Option<String>| statistics::Scope {
         start_secs: 1_795_000_000,
         end_secs: 1_795_300_000,
-        repository: text().filter(|_| !synthetic),
-        source: text().filter(|_| !synthetic),
-        synthetic,
+        repository: text.clone(),
+        synthetic: text.is_none(),
+        source: text,
     };
+    vec![
+        ("by event", statistics::by_event(BUILD, &tenant(), &scope(text()))),
+        (
+            "by event synthetic",
+            statistics::by_event(BUILD, &tenant(), &scope(None)),
+        ),
+        (
+            "series",
+            statistics::series(BUILD, &tenant(), &scope(text()), 3600),
+        ),
+        (
+            "series synthetic",
+            statistics::series(BUILD, &tenant(), &scope(None), 60),
+        ),
+        ("all time", health::all_time(BUILD, &tenant())),
+        (
+            "same hours",
+            health::same_hours(BUILD, &tenant(), 1_795_000_000, 1_795_248_000),
+        ),
+    ]
+}
+
+fn of_repositories() -> Vec<Named> {
     let window = repositories::Window {
         start_secs: 1_795_000_000,
         end_secs: 1_795_300_000,
     };
     let keys = [SECRET.to_owned(), "octo-org/api".to_owned()];
-    let jobs_page = |before| jobs::Page {
-        before,
-        limit: 101,
-        offset: 0,
+    let tenant = tenant();
+    vec![
+        ("repositories", repositories::page(BUILD, &tenant, window, 100, 0)),
+        ("repositories count", repositories::count(BUILD, &tenant, window)),
+        (
+            "contributor counts",
+            repositories::contributor_counts(BUILD, &tenant, window, &keys),
+        ),
+        ("facts", repositories::facts(BUILD, &tenant, &keys)),
+        (
+            "by action",
+            repositories::by_action(BUILD, &tenant, window, SECRET),
+        ),
+        ("seen", repositories::seen(BUILD, &tenant, SECRET)),
+        (
+            "contributors",
+            repositories::contributors(BUILD, &tenant, window, SECRET),
+        ),
+        (
+            "activity series",
+            repositories::series(BUILD, &tenant, window, SECRET, 86_400),
+        ),
+    ]
+}
+
+fn of_jobs() -> Vec<Named> {
+    let page = |filter, before| {
+        let page = jobs::Page {
+            before,
+            limit: 101,
+            offset: 0,
+        };
+        jobs::page(BUILD, &tenant(), filter, page)
     };
-    let some_jobs = jobs::Filter {
+    let some = jobs::Filter {
         repository: text(),
         states: Some(vec!["queued", "waiting"]),
         label: text(),
         pull_request: Some(12),
     };
-    let done_jobs = jobs::Filter {
+    let done = jobs::Filter {
         states: Some(vec!["completed"]),
         ..jobs::Filter::default()
     };
-    let measured = |repository: Option<String>| jobs::Measured {
-        since: now.plus_millis(-86_400_000),
-        until: now,
-        workflow: repository.clone(),
-        repository,
-    };
-    let run_page = runs::Page {
-        before: u64::MAX,
-        limit: 101,
-        offset: 0,
-    };
-    let some_runs = runs::Filter {
-        repository: text(),
-        status: Some("queued"),
-        conclusion: Some("success"),
-    };
-    let ended_runs = runs::Filter {
-        conclusion: Some("failure"),
-        ..runs::Filter::default()
-    };
-    let figures = |grouping, of| jobs::figures(build, &tenant, &measured(of), grouping);
+    let start = (u64::MAX, u64::MAX);
     vec![
-        ("events", deliveries::page(build, &tenant, &whole, page)),
-        ("events narrow", deliveries::page(build, &tenant, &narrow, page)),
-        (
-            "events processed",
-            deliveries::page(build, &tenant, &processed, page),
-        ),
-        (
-            "events count",
-            deliveries::count_up_to(build, &tenant, &narrow, 10_000),
-        ),
-        ("events since", deliveries::count_since(build, &tenant, now)),
-        ("total", statistics::total(build, &tenant, &whole)),
-        ("total narrow", statistics::total(build, &tenant, &narrow)),
-        ("by event", statistics::by_event(build, &tenant, &scope(false))),
-        (
-            "by event synthetic",
-            statistics::by_event(build, &tenant, &scope(true)),
-        ),
-        ("series", statistics::series(build, &tenant, &scope(false), 3600)),
-        (
-            "series synthetic",
-            statistics::series(build, &tenant, &scope(true), 60),
-        ),
-        ("all time", health::all_time(build, &tenant)),
-        (
-            "same hours",
-            health::same_hours(build, &tenant, 1_795_000_000, 1_795_300_000),
-        ),
-        ("repositories", repositories::page(build, &tenant, window, 100, 0)),
-        ("repositories count", repositories::count(build, &tenant, window)),
-        (
-            "contributor counts",
-            repositories::contributor_counts(build, &tenant, window, &keys),
-        ),
-        ("facts", repositories::facts(build, &tenant, &keys)),
-        (
-            "by action",
-            repositories::by_action(build, &tenant, window, SECRET),
-        ),
-        ("seen", repositories::seen(build, &tenant, SECRET)),
-        (
-            "contributors",
-            repositories::contributors(build, &tenant, window, SECRET),
-        ),
-        (
-            "activity series",
-            repositories::series(build, &tenant, window, SECRET, 86_400),
-        ),
-        (
-            "jobs",
-            jobs::page(
-                build,
-                &tenant,
-                &jobs::Filter::default(),
-                jobs_page((u64::MAX, u64::MAX)),
-            ),
-        ),
-        (
-            "jobs narrow",
-            jobs::page(build, &tenant, &some_jobs, jobs_page((7, 1))),
-        ),
-        (
-            "jobs done",
-            jobs::page(build, &tenant, &done_jobs, jobs_page((u64::MAX, u64::MAX))),
-        ),
-        (
-            "jobs count",
-            jobs::count_up_to(build, &tenant, &some_jobs, 10_000),
-        ),
-        ("job", jobs::one(build, &tenant, 7)),
-        ("job states", jobs::states(build, &tenant, &[7, 8])),
-        ("pulls", jobs::pulls(build, &tenant, &[9])),
+        ("jobs", page(&jobs::Filter::default(), start)),
+        ("jobs narrow", page(&some, (7, 1))),
+        ("jobs done", page(&done, start)),
+        ("jobs count", jobs::count_up_to(BUILD, &tenant(), &some, 10_000)),
+        ("job", jobs::one(BUILD, &tenant(), 7)),
+        ("job states", jobs::states(BUILD, &tenant(), &[7, 8])),
+        ("pulls", jobs::pulls(BUILD, &tenant(), &[9])),
+    ]
+}
+
+fn of_figures() -> Vec<Named> {
+    let measured = |text: Option<String>| jobs::Measured {
+        since: now().plus_millis(-86_400_000),
+        until: now(),
+        workflow: text.clone(),
+        repository: text,
+    };
+    let figures = |grouping, text| jobs::figures(BUILD, &tenant(), &measured(text), grouping);
+    vec![
         ("figures", figures(jobs::Grouping::All, None)),
         ("figures narrow", figures(jobs::Grouping::All, text())),
         ("figures label", figures(jobs::Grouping::Label, None)),
         ("figures runner", figures(jobs::Grouping::Runner, None)),
-        ("conclusions", jobs::conclusions(build, &tenant, &measured(None))),
-        ("open", jobs::open(build, &tenant, &measured(text()))),
         (
-            "runs",
-            runs::page(build, &tenant, &runs::Filter::default(), run_page),
+            "conclusions",
+            jobs::conclusions(BUILD, &tenant(), &measured(None)),
         ),
-        ("runs narrow", runs::page(build, &tenant, &some_runs, run_page)),
-        ("runs ended", runs::page(build, &tenant, &ended_runs, run_page)),
+        ("open", jobs::open(BUILD, &tenant(), &measured(text()))),
         (
-            "runs count",
-            runs::count_up_to(build, &tenant, &some_runs, 10_000),
+            "runners",
+            runners::seen(BUILD, &tenant(), now().plus_millis(-86_400_000)),
         ),
-        ("run", runs::one(build, &tenant, 9)),
-        ("runners", runners::seen(build, &tenant, now)),
-        ("busy", runners::busy(build, &tenant, now)),
-        ("demand", runners::demand(build, &tenant, now)),
+        ("busy", runners::busy(BUILD, &tenant(), now())),
+        ("demand", runners::demand(BUILD, &tenant(), now())),
     ]
+}
+
+fn of_runs() -> Vec<Named> {
+    let page = |filter| {
+        let page = runs::Page {
+            before: u64::MAX,
+            limit: 101,
+            offset: 0,
+        };
+        runs::page(BUILD, &tenant(), filter, page)
+    };
+    let some = runs::Filter {
+        repository: text(),
+        status: Some("queued"),
+        conclusion: Some("success"),
+    };
+    let ended = runs::Filter {
+        conclusion: Some("failure"),
+        ..runs::Filter::default()
+    };
+    vec![
+        ("runs", page(&runs::Filter::default())),
+        ("runs narrow", page(&some)),
+        ("runs ended", page(&ended)),
+        ("runs count", runs::count_up_to(BUILD, &tenant(), &some, 10_000)),
+        ("run", runs::one(BUILD, &tenant(), 9)),
+    ]
+}
+
+fn all() -> impl Iterator<Item = Named> {
+    let groups = [
+        of_deliveries(),
+        of_statistics(),
+        of_repositories(),
+        of_jobs(),
+        of_figures(),
+        of_runs(),
+    ];
+    groups.into_iter().flatten()
 }
 
 #[test]
