@@ -35,15 +35,15 @@ enum Command {
     /// Signs a delivery and posts it to a running server, for trying and for tests.
     Send(Box<send::Send>),
     /// Looks into the log: verify, dump, backup, restore.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hooklog log verify")]
     Log(log::Log),
     /// Shows or checks the effective settings.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hooklog config print")]
     Config(config::Config),
     /// Says what is wrong on this machine and what to do about it.
     Doctor(Box<doctor::Doctor>),
     /// Fetches the embedded engines; its other forms run one as a child of `serve`.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hooklog engine fetch")]
     Engine(engine::Engine),
 }
 

@@ -49,7 +49,7 @@ kill -TERM "$server"
 wait "$server"
 server=
 # The engines hold nothing that the log doesn't, and are rebuilt.
-rm -rf data/nats data/clickhouse data/credentials.json data/LOCK data/lock
+rm -rf data/nats data/clickhouse data/credentials.json data/engines.json data/LOCK data/*lock
 cp -r data "$target"
 cp expected "$target.expected"
 du -sh "$target"

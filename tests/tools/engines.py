@@ -9,19 +9,7 @@ import nats
 
 
 def endpoints(data):
-    """Addresses and secrets: credentials.json, mode 0600, made with the data directory and kept."""
-    kept = json.loads(pathlib.Path(data, "credentials.json").read_text())
-    return {
-        "nats": {"url": f"nats://127.0.0.1:{kept['nats_port']}", "token": kept["nats_token"]},
-        "clickhouse": {
-            "url": f"http://127.0.0.1:{kept['clickhouse_port']}",
-            "token": kept["clickhouse_token"],
-            "user": "hooklog",
-            "password": kept["clickhouse_password"],
-            "reader": "hooklog_reader",
-            "readerPassword": kept["reader_password"],
-        },
-    }
+    return json.loads(pathlib.Path(data, "engines.json").read_text())
 
 
 def clickhouse(data):
@@ -35,7 +23,7 @@ def clickhouse(data):
         password=found["readerPassword"],
         database="hooklog",
         autogenerate_session_id=False,
-        headers={"X-Hooklog-Token": found["token"]},
+        headers={found["tokenHeader"]: found["token"]},
     )
     return client
 

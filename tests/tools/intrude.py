@@ -64,14 +64,27 @@ def intrude_clickhouse(found):
     for token in ("", "x", "0" * 64, found["token"][:-1], found["token"].upper() + "x"):
         status, _ = http(url, "SELECT 1", "default", [("X-Hooklog-Token", token)])
         tried(f"ClickHouse let in the token {token!r}", 200 <= status < 300)
-    # Even with the token, the user without a password may do nothing of use, and ours asks for its password.
+    # With the token, but without a password: it is that of our users which counts. `default`, as which the engine runs its
+    # own last statement, has none and may do nothing of use; stopping the listener is all it could, with the token.
     with_token = [("X-Hooklog-Token", found["token"])]
     for user in ("default", found["user"], found["reader"]):
         for query in QUERIES[1:]:
-            if user == "default" and "sleepEachRow" in query:
+            if user == "default" and query.startswith(("SYSTEM STOP", "SELECT sleep")):
                 continue
             status, text = http(url, query, user, with_token)
             tried(f"ClickHouse answered {status} to {user} with the token: {query}", 200 <= status < 300 and text.strip() != "")
+    # With token and password: the reader reads our tables, and neither user leaves the database.
+    for user, password in ((found["reader"], found["readerPassword"]), (found["user"], found["password"])):
+        allowed = [*with_token, ("X-ClickHouse-Key", password), ("X-ClickHouse-User", user)]
+        status, text = http(url, "SELECT count() FROM hooklog.webhook_events", None, allowed)
+        if status != 200:
+            sys.exit(f"{user} can't read: {status} {text}")
+        beyond = [query for query in QUERIES if any(word in query for word in ("file(", "url(", "SYSTEM", "default.t"))]
+        if user == found["reader"]:
+            beyond += ["DROP VIEW hooklog.webhook_events", "CREATE TABLE hooklog.t (n UInt8) ENGINE = Memory", "KILL QUERY WHERE 1"]
+        for query in beyond:
+            status, _ = http(url, query, None, allowed)
+            tried(f"{user} was allowed: {query}", 200 <= status < 300)
     for path in ("/replicas_status", "/play", "/dashboard", "/binary", "/merges", "/metrics"):
         try:
             with urllib.request.urlopen(url + path, timeout=3) as answer:
