@@ -82,14 +82,18 @@ impl JetStream {
     /// Makes the stream keep no more than that many bytes, at once and from now on: what the disk budget asks for.
     ///
     /// # Errors
-    /// When the server can't be reached or refuses; the next `tail` tries again.
+    /// When the server can't be reached or refuses; the size is as before then, and may be asked for again.
     pub async fn set_bytes_max(&self, bytes_max: u64) -> Result<(), FanOutError> {
         let before = self.bytes_max.swap(bytes_max, Ordering::SeqCst);
         if before == bytes_max {
             return Ok(());
         }
-        tracing::warn!(before, bytes_max, "size of the stream changed");
-        self.ensure_stream().await.map(|_| ())
+        let resized = self.while_connected(self.ensure_stream()).await;
+        match &resized {
+            Ok(_) => tracing::info!(before, bytes_max, "size of the stream changed"),
+            Err(_) => self.bytes_max.store(before, Ordering::SeqCst),
+        }
+        resized.map(|_| ())
     }
 
     /// The size of the stream while there is room, as set.
