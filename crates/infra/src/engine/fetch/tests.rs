@@ -37,7 +37,12 @@ fn put(dir: &Path, content: &str) -> PathBuf {
 fn a_cached_engine_with_the_pinned_hash_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let file = put(dir.path(), "hello");
-    let artifact = packaged(&package(Some(HELLO)), &options(dir.path())).unwrap();
+    let artifact = packaged(
+        &package(Some(HELLO)),
+        &options(dir.path()),
+        &CancellationToken::new(),
+    )
+    .unwrap();
     assert_eq!(artifact.path, file);
 }
 
@@ -45,7 +50,12 @@ fn a_cached_engine_with_the_pinned_hash_is_used() {
 fn a_cached_engine_with_another_hash_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "jello");
-    let error = packaged(&package(Some(HELLO)), &options(dir.path())).unwrap_err();
+    let error = packaged(
+        &package(Some(HELLO)),
+        &options(dir.path()),
+        &CancellationToken::new(),
+    )
+    .unwrap_err();
     assert!(matches!(error, FetchError::NotAllowed { .. }), "{error}");
 }
 
@@ -93,4 +103,18 @@ fn a_fetched_file_with_the_wrong_hash_is_refused() {
         matches!(error, FetchError::Checksum { expected: HELLO, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn waiting_for_another_fetcher_ends_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let _other = private_file::lock(&dir.path().join(".lock")).unwrap().unwrap();
+    let options = Options {
+        download: true,
+        ..options(dir.path())
+    };
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let error = packaged(&package(Some(HELLO)), &options, &cancel).unwrap_err();
+    assert!(matches!(error, FetchError::Cancelled), "{error}");
 }
