@@ -48,8 +48,8 @@ done
 kill -TERM "$server"
 wait "$server"
 server=
-# The engines hold nothing that the log doesn't, and are rebuilt.
-rm -rf data/nats data/clickhouse data/credentials.json data/engines.json data/LOCK data/*lock
+# The engines and the index hold nothing that the log doesn't, and are rebuilt.
+rm -rf data/nats data/clickhouse data/credentials.json data/engines.json data/LOCK data/*lock data/log/index
 cp -r data "$target"
 cp expected "$target.expected"
 du -sh "$target"

@@ -62,7 +62,7 @@ def check_repositories(url, wanted):
             "contributors": len(repository["contributors"]),
             "pushes": events.get("push", 0),
             "commits": repository["commits"],
-            "releases": repository["actions"].get("release.published", 0),
+            "releases": events.get("release", 0),
         }
         expect(f"repository {name}", seen, counted)
         check_activity(url, name, repository)

