@@ -352,7 +352,11 @@ async fn an_absent_server_is_unavailable_at_once_and_found_when_it_comes() {
     server.kill();
     let jetstream = JetStream::connect(server.options()).await.unwrap();
     assert!(jetstream.set_bytes_max(1_000_000).await.is_err());
-    assert_eq!(jetstream.bytes_max(), server.options().bytes_max, "it could not be told");
+    assert_eq!(
+        jetstream.bytes_max(),
+        server.options().bytes_max,
+        "it could not be told"
+    );
     assert!(matches!(jetstream.tail().await, Err(FanOutError::Unavailable(_))));
     assert!(matches!(
         jetstream.follow(Position::START).await,
