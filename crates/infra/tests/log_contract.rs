@@ -1,4 +1,5 @@
 //! The segmented log keeps the contract of every log.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,8 @@
 //! Deliveries for tests.
+#![expect(
+    clippy::expect_used,
+    reason = "a test with an invalid name fails by panicking"
+)]
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -154,9 +154,10 @@ impl State {
         let last = self.events.last();
         let recorded_at = last.map_or(now, |e| e.recorded_at.max(now));
         let head = last.map_or(0, |e| e.position.get());
-        let mut revision = self.streams.get(&append.stream).map_or(0, Vec::len) as u64;
+        let next = self.streams.get(&append.stream).map_or(0, Vec::len) as u64;
         let mut appended: Option<Appended> = None;
         for (n, event) in (1..).zip(append.events) {
+            let revision = next + n - 1;
             let position = Position::new(head + n * stride);
             let first = appended.as_ref().map_or(position, |a| a.first);
             let marked = duplicate_of.clone();
@@ -183,7 +184,6 @@ impl State {
                 metadata: event.metadata,
                 data: event.data,
             });
-            revision += 1;
         }
         appended
     }

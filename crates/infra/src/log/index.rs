@@ -24,6 +24,8 @@ pub(crate) enum IndexError {
     Tree(#[from] fjall::Error),
     #[error("the index holds an entry that can't be read")]
     Entry,
+    #[error("the index is closed")]
+    Closed,
 }
 
 /// Up to where the index is built, and of which log.

@@ -1,8 +1,10 @@
 //! The background task that brings the index up to the log and writes key files of sealed segments.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::catch_up::{Source, open_index};
 use super::index::{Index, IndexError, IndexState};
 use super::keys::{EventKey, ensure_key_file};
 use super::shared::Shared;
@@ -16,17 +18,18 @@ const RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Indexer {
     shared: Arc<Shared>,
-    index: Arc<Index>,
+    /// Where the index is, to repair it.
+    folder: PathBuf,
     /// The last event applied but not vouched for, and how many those are.
     unvouched: Option<(Arc<EventKey>, usize)>,
     vouched: Instant,
 }
 
 impl Indexer {
-    pub(crate) fn new(shared: Arc<Shared>, index: Arc<Index>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, folder: PathBuf) -> Self {
         Self {
             shared,
-            index,
+            folder,
             unvouched: None,
             vouched: Instant::now(),
         }
@@ -41,12 +44,11 @@ impl Indexer {
                 Ok(true) => Duration::ZERO,
                 Ok(false) if closing => return,
                 Ok(false) => RETRY,
+                // It is caught up at the next open.
+                Err(_) if closing => return,
                 Err(error) => {
                     tracing::error!(%error, "the index of the log can't be written");
-                    if closing {
-                        // It is caught up at the next open.
-                        return;
-                    }
+                    self.repair();
                     RETRY
                 }
             };
@@ -59,30 +61,52 @@ impl Indexer {
         }
     }
 
+    /// Opens the index anew: after a failure, such as a full disk, it takes nothing any more. Until this succeeds nothing
+    /// can be decided, so appends are refused.
+    fn repair(&mut self) {
+        self.shared.close_index();
+        self.unvouched = None;
+        let source = Source {
+            id: self.shared.id,
+            files: &*self.shared.files,
+            segments: &self.shared.segments,
+            head: self.shared.head_now(),
+        };
+        match open_index(&self.folder, &self.shared.options, &source) {
+            Ok(index) => self.shared.set_index(index),
+            Err(error) => tracing::error!(%error, "the index of the log can't be opened again"),
+        }
+    }
+
     /// One round; whether more is to be done at once.
     fn work(&mut self, closing: bool) -> Result<bool, IndexError> {
         self.seal_segments();
+        let index = self.shared.index().map_err(|_| IndexError::Closed)?;
+        let Some(index) = index else {
+            return Ok(false);
+        };
         let keys = self.shared.recent().oldest(CHUNK_EVENTS);
         if let Some(last) = keys.last() {
-            self.index.apply(&keys)?;
+            index.apply(&keys)?;
             self.shared
                 .change_recent(|recent| recent.forget_upto(last.position));
             self.shared.indexed.raise();
             let count = self.unvouched.as_ref().map_or(0, |(_, n)| *n) + keys.len();
             self.unvouched = Some((Arc::clone(last), count));
         }
-        self.vouch(closing && self.shared.recent().is_empty())?;
+        let now = closing && self.shared.recent().is_empty();
+        self.vouch(&index, now)?;
         Ok(!self.shared.recent().is_empty())
     }
 
-    fn vouch(&mut self, now: bool) -> Result<(), IndexError> {
+    fn vouch(&mut self, index: &Index, now: bool) -> Result<(), IndexError> {
         let Some((last, count)) = &self.unvouched else {
             return Ok(());
         };
         if !now && *count < VOUCH_EVENTS && self.vouched.elapsed() < VOUCH_AFTER {
             return Ok(());
         }
-        self.index.vouch(&IndexState {
+        index.vouch(&IndexState {
             log_id: self.shared.id,
             upto: last.position,
             event: last.id,

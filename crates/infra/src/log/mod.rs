@@ -5,6 +5,7 @@
 
 mod catch_up;
 mod decide;
+mod dump;
 mod error;
 pub(crate) mod extent;
 mod file;
@@ -31,7 +32,8 @@ mod power_cut;
 #[cfg(test)]
 mod tests;
 
+pub use dump::{Dump, dump};
 pub use error::{Damage, OpenError};
 pub use options::LogOptions;
 pub use segmented::SegmentedLog;
-pub use verify::{Dump, VerifyReport, dump, verify};
+pub use verify::{VerifyReport, verify};

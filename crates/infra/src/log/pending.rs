@@ -49,9 +49,11 @@ struct PendingStream {
 pub(crate) struct Pending {
     order: VecDeque<Arc<EventKey>>,
     streams: HashMap<StreamName, PendingStream>,
-    originals: HashMap<Vec<u8>, (Position, StreamName)>,
-    bodies: HashMap<Vec<u8>, (Position, StreamName, Timestamp)>,
-    deliveries: HashMap<Vec<u8>, Vec<(Position, StreamName)>>,
+    /// The first delivery with a sender's id.
+    originals: HashMap<Vec<u8>, Arc<EventKey>>,
+    /// The newest unmarked delivery with a body.
+    bodies: HashMap<Vec<u8>, Arc<EventKey>>,
+    deliveries: HashMap<Vec<u8>, Vec<Arc<EventKey>>>,
 }
 
 impl Pending {
@@ -70,27 +72,37 @@ impl Pending {
         self.order.push_back(key);
     }
 
-    fn push_content(&mut self, key: &EventKey, content: &ContentKey) {
+    fn push_content(&mut self, key: &Arc<EventKey>, content: &ContentKey) {
         if let Some(id) = &content.sender_id {
             self.originals
                 .entry(original_key(&content.tenant, &content.source, id))
-                .or_insert_with(|| (key.position, key.original().clone()));
+                .or_insert_with(|| Arc::clone(key));
             self.deliveries
                 .entry(delivery_key(&content.tenant, id))
                 .or_default()
-                .push((key.position, key.stream.clone()));
+                .push(Arc::clone(key));
         }
         if key.duplicate_of.is_none() {
-            let original = (key.position, key.stream.clone(), content.received_at);
-            self.bodies.insert(body_key(content), original);
+            self.bodies.insert(body_key(content), Arc::clone(key));
         }
     }
 
     /// Adds all events of a batch that became durable.
     pub(crate) fn absorb(&mut self, batch: Self) {
-        for key in &batch.order {
-            let first = batch.streams.get(&key.stream).map_or(key.position, |s| s.first);
-            self.push(Arc::clone(key), first);
+        self.order.extend(batch.order);
+        for (name, mut stream) in batch.streams {
+            if let Some(known) = self.streams.get_mut(&name) {
+                known.events.append(&mut stream.events);
+            } else {
+                self.streams.insert(name, stream);
+            }
+        }
+        for (id, original) in batch.originals {
+            self.originals.entry(id).or_insert(original);
+        }
+        self.bodies.extend(batch.bodies);
+        for (id, mut deliveries) in batch.deliveries {
+            self.deliveries.entry(id).or_default().append(&mut deliveries);
         }
     }
 
@@ -111,19 +123,23 @@ impl Pending {
 
     fn forget_content(&mut self, content: &ContentKey, upto: Position) {
         let body = body_key(content);
-        if self.bodies.get(&body).is_some_and(|known| known.0 <= upto) {
+        if self.bodies.get(&body).is_some_and(|known| known.position <= upto) {
             self.bodies.remove(&body);
         }
         let Some(id) = &content.sender_id else {
             return;
         };
         let original = original_key(&content.tenant, &content.source, id);
-        if self.originals.get(&original).is_some_and(|known| known.0 <= upto) {
+        if self
+            .originals
+            .get(&original)
+            .is_some_and(|known| known.position <= upto)
+        {
             self.originals.remove(&original);
         }
         let delivery = delivery_key(&content.tenant, id);
         if let Some(known) = self.deliveries.get_mut(&delivery) {
-            known.retain(|(position, _)| *position > upto);
+            known.retain(|key| key.position > upto);
             if known.is_empty() {
                 self.deliveries.remove(&delivery);
             }
@@ -169,15 +185,19 @@ impl Pending {
         events.map(|key| (key.revision, key.position)).collect()
     }
 
+    /// The unmarked original of the deliveries with a sender's id.
     pub(crate) fn original(&self, key: &[u8]) -> Option<StreamName> {
-        self.originals.get(key).map(|(_, stream)| stream.clone())
+        self.originals.get(key).map(|known| known.original().clone())
     }
 
+    /// The newest unmarked delivery with a body, and when it was received.
     pub(crate) fn body(&self, key: &[u8]) -> Option<(StreamName, Timestamp)> {
-        self.bodies.get(key).map(|(_, stream, at)| (stream.clone(), *at))
+        let known = self.bodies.get(key)?;
+        Some((known.stream.clone(), known.content.as_ref()?.received_at))
     }
 
     pub(crate) fn deliveries(&self, key: &[u8]) -> Vec<(Position, StreamName)> {
-        self.deliveries.get(key).cloned().unwrap_or_default()
+        let known = self.deliveries.get(key).into_iter().flatten();
+        known.map(|key| (key.position, key.stream.clone())).collect()
     }
 }

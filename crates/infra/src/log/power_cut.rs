@@ -191,10 +191,6 @@ pub(crate) struct PowerCutDisk {
 }
 
 impl PowerCutDisk {
-    pub(crate) fn new() -> Arc<Disk> {
-        Arc::new(Disk(Arc::new(Self::default())))
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -205,6 +201,11 @@ impl PowerCutDisk {
 pub(crate) struct Disk(Arc<PowerCutDisk>);
 
 impl Disk {
+    /// An empty disk.
+    pub(crate) fn empty() -> Arc<Self> {
+        Arc::new(Self(Arc::default()))
+    }
+
     pub(crate) fn faults(&self) -> &Faults {
         &self.0.faults
     }

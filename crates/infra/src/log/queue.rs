@@ -12,15 +12,11 @@ pub(crate) struct Request {
     pub(crate) append: Append,
     /// Upper bound of the encoded length in bytes.
     pub(crate) bytes: usize,
-    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(crate) answer: Asker,
 }
 
-impl Request {
-    /// Answers; the asker may be gone, the answer is true all the same.
-    pub(crate) fn answer(self, answer: Result<Appended, AppendError>) {
-        let _ = self.answer.send(answer);
-    }
-}
+/// Where the answer to an append goes.
+pub(crate) type Asker = oneshot::Sender<Result<Appended, AppendError>>;
 
 #[derive(Debug, Default)]
 struct State {

@@ -13,7 +13,7 @@ use super::index::IndexError;
 use super::keys::EventKey;
 use super::pending::delivery_key;
 use super::segment::{Batch, Segment};
-use super::shared::Shared;
+use super::shared::{IndexClosed, Shared};
 
 /// A page being filled.
 struct Page {
@@ -157,7 +157,7 @@ pub(crate) fn read_stream(
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     // First what is not indexed, then the index: what moves from one to the other in between is seen at least once.
     let recent = shared.recent().positions(stream, from);
-    let mut positions: BTreeMap<Revision, Position> = match shared.index() {
+    let mut positions: BTreeMap<Revision, Position> = match shared.index().map_err(closed)? {
         Some(index) => index
             .positions(stream, from, limit.events)
             .map_err(unavailable)?
@@ -195,7 +195,7 @@ pub(crate) fn by_sender_id(
 ) -> Result<Vec<StreamName>, ReadError> {
     let key = delivery_key(tenant, sender_id);
     let recent = shared.recent().deliveries(&key);
-    let mut found: BTreeMap<Position, StreamName> = match shared.index() {
+    let mut found: BTreeMap<Position, StreamName> = match shared.index().map_err(closed)? {
         Some(index) => index
             .deliveries(&key, limit)
             .map_err(unavailable)?
@@ -209,6 +209,11 @@ pub(crate) fn by_sender_id(
 
 #[expect(clippy::needless_pass_by_value, reason = "this is how map_err passes it")]
 fn unavailable(error: IndexError) -> ReadError {
+    ReadError::Unavailable(error.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "this is how map_err passes it")]
+fn closed(error: IndexClosed) -> ReadError {
     ReadError::Unavailable(error.to_string())
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Scanned {
 /// Walks a segment from its start until no valid batch follows.
 pub(crate) fn scan(
     reader: &SegmentReader,
-    mut visit: impl FnMut(&RecordView<'_>),
+    visit: impl FnMut(&RecordView<'_>),
 ) -> Result<Scanned, SegmentError> {
     let mut scanned = Scanned {
         table: Vec::new(),
@@ -33,19 +33,30 @@ pub(crate) fn scan(
         last_recorded: None,
         bad_payload: None,
     };
-    loop {
-        match reader.find(scanned.end)? {
-            Found::Batch(batch) => scanned.take(reader, &batch, &mut visit)?,
-            Found::NoHeader => return Ok(scanned),
-            Found::BadPayload(header) => {
-                scanned.bad_payload = Some(header);
-                return Ok(scanned);
-            }
-        }
-    }
+    scanned.go_on(reader, visit)?;
+    Ok(scanned)
 }
 
 impl Scanned {
+    /// Walks on until no valid batch follows.
+    pub(crate) fn go_on(
+        &mut self,
+        reader: &SegmentReader,
+        mut visit: impl FnMut(&RecordView<'_>),
+    ) -> Result<(), SegmentError> {
+        self.bad_payload = None;
+        loop {
+            match reader.find(self.end)? {
+                Found::Batch(batch) => self.take(reader, &batch, &mut visit)?,
+                Found::NoHeader => return Ok(()),
+                Found::BadPayload(header) => {
+                    self.bad_payload = Some(header);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     fn take(
         &mut self,
         reader: &SegmentReader,

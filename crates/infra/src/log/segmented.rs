@@ -1,6 +1,6 @@
 //! The log as its callers see it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -30,7 +30,7 @@ const LOCK_NAME: &str = "LOCK";
 
 /// The segmented log. Dropped without [`SegmentedLog::close`], it finishes what was accepted in the background.
 pub struct SegmentedLog {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -69,7 +69,9 @@ impl SegmentedLog {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
         let (shared, writer) = open_parts(files, folder, options, clock)?;
-        let threads = Threads::start(&shared, writer).map_err(OpenError::io("starting the threads"))?;
+        let index = folder.map(index_folder);
+        let threads =
+            Threads::start(&shared, writer, index).map_err(OpenError::io("starting the threads"))?;
         Ok(Arc::new(Self {
             shared,
             threads: Mutex::new(Some(threads)),
@@ -174,12 +176,10 @@ pub(crate) fn open_parts(
 }
 
 impl Threads {
-    fn start(shared: &Arc<Shared>, mut writer: Writer) -> std::io::Result<Self> {
+    fn start(shared: &Arc<Shared>, mut writer: Writer, index: Option<PathBuf>) -> std::io::Result<Self> {
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
         let filling = Arc::clone(shared);
-        let indexing = shared
-            .index()
-            .map(|index| Indexer::new(Arc::clone(shared), index));
+        let indexing = index.map(|folder| Indexer::new(Arc::clone(shared), folder));
         Ok(Self {
             writer: thread("log-writer").spawn(move || writer.run())?,
             indexer: match indexing {

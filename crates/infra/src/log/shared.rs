@@ -34,9 +34,23 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     unwritable: Mutex<Option<String>>,
     // Before the lock: the index must be closed when the lock is given up.
-    index: RwLock<Option<Arc<Index>>>,
+    index: RwLock<Slot>,
     lock: Mutex<Option<LockGuard>>,
 }
+
+/// Where the index is.
+enum Slot {
+    /// There is none; nothing is ever dropped from what is not yet indexed.
+    Absent,
+    Open(Arc<Index>),
+    /// It is being repaired, or the log is closed. What it knew can't be told, so nothing is decided without it.
+    Closed,
+}
+
+/// The index can't be asked now.
+#[derive(Debug, thiserror::Error)]
+#[error("the index of the log is closed")]
+pub(crate) struct IndexClosed;
 
 /// The parts of [`Shared`] that opening finds out.
 pub(crate) struct Opened {
@@ -65,7 +79,11 @@ impl Shared {
             head: watch::Sender::new(opened.head),
             closing: CancellationToken::new(),
             unwritable: Mutex::default(),
-            index: RwLock::new(opened.index.map(Arc::new)),
+            index: RwLock::new(
+                opened
+                    .index
+                    .map_or(Slot::Absent, |index| Slot::Open(Arc::new(index))),
+            ),
             lock: Mutex::new(Some(opened.lock)),
         }
     }
@@ -79,8 +97,36 @@ impl Shared {
         change(&mut self.recent.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn index(&self) -> Option<Arc<Index>> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The index; none where there never was one.
+    pub(crate) fn index(&self) -> Result<Option<Arc<Index>>, IndexClosed> {
+        match &*self.index.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Absent => Ok(None),
+            Slot::Open(index) => Ok(Some(Arc::clone(index))),
+            Slot::Closed => Err(IndexClosed),
+        }
+    }
+
+    pub(crate) fn has_index(&self) -> bool {
+        !matches!(self.index(), Ok(None))
+    }
+
+    /// Takes the index away, if it is open, once nobody uses it.
+    pub(crate) fn close_index(&self) {
+        let slot = {
+            let mut slot = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *slot, Slot::Closed)
+        };
+        if let Slot::Open(mut index) = slot {
+            // Readers hold it for the time of one look-up.
+            while Arc::get_mut(&mut index).is_none() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    pub(crate) fn set_index(&self, index: Index) {
+        let slot = Slot::Open(Arc::new(index));
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = slot;
     }
 
     /// Why nothing can be written until a restart, if so.
@@ -105,7 +151,7 @@ impl Shared {
 
     /// Gives up index and lock; the threads must have ended.
     pub(crate) fn release(&self) {
-        drop(self.index.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.close_index();
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }

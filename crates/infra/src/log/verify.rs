@@ -1,22 +1,24 @@
-//! Looking into a log without owning it: checking every byte that was acknowledged, and listing events.
-//!
-//! Both only read, and take no lock. Beside a running writer they may see its newest batch before it is durable.
+//! Checking every byte of a log that was acknowledged, without owning it. It only reads, and takes no lock.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::Path;
-use std::sync::Arc;
-use std::vec::IntoIter;
+use std::time::Duration;
 
-use domain::{LogId, Position, ReadError, RecordedEvent};
+use domain::{LogId, Position};
 
+use super::dump::open_reader;
 use super::error::{Damage, OpenError, SegmentError};
 use super::file::{Files, RealFiles};
 use super::format::{RecordView, SegmentHeader};
 use super::recover::{read_format, read_headers};
-use super::scan::{Tail, judge_tail, scan};
-use super::segment::{Batch, Found, SegmentReader, segment_name};
+use super::scan::{Scanned, Tail, judge_tail, scan};
+use super::segment::SegmentReader;
+
+/// How often, and after which pause, the end of the log is looked at again before it counts as damaged.
+const LIVE_TRIES: u32 = 5;
+const LIVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a check of a whole log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,40 +106,59 @@ impl Check {
         for (i, header) in headers.iter().enumerate() {
             let reader = open_reader(files, header)?;
             let mut wrong = None;
-            let scanned = scan(&reader, |record| {
-                if wrong.is_none() && !self.continues(record) {
-                    wrong = Some(format!(
-                        "revision {} of {} at position {} does not continue its stream",
-                        record.revision, record.stream, record.position
-                    ));
+            let mut scanned = scan(&reader, |record| self.check(record, &mut wrong))?;
+            let unfinished = match headers.get(i + 1) {
+                Some(next) => {
+                    check_sealed(&reader, &scanned, next)?;
+                    false
                 }
-            })?;
+                None => self.check_tail(&reader, &mut scanned, &mut wrong)?,
+            };
             if let Some(wrong) = wrong {
-                return Err(SegmentError::damaged(header.number, 0, wrong));
+                return Err(SegmentError::Damaged(wrong));
             }
             self.report.batches += scanned.table.len() as u64;
             self.report.bytes += scanned.end;
             self.report.events += scanned.next_position - header.first_position;
             self.report.streams = self.revisions.len() as u64;
             self.report.head = Position::new(scanned.next_position - 1);
-            match headers.get(i + 1) {
-                Some(next) => {
-                    let whole = next.first_position == scanned.next_position
-                        && next.first_sequence == scanned.next_sequence;
-                    if !whole {
-                        let what = "a batch is damaged although a later segment was written";
-                        return Err(SegmentError::damaged(header.number, scanned.end, what));
-                    }
-                }
-                None => {
-                    if let Tail::Torn { .. } = judge_tail(&reader, &scanned)? {
-                        self.report.unfinished = Some((header.number, scanned.end));
-                    }
-                }
-            }
+            self.report.unfinished = unfinished.then_some((header.number, scanned.end));
             self.report.segments += 1;
         }
         Ok(())
+    }
+
+    /// Judges what follows the last batch; whether it is a batch that was never finished. A writer may be at work: then
+    /// what looks wrong is a whole batch a moment later.
+    fn check_tail(
+        &mut self,
+        reader: &SegmentReader,
+        scanned: &mut Scanned,
+        wrong: &mut Option<Damage>,
+    ) -> Result<bool, SegmentError> {
+        let mut tries = LIVE_TRIES;
+        loop {
+            match judge_tail(reader, scanned) {
+                Ok(tail) => return Ok(matches!(tail, Tail::Torn { .. })),
+                Err(error) if tries == 0 => return Err(error),
+                Err(_) => std::thread::sleep(LIVE_PAUSE),
+            }
+            let before = scanned.end;
+            scanned.go_on(reader, |record| self.check(record, wrong))?;
+            if scanned.end == before {
+                tries -= 1;
+            }
+        }
+    }
+
+    fn check(&mut self, record: &RecordView<'_>, wrong: &mut Option<Damage>) {
+        if !self.continues(record) && wrong.is_none() {
+            let what = format!(
+                "revision {} of {} at position {} does not continue its stream",
+                record.revision, record.stream, record.position
+            );
+            *wrong = Some(Damage::at(self.report.segments + 1, 0, what));
+        }
     }
 
     fn continues(&mut self, record: &RecordView<'_>) -> bool {
@@ -151,117 +172,10 @@ impl Check {
     }
 }
 
-fn open_reader(files: &dyn Files, header: &SegmentHeader) -> Result<SegmentReader, SegmentError> {
-    let segment = header.number;
-    let file = files.open(&segment_name(segment));
-    let file = file.map_err(|source| SegmentError::Io { segment, source })?;
-    let header = header.clone();
-    Ok(SegmentReader { header, file })
-}
-
-/// Events of a log, in its order, read as they are asked for.
-pub struct Dump {
-    files: Arc<dyn Files>,
-    segments: IntoIter<SegmentHeader>,
-    reader: Option<(SegmentReader, u64)>,
-    events: IntoIter<RecordedEvent>,
-    after: u64,
-    left: usize,
-}
-
-/// Lists the events of a log after a position, at most `limit`, up to the last batch that is whole.
-///
-/// # Errors
-/// When there is no log, it is of a newer format, its headers are damaged, or the disk fails.
-pub fn dump(dir: &Path, after: Position, limit: usize) -> Result<Dump, OpenError> {
-    let files = RealFiles::read_only(dir);
-    let names = files.list().map_err(OpenError::io("listing the folder"))?;
-    read_format(&files, &names)?;
-    let headers = read_headers(&files, &names)?;
-    if headers.is_empty() {
-        return Err(no_segment());
+fn check_sealed(reader: &SegmentReader, scanned: &Scanned, next: &SegmentHeader) -> Result<(), SegmentError> {
+    if next.first_position == scanned.next_position && next.first_sequence == scanned.next_sequence {
+        return Ok(());
     }
-    let start = headers.partition_point(|h| h.first_position <= after.get() + 1);
-    let segments: Vec<SegmentHeader> = headers.into_iter().skip(start.saturating_sub(1)).collect();
-    Ok(Dump {
-        files: Arc::new(files),
-        segments: segments.into_iter(),
-        reader: None,
-        events: Vec::new().into_iter(),
-        after: after.get(),
-        left: limit,
-    })
-}
-
-impl Dump {
-    /// Reads the next batch that holds events after the position; whether there was one.
-    fn refill(&mut self) -> Result<bool, ReadError> {
-        loop {
-            if self.reader.is_none() {
-                let Some(header) = self.segments.next() else {
-                    return Ok(false);
-                };
-                let reader = open_reader(&*self.files, &header)?;
-                self.reader = Some((reader, super::format::BLOCK_BYTES));
-            }
-            let Some((reader, offset)) = &mut self.reader else {
-                return Ok(false);
-            };
-            let batch = match reader.find(*offset)? {
-                Found::Batch(batch) => batch,
-                Found::NoHeader => {
-                    self.reader = None;
-                    continue;
-                }
-                Found::BadPayload(_) => {
-                    let damage = Damage::at(
-                        reader.header.number,
-                        *offset,
-                        "the checksum of the batch is wrong",
-                    );
-                    return Err(ReadError::Corrupt(damage.to_string()));
-                }
-            };
-            let events = events_after(&batch, self.after)
-                .ok_or_else(|| Damage::at(reader.header.number, *offset, "an event can't be read"))
-                .map_err(|damage| ReadError::Corrupt(damage.to_string()))?;
-            *offset = batch.header.end(*offset);
-            if !events.is_empty() {
-                self.events = events.into_iter();
-                return Ok(true);
-            }
-        }
-    }
-}
-
-fn events_after(batch: &Batch, after: u64) -> Option<Vec<RecordedEvent>> {
-    let records = batch.records().filter(|record| record.position > after);
-    records
-        .map(|record| record.to_event(&batch.bytes, false))
-        .collect()
-}
-
-impl Iterator for Dump {
-    type Item = Result<RecordedEvent, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        if self.events.len() == 0 {
-            match self.refill() {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.left = 0;
-                    return None;
-                }
-                Err(error) => {
-                    self.left = 0;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.left -= 1;
-        self.events.next().map(Ok)
-    }
+    let what = "a batch is damaged although a later segment was written";
+    Err(SegmentError::damaged(reader.header.number, scanned.end, what))
 }

@@ -17,7 +17,7 @@ use super::format::{
 };
 use super::keys::EventKey;
 use super::pending::Pending;
-use super::queue::Request;
+use super::queue::{Asker, Request};
 use super::read::read_key;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -50,7 +50,7 @@ pub(crate) struct Writer {
 struct Round {
     pending: Pending,
     /// To be answered after the sync.
-    answers: Vec<(Request, Result<Appended, AppendError>)>,
+    answers: Vec<(Asker, Result<Appended, AppendError>)>,
     events: u32,
 }
 
@@ -76,7 +76,7 @@ impl Writer {
     pub(crate) fn commit(&mut self, mut requests: VecDeque<Request>) {
         while !requests.is_empty() {
             if let Err(why) = self.prepare(&requests) {
-                refuse(requests, &why);
+                refuse(requests.into_iter().map(|request| request.answer), &why);
                 return;
             }
             let round = self.collect(&mut requests);
@@ -101,7 +101,7 @@ impl Writer {
 
     fn wait_for_index(&self) -> Result<(), String> {
         let max = self.shared.options.unindexed_max;
-        if self.shared.index().is_none() || self.shared.recent().len() < max {
+        if !self.shared.has_index() || self.shared.recent().len() < max {
             return Ok(());
         }
         let deadline = Instant::now() + INDEX_WAIT;
@@ -133,26 +133,16 @@ impl Writer {
     }
 
     fn take(&mut self, round: &mut Round, request: Request, now: Timestamp) {
-        let decision = {
-            let index = self.shared.index();
-            let known = Known {
-                batch: &round.pending,
-                recent: &self.shared.recent(),
-                index: index.as_deref(),
-                read_key: &|position| read_key(&self.shared, position).map_err(|e| e.to_string()),
-            };
-            known.decide(&request.append)
-        };
-        match decision {
-            Err(why) => request.answer(Err(AppendError::Unavailable(why))),
+        match self.decide(round, &request) {
+            Err(why) => reply(request.answer, Err(AppendError::Unavailable(why))),
             Ok(Decision::Answer {
                 answer,
                 dependent: false,
-            }) => request.answer(answer),
+            }) => reply(request.answer, answer),
             Ok(Decision::Answer {
                 answer,
                 dependent: true,
-            }) => round.answers.push((request, answer)),
+            }) => round.answers.push((request.answer, answer)),
             Ok(Decision::Write {
                 revision,
                 first,
@@ -170,6 +160,17 @@ impl Writer {
         }
     }
 
+    fn decide(&self, round: &Round, request: &Request) -> Result<Decision, String> {
+        let index = self.shared.index().map_err(|error| error.to_string())?;
+        let known = Known {
+            batch: &round.pending,
+            recent: &self.shared.recent(),
+            index: index.as_deref(),
+            read_key: &|position| read_key(&self.shared, position).map_err(|e| e.to_string()),
+        };
+        known.decide(&request.append)
+    }
+
     /// Puts the events of an append into the batch. `appended` holds their first position and revision.
     fn encode(
         &mut self,
@@ -178,19 +179,20 @@ impl Writer {
         mut appended: Appended,
         first: Option<Position>,
     ) {
+        let Request { append, answer, .. } = request;
         let stream_first = first.unwrap_or(appended.first);
         let start = appended.revision.get();
-        for (n, event) in (0..).zip(&request.append.events) {
+        let mut content = append.content;
+        for (n, event) in (0..).zip(&append.events) {
             let position = Position::new(appended.first.get() + n);
             let revision = Revision::new(start + n);
-            let content = request.append.content.as_ref().filter(|_| n == 0);
             let draft = RecordDraft {
                 position,
                 revision,
                 recorded_at: appended.recorded_at,
-                stream: &request.append.stream,
+                stream: &append.stream,
                 duplicate_of: appended.duplicate_of.as_ref(),
-                content,
+                content: content.as_ref(),
                 event,
             };
             draft.encode_into(&mut self.buffer);
@@ -198,16 +200,16 @@ impl Writer {
                 position,
                 revision,
                 id: event.id,
-                stream: request.append.stream.clone(),
+                stream: append.stream.clone(),
                 recorded_at: appended.recorded_at,
                 duplicate_of: appended.duplicate_of.clone(),
-                content: content.cloned(),
+                content: content.take(),
             };
             round.pending.push(Arc::new(key), stream_first);
             round.events += 1;
             (appended.last, appended.revision) = (position, revision);
         }
-        round.answers.push((request, Ok(appended)));
+        round.answers.push((answer, Ok(appended)));
     }
 
     /// Writes and syncs a batch, then makes it known and answers.
@@ -219,12 +221,12 @@ impl Writer {
         match self.write(events) {
             Ok(header) => {
                 self.publish(header, round.pending, events);
-                for (request, answer) in round.answers {
-                    request.answer(answer);
+                for (asker, answer) in round.answers {
+                    reply(asker, answer);
                 }
             }
             // Whatever was decided in this round rests on a batch that may not be there.
-            Err(why) => refuse(round.answers.into_iter().map(|(request, _)| request), &why),
+            Err(why) => refuse(round.answers.into_iter().map(|(asker, _)| asker), &why),
         }
     }
 
@@ -336,8 +338,13 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
-fn refuse(requests: impl IntoIterator<Item = Request>, why: &str) {
-    for request in requests {
-        request.answer(Err(AppendError::Unavailable(why.into())));
+fn refuse(askers: impl Iterator<Item = Asker>, why: &str) {
+    for asker in askers {
+        reply(asker, Err(AppendError::Unavailable(why.into())));
     }
+}
+
+/// Answers; the asker may be gone, the answer is true all the same.
+fn reply(asker: Asker, answer: Result<Appended, AppendError>) {
+    let _ = asker.send(answer);
 }

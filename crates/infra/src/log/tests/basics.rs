@@ -34,7 +34,7 @@ async fn what_was_appended_is_read_back_over_many_segments_and_after_reopening()
                 .read_stream(&stream, Revision::new(0), PageLimit::default())
                 .await
                 .unwrap();
-            assert_eq!(read, [event.clone()]);
+            assert_eq!(read, std::slice::from_ref(event));
             assert_eq!(event.data, domain::EventData::Inline(delivery.body.clone()));
             let found = log
                 .by_sender_id(&"default".parse().unwrap(), &delivery.delivery_id, 10)

@@ -8,14 +8,14 @@ use domain::{PageLimit, Position, ReadError};
 use super::Bench;
 use crate::log::error::OpenError;
 use crate::log::format::{BATCH_HEADER_BYTES, BLOCK_BYTES, SECTOR_BYTES};
-use crate::log::power_cut::{Dice, Disk, PowerCutDisk};
+use crate::log::power_cut::{Dice, Disk};
 use crate::log::read::read_all;
 
 const FIRST: &str = "0000000001.segment";
 
 /// A log of some batches, and where each starts and ends in the first segment.
 fn log_of(bodies: &[usize]) -> (Arc<Disk>, Vec<(usize, usize)>) {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     let mut batches = Vec::new();
     for (n, len) in (1..).zip(bodies) {

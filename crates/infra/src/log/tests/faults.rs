@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{Bench, clock, small};
 use crate::log::file::Files;
-use crate::log::power_cut::{Disk, PowerCutDisk};
+use crate::log::power_cut::Disk;
 use crate::log::{LogOptions, SegmentedLog};
 
 fn open(disk: &Arc<Disk>) -> Arc<SegmentedLog> {
@@ -51,7 +51,7 @@ fn tries(log: &Arc<SegmentedLog>, delivery: &TestDelivery, count: u128) -> Tries
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_append_is_answered_before_the_sync() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let log = open(&disk);
     let before = disk.faults().syncs.load(Ordering::SeqCst);
     disk.faults().shut_gate();
@@ -87,7 +87,7 @@ async fn no_append_is_answered_before_the_sync() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_refuses_everyone_and_is_not_remembered() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let log = open(&disk);
     let kept = TestDelivery::new("push", "kept");
     log.append(kept.append()).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_failed_sync_refuses_everyone_and_is_not_remembered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_conflict_with_an_unsynced_event_are_refused_with_it() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     let kept = TestDelivery::new("push", "kept");
     bench.append(&kept);
@@ -161,7 +161,7 @@ async fn those_who_conflict_with_an_unsynced_event_are_refused_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_and_recovers_by_itself() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let log = open(&disk);
     let small = TestDelivery::new("push", "{\"n\":0}");
     log.append(small.append()).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
 
 #[test]
 fn what_a_failed_write_leaves_behind_is_cleared_before_the_next() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     bench.append(&TestDelivery::new("push", vec![b'a'; 20_000]));
     disk.faults().writes_fail.store(true, Ordering::SeqCst);
@@ -210,7 +210,7 @@ fn what_a_failed_write_leaves_behind_is_cleared_before_the_next() {
 
 #[test]
 fn a_failed_write_before_a_segment_ends_is_cleared_too() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     bench.append(&TestDelivery::new("push", vec![b'a'; 20_000]));
     disk.faults().writes_fail.store(true, Ordering::SeqCst);
@@ -225,7 +225,7 @@ fn a_failed_write_before_a_segment_ends_is_cleared_too() {
 
 #[test]
 fn a_disk_that_takes_few_bytes_at_a_time_is_written_completely() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     disk.faults().write_max.store(777, Ordering::SeqCst);
     let delivery = TestDelivery::new("push", vec![b'x'; 30_000]);
@@ -254,7 +254,7 @@ async fn over_its_bounds_the_queue_refuses_at_once() {
             2,
         ),
     ] {
-        let disk = PowerCutDisk::new();
+        let disk = Disk::empty();
         let log = open_with(&disk, options);
         let before = disk.faults().syncs.load(Ordering::SeqCst);
         disk.faults().shut_gate();
@@ -287,7 +287,7 @@ async fn over_its_bounds_the_queue_refuses_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_finishes_what_was_accepted() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let log = open(&disk);
     let before = disk.faults().syncs.load(Ordering::SeqCst);
     disk.faults().shut_gate();
@@ -320,7 +320,7 @@ async fn closing_finishes_what_was_accepted() {
 
 #[test]
 fn the_clock_of_a_restart_may_be_behind() {
-    let disk = PowerCutDisk::new();
+    let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     let recorded = bench.append(&TestDelivery::new("push", "{}")).recorded_at;
     // Seal the segment, so that the last time stands in an older one.

@@ -259,3 +259,50 @@ async fn a_million_bytes_of_small_events_open_from_key_files_and_verify() {
     assert_eq!(keys.count() as u64, segments - 1);
     assert!(segments > 10, "{segments}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_fails_is_opened_again_and_nothing_is_decided_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).await;
+    let deliveries = fill(&log).await;
+    log.shared.close_index();
+    // A repeat could not be recognised now, so it is refused, unless the index is back already.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        match log.append(deliveries[0].append()).await {
+            Ok(appended) => {
+                assert_eq!(appended.first, Position::new(1));
+                break;
+            }
+            Err(error) => assert!(error.retry(), "{error}"),
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the index never came back"
+        );
+        tokio::task::yield_now().await;
+    }
+    let repeat = TestDelivery::new("push", deliveries[0].body.clone());
+    let repeat = log.append(repeat.append()).await.unwrap();
+    assert_eq!(repeat.duplicate_of, Some(deliveries[0].received().stream()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_log_does_not_pretend_to_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).await;
+    let deliveries = fill(&log).await;
+    log.close().await;
+    let stream = deliveries[0].received().stream();
+    let read = log
+        .read_stream(&stream, Revision::new(0), PageLimit::default())
+        .await;
+    assert!(matches!(read, Err(domain::ReadError::Unavailable(_))), "{read:?}");
+    let found = log
+        .by_sender_id(&"default".parse().unwrap(), &deliveries[0].delivery_id, 9)
+        .await;
+    assert!(
+        matches!(found, Err(domain::ReadError::Unavailable(_))),
+        "{found:?}"
+    );
+}

@@ -12,7 +12,7 @@ use domain::{
 };
 
 use super::Bench;
-use crate::log::power_cut::{Dice, Disk, PowerCutDisk};
+use crate::log::power_cut::{Dice, Disk};
 
 /// How many times the power goes, unless `HOOKLOG_POWER_CUTS` says otherwise.
 const CUTS: u64 = 2000;
@@ -23,7 +23,8 @@ fn no_power_cut_loses_what_was_acknowledged() {
     #[expect(clippy::disallowed_methods, reason = "a knob of this test, not a setting")]
     let cuts = std::env::var("HOOKLOG_POWER_CUTS").map_or(CUTS, |cuts| cuts.parse().unwrap());
     #[expect(clippy::disallowed_methods, reason = "a knob of this test, not a setting")]
-    let seed: u64 = std::env::var("HOOKLOG_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed: u64 =
+        std::env::var("HOOKLOG_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("{cuts} power cuts, HOOKLOG_SEED={seed}");
     let mut outcomes = Outcomes::default();
     for n in 0..cuts.div_ceil(CUTS_PER_LOG) {
@@ -68,7 +69,7 @@ impl World {
         Self {
             seed,
             dice: Dice::seeded(seed),
-            disk: PowerCutDisk::new(),
+            disk: Disk::empty(),
             acknowledged: Vec::new(),
             streams: Vec::new(),
             next_id: 1,
@@ -156,13 +157,13 @@ impl World {
         let known = self.streams.get(usize::try_from(known).unwrap()).cloned();
         match (self.dice.below(10), known) {
             // Once more what is there.
-            (0, Some(stream)) => self.to_stream(stream, Expected::NoStream, 1, vec![fill; 10]),
+            (0, Some(stream)) => self.next_of(stream, Expected::NoStream, 1, vec![fill; 10]),
             // The next events of a stream.
             (1..=3, Some(stream)) => {
                 let head = bench.shared.recent().head(&stream);
                 let expected = head.map_or(Expected::NoStream, |head| Expected::Revision(head.last));
                 let events = 1 + self.dice.below(4);
-                self.to_stream(stream, expected, events, vec![fill; len / 4])
+                self.next_of(stream, expected, events, vec![fill; len / 4])
             }
             _ => {
                 let delivery = TestDelivery {
@@ -176,7 +177,7 @@ impl World {
         }
     }
 
-    fn to_stream(&mut self, stream: StreamName, expected: Expected, events: u64, body: Vec<u8>) -> Append {
+    fn next_of(&mut self, stream: StreamName, expected: Expected, events: u64, body: Vec<u8>) -> Append {
         let event = |world: &mut Self| NewEvent {
             id: world.id(),
             event_type: "ThingHappened".parse().unwrap(),
