@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 export HOOKLOG_CACHE ?= $(HOME)/.cache/hooklog
+export HOOKLOG_ENGINES ?= $(HOOKLOG_CACHE)/engines
 export CARGO_TARGET_DIR ?= $(HOOKLOG_CACHE)/target
 # rustup installs here, and a fresh shell may not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin

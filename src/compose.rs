@@ -210,11 +210,12 @@ async fn start_engines(core: &Core) -> Engines {
         jetstream_bytes_max: core.settings.nats.bytes_max.saturating_mul(2),
         start_timeout_ms: settings.start_timeout_ms,
         stop_timeout_ms: settings.stop_timeout_ms,
+        silence_timeout_ms: settings.silence_timeout_ms,
         backoff_ms_min: settings.backoff_ms_min,
         backoff_ms_max: settings.backoff_ms_max,
         ..EngineOptions::default()
     };
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hooklog"));
+    let program = own_program();
     loop {
         match Engines::start(&options, &program).await {
             Ok(engines) => return engines,
@@ -230,6 +231,14 @@ async fn start_engines(core: &Core) -> Engines {
             }
         }
     }
+}
+
+/// This very program, even when its file was replaced by a newer one meanwhile: a running server starts its own version.
+fn own_program() -> PathBuf {
+    if cfg!(target_os = "linux") {
+        return PathBuf::from("/proc/self/exe");
+    }
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hooklog"))
 }
 
 fn connect_tables(core: &Core, endpoints: &Endpoints) -> Arc<dyn Tables> {

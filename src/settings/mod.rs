@@ -118,6 +118,7 @@ pub(crate) struct EngineSettings {
     pub(crate) clickhouse_memory_bytes_max: u64,
     pub(crate) start_timeout_ms: u64,
     pub(crate) stop_timeout_ms: u64,
+    pub(crate) silence_timeout_ms: u64,
     pub(crate) backoff_ms_min: u64,
     pub(crate) backoff_ms_max: u64,
 }

@@ -65,6 +65,8 @@ pub struct EngineOptions {
     pub start_timeout_ms: u64,
     /// The longest time an engine may take to stop before it is killed.
     pub stop_timeout_ms: u64,
+    /// How long an engine that runs may go without an answer before it is killed and started again.
+    pub silence_timeout_ms: u64,
     /// The first pause before a dead engine is started again; it doubles with each failure.
     pub backoff_ms_min: u64,
     /// The longest such pause. An engine that ran longer than this starts over with the shortest.
@@ -87,6 +89,7 @@ impl Default for EngineOptions {
             nats_message_bytes_max: 1 << 20,
             start_timeout_ms: 60_000,
             stop_timeout_ms: 8_000,
+            silence_timeout_ms: 60_000,
             backoff_ms_min: 200,
             backoff_ms_max: 10_000,
         }
@@ -166,7 +169,7 @@ pub struct ClickHouseEndpoint {
 /// What an engine is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineState {
-    /// Started, not answering yet.
+    /// Started, not answering yet, or not any more.
     Starting,
     /// It answers.
     Ready,

@@ -16,6 +16,8 @@ use super::{EngineError, EngineKind, EngineOptions, EngineState, EngineStatus, c
 
 /// Between two looks at an engine that isn't ready yet.
 const READY_PAUSE: Duration = Duration::from_millis(25);
+/// Between two looks at an engine that is.
+const WATCH_PAUSE: Duration = Duration::from_secs(2);
 
 /// Everything needed to start an engine, again and again, in the same way.
 pub(super) struct Plan {
@@ -32,16 +34,18 @@ pub(super) struct Plan {
     pub(super) probe: Probe,
     pub(super) start_timeout: Duration,
     pub(super) stop_timeout: Duration,
+    pub(super) silence_timeout: Duration,
     pub(super) backoff_min: Duration,
     pub(super) backoff_max: Duration,
 }
 
 impl Plan {
     /// The times of the options.
-    pub(super) fn times(options: &EngineOptions) -> [Duration; 4] {
+    pub(super) fn times(options: &EngineOptions) -> [Duration; 5] {
         [
             options.start_timeout_ms,
             options.stop_timeout_ms,
+            options.silence_timeout_ms,
             options.backoff_ms_min,
             options.backoff_ms_max,
         ]
@@ -213,6 +217,10 @@ impl Running {
                     Ok(status) => format!("it ended ({status}): {}", process.tail()),
                     Err(error) => format!("it can't be watched: {error}"),
                 },
+                why = self.silence() => {
+                    process.kill().await;
+                    format!("it runs but did not answer, and was killed: {why}")
+                }
             };
             drop(process);
             if since.elapsed() > self.plan.backoff_max {
@@ -230,6 +238,31 @@ impl Running {
             status.pid = None;
         });
         info!(engine = self.plan.engine.name(), "engine has stopped");
+    }
+
+    /// Ends, with the reason, when it has not answered for so long that only a new start helps: it hangs, or something made
+    /// it stop listening.
+    async fn silence(&self) -> String {
+        let mut heard = Instant::now();
+        loop {
+            sleep(WATCH_PAUSE.min(self.plan.silence_timeout)).await;
+            match self.plan.probe.version(self.plan.port).await {
+                Ok(_) => heard = Instant::now(),
+                Err(why) if heard.elapsed() >= self.plan.silence_timeout => return why,
+                Err(why) => {
+                    warn!(engine = self.plan.engine.name(), why, "engine does not answer");
+                    self.note(|status| {
+                        status.state = EngineState::Starting;
+                        status.reason = Some(why);
+                    });
+                    continue;
+                }
+            }
+            self.note(|status| {
+                status.state = EngineState::Ready;
+                status.reason = None;
+            });
+        }
     }
 
     /// Starts it again and again until it is ready. `None` when it is to stop instead.

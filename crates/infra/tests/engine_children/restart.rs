@@ -84,6 +84,21 @@ async fn a_killed_nats_is_back_with_its_data_and_a_connected_client_goes_on() {
     running.engines.shutdown().await;
 }
 
+/// A stopped process is the plainest engine that runs and does not answer.
+#[tokio::test]
+async fn an_engine_that_hangs_is_killed_and_started_again() {
+    let running = Running::with(|options| options.silence_timeout_ms = 300).await;
+    for name in ["nats", "clickhouse"] {
+        let wrapper = running.pid(name);
+        for pid in below(wrapper).into_iter().chain([wrapper]) {
+            signal(pid, Signal::STOP);
+        }
+        running.restarted(name, 1).await;
+        assert_ne!(running.pid(name), wrapper);
+    }
+    running.engines.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_engine_that_somebody_stops_politely_comes_back_too() {
     let running = Running::both().await;
