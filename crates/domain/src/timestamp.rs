@@ -5,12 +5,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(i64);
+
+/// 0000-01-01T00:00:00Z, the first time that RFC 3339 can say.
+const FIRST_MICROS: i64 = -62_167_219_200_000_000;
+/// 9999-12-31T23:59:59.999999Z, the last one.
+const LAST_MICROS: i64 = 253_402_300_799_999_999;
 
 /// Text that is no RFC 3339 time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,8 +68,9 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time =
-            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000).map_err(|_| fmt::Error)?;
+        // An error here would be a panic in `to_string`, so what RFC 3339 can't say is shown as its end.
+        let shown = i128::from(self.0.clamp(FIRST_MICROS, LAST_MICROS));
+        let time = OffsetDateTime::from_unix_timestamp_nanos(shown * 1000).map_err(|_| fmt::Error)?;
         f.write_str(&time.format(&Rfc3339).map_err(|_| fmt::Error)?)
     }
 }
@@ -72,13 +78,14 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let time = OffsetDateTime::parse(text, &Rfc3339)
-            .map_err(|_| InvalidTimestamp(text.chars().take(80).collect()))?
-            .to_offset(UtcOffset::UTC);
-        // RFC 3339 years end at 9999, far inside what 64 bits of microseconds hold.
+        let invalid = || InvalidTimestamp(text.chars().take(80).collect());
+        let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| invalid())?;
+        // An offset can move a time out of the years that RFC 3339 has.
         i64::try_from(time.unix_timestamp_nanos().div_euclid(1000))
+            .ok()
+            .filter(|micros| (FIRST_MICROS..=LAST_MICROS).contains(micros))
             .map(Self)
-            .map_err(|_| InvalidTimestamp(text.chars().take(80).collect()))
+            .ok_or_else(invalid)
     }
 }
 
@@ -113,5 +120,20 @@ mod tests {
             1_731_705_121
         );
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_refused_or_held_at_its_end_and_never_a_panic() {
+        for text in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        for (micros, shown) in [
+            (i64::MAX, "9999-12-31T23:59:59.999999Z"),
+            (i64::MIN, "0000-01-01T00:00:00Z"),
+        ] {
+            let text = Timestamp::from_micros(micros).to_string();
+            assert_eq!(text, shown);
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), shown);
+        }
     }
 }
