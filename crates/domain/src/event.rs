@@ -136,7 +136,8 @@ pub fn must_be_stored(body: &[u8]) -> bool {
         if *byte == 0 {
             let (before, from) = body.split_at(probe);
             let start = before.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-            let run = before.len() - start + from.iter().take(ZERO_RUN_BYTES).take_while(|b| **b == 0).count();
+            let run =
+                before.len() - start + from.iter().take(ZERO_RUN_BYTES).take_while(|b| **b == 0).count();
             if run >= ZERO_RUN_BYTES {
                 return true;
             }

@@ -1,6 +1,7 @@
 //! How an event travels on the fan-out: its subject, its headers, and the way back to the event.
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -8,6 +9,11 @@ use crate::{
     BodyRef, DeliveryReceived, EventData, EventId, EventType, LiveEvent, LogId, Position, RecordedEvent,
     Revision, StreamName, Timestamp, subject_part,
 };
+
+/// What no header may hold as it is, beside everything beyond ASCII.
+const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'"').add(b'%');
+/// What no CloudEvents attribute may: a space neither.
+const NOT_IN_ATTRIBUTES: &AsciiSet = &NOT_IN_HEADERS.add(b' ');
 
 /// A message to publish: a CloudEvent 1.0 in NATS binary mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,13 +173,13 @@ fn delivery_headers(
 ) {
     headers.push(("ce-source", format!("/{}/{}", received.tenant, received.source)));
     if let Some(repository) = &received.repository {
-        headers.push(("ce-subject", header_text(repository)));
+        headers.push(("ce-subject", encoded(repository, NOT_IN_ATTRIBUTES)));
     }
     if let Some(content_type) = received.header("content-type") {
-        headers.push(("content-type", header_text(content_type)));
+        headers.push(("content-type", encoded(content_type, NOT_IN_HEADERS)));
     }
     if let Some(delivery_id) = &received.delivery_id {
-        headers.push(("Hooklog-Delivery-Id", header_text(delivery_id)));
+        headers.push(("Hooklog-Delivery-Id", encoded(delivery_id, NOT_IN_ATTRIBUTES)));
     }
     if let Some(base_url) = by_reference {
         let base_url = base_url.trim_end_matches('/');
@@ -240,17 +246,8 @@ fn ascii_json(json: &str) -> String {
     ascii
 }
 
-/// Text as CloudEvents puts it into headers: space, `"`, `%` and all beyond printable ASCII percent-encoded.
-fn header_text(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' || byte == b' ' {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+fn encoded(text: &str, set: &'static AsciiSet) -> String {
+    utf8_percent_encode(text, set).to_string()
 }
 
 #[cfg(test)]
@@ -303,7 +300,10 @@ mod tests {
         let message = message_of(&event, log_id(), Position::START, BASE).unwrap();
         assert!(message.headers.iter().all(|h| !h.1.contains(['\n', '\r', '\t'])));
         let live = read_back(&message);
-        assert_eq!(DeliveryReceived::of(&live.event).unwrap().unwrap(), DeliveryReceived::of(&event).unwrap().unwrap());
+        assert_eq!(
+            DeliveryReceived::of(&live.event).unwrap().unwrap(),
+            DeliveryReceived::of(&event).unwrap().unwrap()
+        );
     }
 
     #[test]
@@ -313,7 +313,10 @@ mod tests {
             event.metadata = Bytes::from(metadata);
             assert!(message_of(&event, log_id(), Position::START, BASE).is_err());
             let message = unreadable_message_of(&event, log_id(), Position::new(2)).unwrap();
-            assert_eq!(message.subject, "hooklog.log.v1.default.delivery.DeliveryReceived");
+            assert_eq!(
+                message.subject,
+                "hooklog.log.v1.default.delivery.DeliveryReceived"
+            );
             let live = read_back(&message);
             assert_eq!((live.previous, live.event.id), (Position::new(2), event.id));
             assert_eq!(live.event.metadata, kept);
@@ -337,6 +340,17 @@ mod tests {
             "{dataref:?}"
         );
         assert_eq!(read_back(&message).event.data, event.data);
+    }
+
+    #[test]
+    fn outside_text_in_headers_is_encoded_as_cloudevents_asks() {
+        let mut delivery = TestDelivery::new("push", "x");
+        delivery.repository = Some("a b/\"ü\u{7f}%".into());
+        delivery.delivery_id = " 1\t".into();
+        let message = message_of(&recorded(1, &delivery), log_id(), Position::START, BASE).unwrap();
+        let value = |name: &str| &message.headers.iter().find(|h| h.0 == name).unwrap().1;
+        assert_eq!(value("ce-subject"), "a%20b/%22%C3%BC%7F%25");
+        assert_eq!(value("Hooklog-Delivery-Id"), "%201%09");
     }
 
     #[test]
