@@ -16,7 +16,7 @@ ARGS ?=
 SAY = @printf '\n==> %s\n'
 NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run build engines test lint unit test-tools drill docs prerequisites prerequisites-test
+.PHONY: help run build engines test lint unit test-tools tests-built drill docs prerequisites prerequisites-test
 
 help: ## What there is
 	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
@@ -55,9 +55,16 @@ test-tools: prerequisites-test
 	$(SAY) 'Test tools: a NATS client, a ClickHouse client, a signer and example payloads that are not ours'
 	tests/tools/setup.sh >/dev/null
 
+# The tests and the binary that they run are built once, together.
+tests-built: prerequisites
+	$(SAY) 'Building Hooklog and every test'
+	cargo test --workspace --locked --no-run --quiet
+	$(SAY) 'Fetching the engines, unless they are in the cache'
+	"$$CARGO_TARGET_DIR/debug/hooklog" engine fetch
+
 test: lint unit ## Lint, then every test
 
-unit: engines test-tools
+unit: tests-built test-tools
 ifneq ($(NEXTEST),)
 	$(SAY) 'Running every test with cargo nextest'
 	cargo nextest run --workspace --locked
@@ -66,14 +73,14 @@ else
 	cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
 endif
 
-drill: engines test-tools ## The long tests
+drill: tests-built test-tools ## The long tests
 	$(SAY) 'Running every test in its long version'
 ifneq ($(NEXTEST),)
 	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
-	  cargo nextest run --workspace --locked --profile drill
+	  PROPTEST_CASES="$${PROPTEST_CASES:-5000}" cargo nextest run --workspace --locked --profile drill
 else
 	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
-	  cargo test --workspace --locked --lib --bins --tests -- --test-threads=2 --nocapture
+	  PROPTEST_CASES="$${PROPTEST_CASES:-5000}" cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
 endif
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh

@@ -26,3 +26,4 @@ mod readme;
 mod rebuild;
 mod reconcile;
 mod stop;
+mod trouble;
