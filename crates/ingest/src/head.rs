@@ -22,13 +22,19 @@ const HOP_BY_HOP: [&str; 9] = [
     "proxy-authorization",
 ];
 
-/// Headers that carry a secret in clear, whatever the scheme.
-const SECRET: [&str; 5] = [
+/// Headers that carry a secret in clear, whatever the scheme: the sender's, and those that a gateway before us adds.
+const SECRET: [&str; 11] = [
     "authorization",
     "cookie",
     "x-gitlab-token",
     "x-api-key",
     "x-auth-token",
+    "x-forwarded-access-token",
+    "x-amzn-oidc-accesstoken",
+    "x-amzn-oidc-data",
+    "x-goog-iap-jwt-assertion",
+    "cf-access-jwt-assertion",
+    "cf-access-client-secret",
 ];
 
 /// The longest value that names something: an event, a delivery, a hook.
@@ -174,6 +180,7 @@ mod tests {
             ("authorization", b"Bearer plain"),
             ("cookie", b"session=plain"),
             ("x-gitlab-token", b"plain"),
+            ("cf-access-jwt-assertion", b"plain"),
             ("x-own-token", b"plain"),
             ("x-hub-signature-256", b"sha256=00"),
             ("x-twice", b"1"),
