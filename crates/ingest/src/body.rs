@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::{BodyError, BodyStore, BodyUpload};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::options::IngestOptions;
@@ -31,6 +31,7 @@ pub(crate) struct Incoming {
     pieces: Pieces,
     /// The length the sender announced.
     announced: Option<u64>,
+    begun: bool,
     ended: bool,
 }
 
@@ -40,8 +41,14 @@ impl Incoming {
         Self {
             pieces,
             announced,
+            begun: false,
             ended: announced == Some(0),
         }
+    }
+
+    /// Whether a piece of it was asked for.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Whether nothing is left to be read.
@@ -51,6 +58,7 @@ impl Incoming {
 
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
+        self.begun = true;
         let next = self.pieces.next().await;
         self.ended = matches!(next, None | Some(Err(_)));
         next
@@ -80,33 +88,52 @@ impl ReceivedBody {
     }
 }
 
-/// What a request may use while its body is read, and the one turn for streaming that it holds afterwards.
+/// What all bodies share, so that however many come at once, they take no more memory and disk than is set aside.
+pub(crate) struct Places {
+    memory_bytes: Semaphore,
+    uploads: Semaphore,
+}
+
+impl Places {
+    /// As many as the options say, and at least enough for one body.
+    pub(crate) fn new(options: &IngestOptions) -> Self {
+        let memory_bytes = options.memory_bytes_max.max(options.inline_bytes_max);
+        Self {
+            memory_bytes: Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)),
+            uploads: Semaphore::new(options.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
+        }
+    }
+}
+
+/// Reads the body of one request, and holds the places that it takes until it is dropped.
 pub(crate) struct BodyReader<'i> {
     options: &'i IngestOptions,
     store: &'i dyn BodyStore,
-    uploads: &'i Semaphore,
-    turn: std::sync::OnceLock<SemaphorePermit<'i>>,
+    places: &'i Places,
+    memory: Option<SemaphorePermit<'i>>,
+    upload: Option<SemaphorePermit<'i>>,
 }
 
 impl<'i> BodyReader<'i> {
-    /// A reader for one request; it holds its turn for streaming until it is dropped.
+    /// A reader that holds nothing yet.
     pub(crate) const fn new(
         options: &'i IngestOptions,
         store: &'i dyn BodyStore,
-        uploads: &'i Semaphore,
+        places: &'i Places,
     ) -> Self {
         Self {
             options,
             store,
-            uploads,
-            turn: std::sync::OnceLock::new(),
+            places,
+            memory: None,
+            upload: None,
         }
     }
 
     /// Reads the whole body and shows each piece to `see`. Over `bytes_max` it stops at once, and before the first byte
     /// when that much was announced.
     pub(crate) async fn read(
-        &self,
+        &mut self,
         incoming: &mut Incoming,
         bytes_max: u64,
         mut see: impl FnMut(&[u8]) + Send,
@@ -123,6 +150,9 @@ impl<'i> BodyReader<'i> {
                 return Err(Rejection::BodyTooLarge(bytes_max));
             }
             see(&piece);
+            if self.memory.is_none() && self.upload.is_none() {
+                self.memory = Some(self.memory(incoming.announced).await?);
+            }
             place = self.put(place, piece).await?;
         }
         if incoming.announced.is_some_and(|announced| announced != total) {
@@ -144,7 +174,25 @@ impl<'i> BodyReader<'i> {
         }
     }
 
-    async fn put(&self, place: Place, piece: Bytes) -> Result<Place, Rejection> {
+    /// Memory for all that a body may keep there, at once: bodies that each wait for more while they hold some would wait
+    /// for each other.
+    async fn memory(&self, announced: Option<u64>) -> Result<SemaphorePermit<'i>, Rejection> {
+        let most = self.options.inline_bytes_max as u64;
+        let bytes = u32::try_from(announced.map_or(most, |a| a.min(most))).unwrap_or(u32::MAX);
+        self.place(self.places.memory_bytes.acquire_many(bytes)).await
+    }
+
+    async fn place(
+        &self,
+        free: impl Future<Output = Result<SemaphorePermit<'i>, AcquireError>>,
+    ) -> Result<SemaphorePermit<'i>, Rejection> {
+        let place = tokio::time::timeout_at(after(self.options.upload_wait_ms), free).await;
+        place
+            .map_err(|_| Rejection::Busy)?
+            .map_err(|_| Rejection::Stopping)
+    }
+
+    async fn put(&mut self, place: Place, piece: Bytes) -> Result<Place, Rejection> {
         match place {
             Place::Memory(mut bytes) if bytes.len() + piece.len() <= self.options.inline_bytes_max => {
                 bytes.extend_from_slice(&piece);
@@ -155,6 +203,7 @@ impl<'i> BodyReader<'i> {
                 for part in [bytes.freeze(), piece] {
                     upload.write(part).await.map_err(unwritable)?;
                 }
+                self.memory = None;
                 Ok(Place::Upload(upload))
             }
             Place::Upload(mut upload) => {
@@ -165,13 +214,8 @@ impl<'i> BodyReader<'i> {
     }
 
     /// Opens an upload when it is this request's turn.
-    pub(crate) async fn begin(&self) -> Result<Box<dyn BodyUpload>, Rejection> {
-        let turn = tokio::time::timeout_at(after(self.options.upload_wait_ms), self.uploads.acquire()).await;
-        let turn = turn
-            .map_err(|_| Rejection::UploadsBusy)?
-            .map_err(|_| Rejection::Stopping)?;
-        // A request uploads one body only; a second turn would merely be given back.
-        drop(self.turn.set(turn));
+    pub(crate) async fn begin(&mut self) -> Result<Box<dyn BodyUpload>, Rejection> {
+        self.upload = Some(self.place(self.places.uploads.acquire()).await?);
         self.store.begin().await.map_err(unwritable)
     }
 }

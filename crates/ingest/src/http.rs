@@ -25,8 +25,8 @@ impl Endpoint for Ingest {
         let route = (parts.method == Method::POST).then(|| self.route(path)).flatten();
         let answer = self.answer(&head, route, &mut incoming, Origin::Sender).await;
         let unread = !incoming.has_ended();
-        // A sender that waits for a word before it sends needs none to stop.
-        if unread && !head.expects_continue() {
+        // A sender that waits for a word before it sends needs none to stop; asking for the first piece was the word.
+        if unread && (incoming.has_begun() || !head.expects_continue()) {
             self.linger(incoming);
         }
         Ok(answer.into_response(unread))

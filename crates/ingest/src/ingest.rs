@@ -7,13 +7,12 @@ use std::sync::Arc;
 use domain::{BodyStore, Clock, EventId, EventLog, Timestamp};
 use futures_util::stream;
 use poem::http::{HeaderName, HeaderValue, Method};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::{NoContext, Uuid};
 
 use crate::answer::Answer;
-use crate::body::{BodyReader, Incoming};
+use crate::body::{BodyReader, Incoming, Places};
 use crate::facts;
 use crate::head::{Head, TrustedLocal};
 use crate::linger::Linger;
@@ -39,7 +38,7 @@ struct Inner {
     log: Arc<dyn EventLog>,
     bodies: Arc<dyn BodyStore>,
     clock: Arc<dyn Clock>,
-    uploads: Semaphore,
+    places: Places,
     address_rate: Option<KeyedRate<IpAddr>>,
     requests: TaskTracker,
     linger: Linger,
@@ -86,7 +85,7 @@ impl Ingest {
             }
         }
         Ok(Self(Arc::new(Inner {
-            uploads: Semaphore::new(options.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
+            places: Places::new(&options),
             address_rate: KeyedRate::per_minute(options.address_rate_per_minute, options.rate_keys_max),
             requests: TaskTracker::new(),
             linger: Linger::new(&options),
@@ -210,8 +209,8 @@ impl Ingest {
             TrustedLocal::of(head)
         };
         let verification = Verification::begin(source, claim, head, route.connection, local)?;
-        let reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.uploads);
-        let mut request = VerifiedRequest::read(verification, incoming, &reader).await?;
+        let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places);
+        let mut request = VerifiedRequest::read(verification, incoming, &mut reader).await?;
         let facts = facts::read(source, &mut request).await?;
         if !source.filter.wants(&facts) {
             return Ok(Received {
@@ -226,7 +225,7 @@ impl Ingest {
         let timeout_ms = inner.options.append_timeout_ms;
         receive::receive(
             inner.log.as_ref(),
-            &reader,
+            &mut reader,
             source,
             request,
             facts,
@@ -264,6 +263,7 @@ impl Ingest {
 
     fn source_of(&self, route: Route<'_>) -> Option<&Source> {
         self.source(route.source)
+            .filter(|source| source.has(route.connection))
     }
 
     fn source(&self, name: &str) -> Option<&Source> {

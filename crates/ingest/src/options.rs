@@ -3,6 +3,7 @@
 use domain::{SourceName, TenantId};
 use ipnet::IpNet;
 use secrecy::SecretString;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 /// Limits of receiving. Every one of them is a bound; 0 turns only the rates and the window off.
@@ -14,6 +15,8 @@ pub struct IngestOptions {
     pub body_bytes_max: u64,
     /// Bodies up to this many bytes stay in memory and go into the log itself, longer ones stream to the body store.
     pub inline_bytes_max: usize,
+    /// The most bytes of bodies that are in memory at once, all requests together; more wait.
+    pub memory_bytes_max: usize,
     /// The most headers of a request.
     pub headers_max: usize,
     /// The most bytes of all header names and values together.
@@ -26,7 +29,8 @@ pub struct IngestOptions {
     pub append_timeout_ms: u64,
     /// The most bodies that stream to the body store at once; more wait.
     pub uploads_max: usize,
-    /// How long a body waits for its turn to stream to the body store before it is answered 503, in milliseconds.
+    /// How long a body waits for memory, or for its turn to stream to the body store, before it is answered 503, in
+    /// milliseconds.
     pub upload_wait_ms: u64,
     /// Requests a minute from one address, 0 for no limit: GitHub does not send again what was refused.
     pub address_rate_per_minute: u32,
@@ -47,6 +51,7 @@ impl Default for IngestOptions {
         Self {
             body_bytes_max: 25 * 1024 * 1024 + 64 * 1024,
             inline_bytes_max: 256 * 1024,
+            memory_bytes_max: 256 * 1024 * 1024,
             headers_max: 100,
             header_bytes_max: 32 * 1024,
             body_timeout_ms: 60_000,
@@ -91,8 +96,10 @@ pub struct Secret {
     pub hook: Option<String>,
 }
 
+/// Reads a secret. What else stands in its place is not shown: it may be a secret of digits without its quotes.
 fn secret_text<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
-    String::deserialize(from).map(SecretString::from)
+    let text = String::deserialize(from).map_err(|_| D::Error::custom("a secret has to be a text"))?;
+    Ok(SecretString::from(text))
 }
 
 impl Secret {

@@ -64,7 +64,7 @@ pub(crate) enum Stored {
 /// Puts a delivery into the log.
 pub(crate) async fn receive(
     log: &dyn EventLog,
-    reader: &BodyReader<'_>,
+    reader: &mut BodyReader<'_>,
     source: &Source,
     request: VerifiedRequest,
     facts: Facts,
@@ -151,7 +151,7 @@ fn delivery_of(
 }
 
 /// Makes the body durable where it has to be before the append.
-async fn keep(request: VerifiedRequest, reader: &BodyReader<'_>) -> Result<EventData, Rejection> {
+async fn keep(request: VerifiedRequest, reader: &mut BodyReader<'_>) -> Result<EventData, Rejection> {
     let sha256 = request.sha256();
     let upload = match request.into_body() {
         ReceivedBody::Memory(bytes) if !must_be_stored(&bytes) => return Ok(EventData::Inline(bytes)),

@@ -41,8 +41,8 @@ pub(crate) enum Rejection {
     NotJsonObject(&'static str),
     /// The process is stopping.
     Stopping,
-    /// Too many large bodies at once.
-    UploadsBusy,
+    /// Too many bodies at once.
+    Busy,
     /// The body store or the log can't take it now.
     Unavailable(&'static str),
     /// The log will never take it.
@@ -68,7 +68,7 @@ impl Rejection {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::SignatureInvalid => StatusCode::UNAUTHORIZED,
-            Self::Stopping | Self::UploadsBusy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping | Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,7 +91,7 @@ impl Rejection {
             Self::SignatureInvalid => "SIGNATURE_INVALID",
             Self::NotJsonObject(_) => "BODY_NOT_JSON_OBJECT",
             Self::Stopping => "SHUTTING_DOWN",
-            Self::UploadsBusy => "TOO_BUSY",
+            Self::Busy => "TOO_BUSY",
             Self::Unavailable(_) => "NOT_WRITABLE",
             Self::Refused => "NOT_STORABLE",
         }
@@ -117,7 +117,7 @@ impl Rejection {
             Self::SignatureInvalid => "signature_invalid",
             Self::NotJsonObject(_) => "not_json_object",
             Self::Stopping => "stopping",
-            Self::UploadsBusy => "uploads_busy",
+            Self::Busy => "busy",
             Self::Unavailable(_) => "unavailable",
             Self::Refused => "refused",
         }
@@ -146,7 +146,7 @@ impl Rejection {
             Self::SignatureInvalid => "the signature is missing or does not fit".to_owned(),
             Self::NotJsonObject(why) => format!("the body is not a JSON object: {why}"),
             Self::Stopping => "the service is shutting down".to_owned(),
-            Self::UploadsBusy => "too many large bodies at once".to_owned(),
+            Self::Busy => "too many deliveries at once".to_owned(),
             Self::Unavailable(what) => format!("the delivery can't be stored now: {what}"),
             Self::Refused => "the delivery can't be stored".to_owned(),
         }
@@ -158,7 +158,7 @@ impl Rejection {
             Self::AddressRate(wait) | Self::SourceRate(wait) | Self::RepositoryRate(wait) => {
                 Some(wait.as_secs().saturating_add(1))
             }
-            Self::Stopping | Self::UploadsBusy | Self::Unavailable(_) => Some(default_s),
+            Self::Stopping | Self::Busy | Self::Unavailable(_) => Some(default_s),
             Self::UnknownSource
             | Self::AddressNotAllowed
             | Self::UserAgentRefused

@@ -47,6 +47,16 @@ pub enum BuildError {
         /// The secret.
         secret_id: String,
     },
+    /// Whose a delivery is could not be told.
+    #[error(
+        "source {source_name:?}: secret {secret_id:?} is another tenant's too; two tenants must not share one"
+    )]
+    SharedSecret {
+        /// The source.
+        source_name: String,
+        /// The secret.
+        secret_id: String,
+    },
     /// A path that is not absolute, another's, or the API's.
     #[error("source {source_name:?}: the path {path:?} {why}")]
     Path {
@@ -141,25 +151,21 @@ impl Source {
         }
     }
 
-    /// The secrets that may verify a request. A connection in the path, or else a hook, that has secrets of its own is
-    /// verified by those alone.
-    pub(crate) fn candidates(
-        &self,
-        claim: &Claim,
-        connection: Option<&str>,
-    ) -> Result<Vec<&Secret>, Rejection> {
-        if let Some(connection) = connection {
-            let bound = self.bound_to(Some(connection));
-            return if bound.is_empty() {
-                Err(Rejection::UnknownSource)
-            } else {
-                Ok(bound)
-            };
+    /// Whether a connection in the path is one of the source's: a secret is bound to it. Without proof any is.
+    pub(crate) fn has(&self, connection: Option<&str>) -> bool {
+        !self.verify || connection.is_none() || !self.bound_to(connection).is_empty()
+    }
+
+    /// The secrets that may verify a request. A connection in the path is verified by its own alone, and so is a hook
+    /// that has some.
+    pub(crate) fn candidates(&self, claim: &Claim, connection: Option<&str>) -> Vec<&Secret> {
+        if connection.is_some() {
+            return self.bound_to(connection);
         }
         let bound = claim.hook_id.as_deref().map(|hook| self.bound_to(Some(hook)));
-        Ok(bound
+        bound
             .filter(|b| !b.is_empty())
-            .unwrap_or_else(|| self.bound_to(None)))
+            .unwrap_or_else(|| self.bound_to(None))
     }
 
     fn bound_to(&self, hook: Option<&str>) -> Vec<&Secret> {
@@ -225,6 +231,17 @@ fn check_secrets(source: &str, secrets: &[Secret]) -> Result<(), BuildError> {
                 secret_id,
             });
         }
+        let shared = |other: &Secret| {
+            other.tenant != secret.tenant
+                && other.hook == secret.hook
+                && other.value.expose_secret() == secret.value.expose_secret()
+        };
+        if secrets.iter().any(shared) {
+            return Err(BuildError::SharedSecret {
+                source_name,
+                secret_id,
+            });
+        }
     }
     Ok(())
 }
@@ -260,6 +277,13 @@ mod tests {
         Source::build(options, &IngestOptions::default())
     }
 
+    fn of_team(id: &str, value: &str) -> Secret {
+        Secret {
+            tenant: "team-a".parse().unwrap(),
+            ..Secret::new(id, value)
+        }
+    }
+
     fn claim(hook: Option<&str>) -> Claim {
         Claim {
             hook_id: hook.map(str::to_owned),
@@ -276,12 +300,20 @@ mod tests {
         assert!(why(|o| o.secrets.clear()).contains("no secret"));
         assert!(why(|o| o.secrets.push(Secret::new("b", ""))).contains("empty"));
         assert!(why(|o| o.secrets.push(Secret::new("a", "y"))).contains("twice"));
+        assert!(why(|o| o.secrets.push(of_team("b", "x"))).contains("tenants"));
         assert!(why(|o| o.path = Some("hooks".into())).contains("slash"));
         assert!(why(|o| o.path = Some("/".into())).contains("slash"));
         assert!(why(|o| o.path = Some("/api/webhooks/test".into())).contains("API"));
         assert!(why(|o| o.path = Some("/x?y".into())).contains("plain"));
         assert!(why(|o| o.repositories = vec!["[".into()]).contains("glob"));
         assert!(build(|o| (o.verify, o.secrets) = (false, Vec::new())).is_ok());
+        assert!(build(|o| o.secrets.push(of_team("b", "y"))).is_ok());
+        let hook = Some("41".to_owned());
+        let bound = Secret {
+            hook,
+            ..of_team("b", "x")
+        };
+        assert!(build(|o| o.secrets.push(bound)).is_ok());
     }
 
     #[test]
@@ -298,14 +330,15 @@ mod tests {
         .unwrap();
         let ids = |hook: Option<&str>, connection: Option<&str>| {
             let chosen = source.candidates(&claim(hook), connection);
-            chosen.map(|c| c.iter().map(|s| s.id.clone()).collect::<String>())
+            chosen.iter().map(|s| s.id.clone()).collect::<String>()
         };
-        assert_eq!(ids(None, None).as_deref(), Ok("a"));
-        assert_eq!(ids(Some("41"), None).as_deref(), Ok("bc"));
-        assert_eq!(ids(Some("42"), None).as_deref(), Ok("d"));
-        assert_eq!(ids(Some("43"), None).as_deref(), Ok("a"));
-        assert_eq!(ids(Some("41"), Some("42")).as_deref(), Ok("d"));
-        assert_eq!(ids(Some("41"), Some("43")), Err(Rejection::UnknownSource));
+        assert_eq!(ids(None, None), "a");
+        assert_eq!(ids(Some("41"), None), "bc");
+        assert_eq!(ids(Some("42"), None), "d");
+        assert_eq!(ids(Some("43"), None), "a");
+        assert_eq!(ids(Some("41"), Some("42")), "d");
+        assert_eq!(ids(Some("41"), Some("43")), "");
+        assert!(source.has(None) && source.has(Some("42")) && !source.has(Some("43")));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl<'s> Verification<'s> {
         local: Option<TrustedLocal>,
     ) -> Result<Self, Rejection> {
         let proof = if source.verify {
-            let candidates = source.candidates(&claim, connection)?;
+            let candidates = source.candidates(&claim, connection);
             let check = source
                 .scheme
                 .check(head, &candidates)
@@ -99,7 +99,7 @@ impl VerifiedRequest {
     pub(crate) async fn read(
         mut verification: Verification<'_>,
         incoming: &mut Incoming,
-        reader: &BodyReader<'_>,
+        reader: &mut BodyReader<'_>,
     ) -> Result<Self, Rejection> {
         let limit = verification.source.raw_bytes_max(&verification.claim);
         let body = reader

@@ -202,9 +202,11 @@ async fn checks_are_made_in_their_order() {
     let long = || Delivery::new("push", vec![b' '; 101]);
     let unsigned = |d: Delivery| d.with("x-hub-signature-256", &format!("sha256={}", "0".repeat(64)));
     // Unknown path before everything, headers before the body, size before the signature, signature before parsing.
-    rig.send(long().at("/webhooks/nobody").without("content-type"))
-        .await
-        .assert(404, "SOURCE_UNKNOWN");
+    for path in ["/webhooks/nobody", "/webhooks/github/nobody"] {
+        rig.send(long().at(path).without("content-type"))
+            .await
+            .assert(404, "SOURCE_UNKNOWN");
+    }
     rig.send(long().without("x-github-event"))
         .await
         .assert(400, "HEADER_MISSING");

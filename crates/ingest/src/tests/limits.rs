@@ -106,6 +106,47 @@ async fn large_bodies_take_turns() {
     assert_eq!(rig.bodies.open(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn bodies_in_memory_share_what_is_set_aside_for_them() {
+    let body = "{\"a\":\"0123456789\"}";
+    let rig = Rig::with(|options, _| {
+        options.inline_bytes_max = body.len();
+        options.memory_bytes_max = body.len();
+        options.upload_wait_ms = 1000;
+    });
+    let (slow_one, refused) = tokio::join!(slow(&rig, body, Duration::from_millis(500)), async {
+        sleep(Duration::from_millis(600)).await;
+        rig.send(Delivery::new("push", "{\"b\":\"0123456789\"}")).await
+    });
+    slow_one.0.data();
+    refused.assert(503, "TOO_BUSY");
+    assert!(refused.header("retry-after").is_some());
+    rig.send(Delivery::new("push", "{\"b\":\"0123456789\"}"))
+        .await
+        .data();
+    // What has gone to the store needs no memory any more.
+    let large = format!("{{\"c\":\"{}\"}}", "0".repeat(20));
+    let (large_one, small) = tokio::join!(slow(&rig, &large, Duration::from_millis(500)), async {
+        while rig.bodies.open() == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        rig.send(Delivery::new("push", "{}")).await
+    });
+    large_one.0.data();
+    small.data();
+}
+
+#[test]
+fn a_setting_that_is_no_secret_is_not_printed_either() {
+    for secret in [
+        r#"{"id":"a","value":87654321}"#,
+        r#"{"id":"a","value":["87654321"]}"#,
+    ] {
+        let error = serde_json::from_str::<crate::Secret>(secret).unwrap_err();
+        assert!(!error.to_string().contains("87654321"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn settings_are_read_and_unknown_ones_refused() {
     let options: crate::IngestOptions = serde_json::from_str(r#"{"body_bytes_max": 5}"#).unwrap();

@@ -75,6 +75,28 @@ async fn a_sender_that_asks_first_is_told_before_it_sends() {
 }
 
 #[tokio::test]
+async fn a_sender_that_asked_first_and_was_told_to_send_gets_to_read_why_it_is_refused_later() {
+    let rig = Rig::with(|options, _| options.body_bytes_max = 100_000);
+    let address = serve(&rig).await;
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let asked = head(
+        &Delivery::push(),
+        "transfer-encoding: chunked\r\nexpect: 100-continue",
+    );
+    connection.write_all(&asked).await.unwrap();
+    let mut go_on = [0; 25];
+    connection.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let piece = [b"3e8\r\n".as_slice(), &[b'x'; 1000], b"\r\n"].concat();
+    for _ in 0..8000 {
+        connection.write_all(&piece).await.unwrap();
+    }
+    connection.write_all(b"0\r\n\r\n").await.unwrap();
+    let answer = read_all(connection).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_sender_that_goes_away_leaves_nothing() {
     let rig = Rig::with(|options, _| options.inline_bytes_max = 10);
     let address = serve(&rig).await;
