@@ -55,7 +55,8 @@ impl Indexer {
             if pause > Duration::ZERO {
                 self.shared.appended.wait(pause);
                 if !self.shared.closing.is_cancelled() {
-                    self.shared.appended.wait(delay);
+                    // Not woken by more: many events in one write cost hardly more than one.
+                    std::thread::sleep(delay);
                 }
             }
         }

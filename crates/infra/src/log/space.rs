@@ -182,7 +182,11 @@ impl Space {
                 tracing::warn!(%error, "the disk can't be filled ahead");
                 false
             });
-            if !busy {
+            if busy {
+                drop(state);
+                // The writer may be waiting for the lock.
+                std::thread::yield_now();
+            } else {
                 let waited = self.wake.wait_timeout(state, RETRY);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
             }

@@ -35,3 +35,53 @@ pub(crate) fn parse_format_text(text: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(text).ok()?;
     text.strip_prefix("hooklog log format ")?.trim_end().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::LogId;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_as_headers_without_a_panic(bytes in vec(any::<u8>(), 0..200), salt in any::<[u8; 16]>()) {
+            let _ = SegmentHeader::decode(&bytes);
+            let _ = BatchHeader::decode(&bytes, &Salt::new(salt));
+            let _ = KeyFileHeader::decode(&bytes);
+            let _ = TableRow::decode(&bytes);
+            let _ = parse_format_text(&bytes);
+        }
+
+        #[test]
+        fn a_segment_header_survives_its_bytes_and_no_flipped_bit_does(
+            (log_id, number, position) in any::<(u128, u64, u64)>(),
+            salt in any::<[u8; 16]>(),
+            at in 0..76_usize,
+            bit in 0..8_u8,
+        ) {
+            let header = SegmentHeader {
+                log_id: LogId::new(Uuid::from_u128(log_id)),
+                number,
+                first_position: position,
+                first_sequence: position / 2,
+                salt: Salt::new(salt),
+            };
+            let mut block = header.encode();
+            prop_assert_eq!(block.len() as u64, BLOCK_BYTES);
+            prop_assert_eq!(SegmentHeader::decode(&block), Ok(header));
+            block[at] ^= 1 << bit;
+            prop_assert!(SegmentHeader::decode(&block).is_err());
+        }
+    }
+
+    #[test]
+    fn the_format_file_names_the_format() {
+        assert_eq!(parse_format_text(format_text().as_bytes()), Some(FORMAT));
+        assert_eq!(parse_format_text(b"hooklog log format 12\n"), Some(12));
+        assert_eq!(parse_format_text(b"something else"), None);
+        assert_eq!((align_up(0), align_up(1), align_up(4096)), (0, 4096, 4096));
+    }
+}

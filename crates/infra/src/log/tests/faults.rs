@@ -181,12 +181,23 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
     assert_eq!(Bench::open(&disk).unwrap().events().len(), 2);
 }
 
+const FIRST: &str = "0000000001.segment";
+
+/// A segment is filled at once, so that only writes of batches can fail.
+fn filled() -> LogOptions {
+    LogOptions {
+        fill_step_bytes: 64 * 1024,
+        ..small()
+    }
+}
+
 #[test]
 fn what_a_failed_write_leaves_behind_is_cleared_before_the_next() {
     let disk = Disk::empty();
-    let mut bench = Bench::open(&disk).unwrap();
+    let mut bench = Bench::open_with(&disk, filled()).unwrap();
     bench.append(&TestDelivery::new("push", vec![b'a'; 20_000]));
     disk.faults().writes_fail.store(true, Ordering::SeqCst);
+    let before = disk.content(FIRST);
     let refused = bench
         .commit(&[TestDelivery::new("push", vec![b'b'; 30_000]).append()])
         .remove(0);
@@ -194,6 +205,7 @@ fn what_a_failed_write_leaves_behind_is_cleared_before_the_next() {
         matches!(refused, Some(Err(AppendError::Unavailable(_)))),
         "{refused:?}"
     );
+    assert!(disk.content(FIRST) != before, "the write left nothing behind");
     let still = bench
         .commit(&[TestDelivery::new("push", "{}").append()])
         .remove(0);
@@ -211,14 +223,14 @@ fn what_a_failed_write_leaves_behind_is_cleared_before_the_next() {
 #[test]
 fn a_failed_write_before_a_segment_ends_is_cleared_too() {
     let disk = Disk::empty();
-    let mut bench = Bench::open(&disk).unwrap();
+    let mut bench = Bench::open_with(&disk, filled()).unwrap();
     bench.append(&TestDelivery::new("push", vec![b'a'; 20_000]));
     disk.faults().writes_fail.store(true, Ordering::SeqCst);
     bench.commit(&[TestDelivery::new("push", vec![b'b'; 20_000]).append()]);
     disk.faults().writes_fail.store(false, Ordering::SeqCst);
     bench.append(&TestDelivery::new("push", vec![b'c'; 50_000]));
     assert_eq!(bench.shared.segments.all().len(), 2);
-    let first = disk.content("0000000001.segment");
+    let first = disk.content(FIRST);
     assert!(first[28_672..].iter().all(|byte| *byte == 0));
     assert_eq!(Bench::open(&disk.copied()).unwrap().events().len(), 2);
 }

@@ -49,8 +49,12 @@ type Answer = Option<Result<Appended, AppendError>>;
 
 impl Bench {
     fn open(disk: &Arc<Disk>) -> Result<Self, OpenError> {
+        Self::open_with(disk, small())
+    }
+
+    fn open_with(disk: &Arc<Disk>, options: LogOptions) -> Result<Self, OpenError> {
         let files = Arc::clone(disk) as Arc<dyn Files>;
-        let (shared, writer) = open_parts(files, None, small(), clock())?;
+        let (shared, writer) = open_parts(files, None, options, clock())?;
         Ok(Self { shared, writer })
     }
 
