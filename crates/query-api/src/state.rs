@@ -15,6 +15,7 @@ use crate::shape::statistics::Statistics;
 use crate::sql::Store;
 use crate::sql::deliveries::Filter;
 use crate::sql::statistics::Scope;
+use crate::sql::{jobs, runs};
 use crate::{ApiDeps, delivery};
 
 /// Answers that many ask for at once, kept for about a second; one asks, the others wait for it.
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) statistics: Memory<Scope, Statistics>,
     pub(crate) health: Memory<(), Health>,
     pub(crate) totals: Memory<Filter, (i64, bool)>,
+    pub(crate) job_totals: Memory<jobs::Filter, (i64, bool)>,
+    pub(crate) run_totals: Memory<runs::Filter, (i64, bool)>,
 }
 
 impl State {
@@ -46,6 +49,8 @@ impl State {
             statistics: memory(&options),
             health: memory(&options),
             totals: memory(&options),
+            job_totals: memory(&options),
+            run_totals: memory(&options),
             log: deps.log,
             find: deps.find,
             bodies: deps.bodies,

@@ -10,17 +10,18 @@ use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Group;
+use super::page::{Asked, cut};
 use crate::access::Caller;
 use crate::answer::Answer;
-use crate::cursor::Cursor;
 use crate::delivery::body;
 use crate::delivery::detail::Sources;
 use crate::delivery::find::{Choice, IdText};
 use crate::failure::Failure;
 use crate::param::{Flag, Limit, Number, Source, Statuses, Text, Time, spelt};
 use crate::shape::delivery::{DeliveryDetail, DeliveryPage, DeliveryRow};
-use crate::sql::deliveries::{Filter, PROJECTION, Page, Row, count_up_to, page};
-use crate::sql::{Counted, statistics};
+use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
+use crate::sql::newest::Listing;
+use crate::sql::{Counted, CountedAmong, statistics};
 use crate::state::{State, shared};
 
 /// Name of the list in cursors.
@@ -106,12 +107,9 @@ impl Deliveries {
             from,
             until,
         };
-        let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
-        let offset = self.state.offset(offset.0.as_ref())?;
-        let cursor = cursor.0.map(|text| text.0);
-        self.page(&caller, filter, limit, offset, cursor)
-            .await
-            .map(Answer)
+        let limit = (limit.0, self.state.options.page_rows);
+        let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
+        self.page(&caller, filter, asked).await.map(Answer)
     }
 
     /// List the dead letters, with the last error and the attempts made.
@@ -130,9 +128,9 @@ impl Deliveries {
             statuses: Some(vec![DeliveryStatus::Dead]),
             ..Filter::default()
         };
-        let limit = self.state.limit(limit.0.as_ref(), FAILED_ROWS);
-        let cursor = cursor.0.map(|text| text.0);
-        self.page(&caller, filter, limit, 0, cursor).await.map(Answer)
+        let limit = (limit.0, FAILED_ROWS);
+        let asked = Asked::of(&self.state, &caller, LIST, limit, None, cursor.0)?;
+        self.page(&caller, filter, asked).await.map(Answer)
     }
 
     /// Show one delivery in full.
@@ -239,57 +237,31 @@ fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<Del
 }
 
 impl Deliveries {
-    async fn page(
-        &self,
-        caller: &Caller,
-        filter: Filter,
-        limit: u32,
-        offset: u32,
-        cursor: Option<String>,
-    ) -> Result<DeliveryPage, Failure> {
-        let (log_id, tenant) = (self.state.log.id(), &caller.tenant);
-        let before = match &cursor {
-            Some(text) => Cursor::decode(text, LIST, log_id, tenant)?.after.0,
-            None => u64::MAX,
+    async fn page(&self, caller: &Caller, filter: Filter, asked: Asked) -> Result<DeliveryPage, Failure> {
+        let tenant = &caller.tenant;
+        let before = asked.after.map_or(u64::MAX, |after| after.0);
+        let listing = Listing {
+            projection: PROJECTION,
+            needed: asked.needed(),
+            statement: |build, before, rows| window(build, tenant, &filter, before, rows),
+            fits: |row: &Row| filter.fits(row),
         };
-        let asked = Page {
-            before,
-            limit: limit.saturating_add(1),
-            offset,
+        let listed = self.state.store.list::<Row, _, _>(before, listing).await?;
+        let paged = cut(listed, &asked, &self.state, caller);
+        let (total, total_is_exact) = match paged.whole {
+            Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
+            _ => {
+                let (total, exact) = *self.total(caller, &filter).await?;
+                (total.max(paged.at_least), exact)
+            }
         };
-        let rows = self
-            .state
-            .store
-            .ask::<Row>(PROJECTION, |build| page(build, tenant, &filter, asked));
-        let mut rows = rows.await?;
-        // The statement reads in this order; that it also answers in it is not promised anywhere.
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.position));
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let seen = i64::from(offset) + i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let whole = !more && cursor.is_none() && (offset == 0 || !rows.is_empty());
-        let (total, total_is_exact) = if whole {
-            (seen, true)
-        } else {
-            let (total, exact) = *self.total(caller, &filter).await?;
-            (total.max(seen), exact)
-        };
-        let last = rows.last().map(|row| row.position).filter(|_| more);
         Ok(DeliveryPage {
-            next_cursor: last.map(|position| {
-                Cursor {
-                    list: LIST,
-                    log_id,
-                    tenant: tenant.clone(),
-                    after: (position, 0),
-                }
-                .encode()
-            }),
-            events: rows.into_iter().map(DeliveryRow::from).collect(),
+            events: paged.rows.into_iter().map(DeliveryRow::from).collect(),
             total,
             total_is_exact,
-            limit,
-            offset,
+            limit: asked.limit,
+            offset: asked.offset,
+            next_cursor: paged.next_cursor,
         })
     }
 
@@ -308,13 +280,11 @@ impl Deliveries {
             match summed.await {
                 Ok(sum) => Ok(Arc::new((sum.n, !statistics::cuts_a_minute(filter)))),
                 Err(failure) if too_many_groups(&failure) => {
-                    let bound = self.state.options.total_rows_max;
-                    let counted = self
-                        .state
-                        .store
-                        .ask_one::<Counted>(PROJECTION, |build| count_up_to(build, tenant, filter, bound));
-                    let n = counted.await?.n;
-                    Ok(Arc::new((n, n < i64::from(bound))))
+                    let rows = self.state.options.total_rows_max;
+                    let counted = self.state.store.ask_one::<CountedAmong>(PROJECTION, |build| {
+                        count_among(build, tenant, filter, rows)
+                    });
+                    Ok(Arc::new(counted.await?.total(rows)))
                 }
                 Err(failure) => Err(failure),
             }

@@ -9,19 +9,19 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
 use super::Group;
+use super::page::{Asked, cut};
 use crate::access::Caller;
 use crate::answer::Answer;
-use crate::cursor::Cursor;
 use crate::failure::Failure;
 use crate::param::{Count, JobStates, Limit, Number, Text, spelt};
 use crate::shape::job::{
     ConclusionTotal, JobDetail, JobMetrics, JobPage, JobRow, LabelFigures, RunRow, RunnerFigures,
 };
-use crate::sql::jobs::{
-    self as sql, Figures, Filter, Grouping, JobState, Measured, OfWord, PROJECTION, Page, Pull, Row,
-};
-use crate::sql::{Counted, runs};
-use crate::state::State;
+use crate::sql::figures::{self, Figures, Grouping, Measured, OfWord};
+use crate::sql::jobs::{self as sql, Filter, JobState, PROJECTION, Pull, Row};
+use crate::sql::newest::Listing;
+use crate::sql::{CountedAmong, runs};
+use crate::state::{State, shared};
 use crate::window::{Window, of_secs};
 
 /// Name of the list in cursors.
@@ -80,12 +80,9 @@ impl Jobs {
             label: label.0.map(|text| text.0),
             pull_request: pull_request.0.map(|number| u64::from(number.0)),
         };
-        let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
-        let offset = self.state.offset(offset.0.as_ref())?;
-        let cursor = cursor.0.map(|text| text.0);
-        self.page(&caller, filter, limit, offset, cursor)
-            .await
-            .map(Answer)
+        let limit = (limit.0, self.state.options.page_rows);
+        let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
+        self.page(&caller, filter, asked).await.map(Answer)
     }
 
     /// Measure the jobs completed in a window.
@@ -145,51 +142,49 @@ impl Jobs {
 }
 
 impl Jobs {
-    async fn page(
-        &self,
-        caller: &Caller,
-        filter: Filter,
-        limit: u32,
-        offset: u32,
-        cursor: Option<String>,
-    ) -> Result<JobPage, Failure> {
-        let (log_id, tenant) = (self.state.log.id(), &caller.tenant);
-        let before = match &cursor {
-            Some(text) => Cursor::decode(text, LIST, log_id, tenant)?.after,
-            None => (u64::MAX, u64::MAX),
+    async fn page(&self, caller: &Caller, filter: Filter, asked: Asked) -> Result<JobPage, Failure> {
+        let tenant = &caller.tenant;
+        let listing = Listing {
+            projection: PROJECTION,
+            needed: asked.needed(),
+            statement: |build, before, rows| sql::window(build, tenant, &filter, before, rows),
+            fits: |row: &Row| filter.fits(row),
         };
-        let asked = Page {
-            before,
-            limit: limit.saturating_add(1),
-            offset,
-        };
-        let bound = self.state.options.total_rows_max.saturating_add(1);
-        let store = &self.state.store;
-        let (mut rows, counted) = tokio::try_join!(
-            store.ask::<Row>(PROJECTION, |b| sql::page(b, tenant, &filter, asked)),
-            store.ask_one::<Counted>(PROJECTION, |b| sql::count_up_to(b, tenant, &filter, bound)),
-        )?;
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.job_id, row.run_attempt)));
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let last = rows.last().filter(|_| more);
-        let next_cursor = last.map(|row| {
-            Cursor {
-                list: LIST,
-                log_id,
-                tenant: tenant.clone(),
-                after: (row.job_id, u64::from(row.run_attempt)),
+        let before = asked.after.unwrap_or((u64::MAX, u64::MAX));
+        let listed = self.state.store.list::<Row, _, _>(before, listing).await?;
+        let paged = cut(listed, &asked, &self.state, caller);
+        let (total, total_is_exact) = match paged.whole {
+            Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
+            _ => {
+                let (total, exact) = *self.total(caller, &filter).await?;
+                (total.max(paged.at_least), exact)
             }
-            .encode()
-        });
+        };
         Ok(JobPage {
-            jobs: self.complete(caller, rows).await?,
-            total: counted.n.min(i64::from(bound) - 1),
-            total_is_exact: counted.n < i64::from(bound),
-            limit,
-            offset,
-            next_cursor,
+            jobs: self.complete(caller, paged.rows).await?,
+            total,
+            total_is_exact,
+            limit: asked.limit,
+            offset: asked.offset,
+            next_cursor: paged.next_cursor,
         })
+    }
+
+    async fn total(&self, caller: &Caller, filter: &Filter) -> Result<Arc<(i64, bool)>, Failure> {
+        let (tenant, rows) = (&caller.tenant, self.state.options.total_rows_max);
+        let counting = async {
+            let counted = self
+                .state
+                .store
+                .ask_one::<CountedAmong>(PROJECTION, |b| sql::count_among(b, tenant, filter, rows));
+            Ok(Arc::new(counted.await?.total(rows)))
+        };
+        let key = (tenant.clone(), filter.clone());
+        self.state
+            .job_totals
+            .try_get_with(key, counting)
+            .await
+            .map_err(shared)
     }
 
     /// Rows as the API shows them: with their pull requests, and with what only earlier announcements said.
@@ -237,14 +232,17 @@ impl Jobs {
         measured: &Measured,
     ) -> Result<JobMetrics, Failure> {
         let (store, tenant) = (&self.state.store, &caller.tenant);
-        let grouped =
-            |grouping| store.ask::<Figures>(PROJECTION, move |b| sql::figures(b, tenant, measured, grouping));
+        let grouped = |grouping| {
+            store.ask::<Figures>(PROJECTION, move |b| {
+                figures::figures(b, tenant, measured, grouping)
+            })
+        };
         let (all, labels, runners, conclusions, open) = tokio::try_join!(
             grouped(Grouping::All),
             grouped(Grouping::Label),
             grouped(Grouping::Runner),
-            store.ask::<OfWord>(PROJECTION, |b| sql::conclusions(b, tenant, measured)),
-            store.ask::<OfWord>(PROJECTION, |b| sql::open(b, tenant, measured)),
+            store.ask::<OfWord>(PROJECTION, |b| figures::conclusions(b, tenant, measured)),
+            store.ask::<OfWord>(PROJECTION, |b| figures::open(b, tenant, measured)),
         )?;
         let of = |words: &[&str]| {
             let fitting = open.iter().filter(|row| words.contains(&row.word.as_str()));

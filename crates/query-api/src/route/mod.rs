@@ -3,6 +3,7 @@
 pub(crate) mod deliveries;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod page;
 pub(crate) mod projections;
 pub(crate) mod repositories;
 pub(crate) mod runs;

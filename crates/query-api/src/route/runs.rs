@@ -9,16 +9,17 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 
 use super::Group;
+use super::page::{Asked, cut};
 use crate::access::Caller;
 use crate::answer::Answer;
-use crate::cursor::Cursor;
 use crate::failure::Failure;
 use crate::param::{Conclusion, Count, Limit, Number, RunState, Text, spelt};
 use crate::shape::job::{LabelDemand, RunPage, RunRow, RunnerPool};
-use crate::sql::Counted;
+use crate::sql::CountedAmong;
+use crate::sql::newest::Listing;
 use crate::sql::runners::{self, Busy, Demand};
-use crate::sql::runs::{self as sql, Filter, PROJECTION, Page, Row};
-use crate::state::State;
+use crate::sql::runs::{self as sql, Filter, PROJECTION, Row};
+use crate::state::{State, shared};
 
 /// Name of the list in cursors.
 const LIST: &str = "runs";
@@ -63,12 +64,9 @@ impl Runs {
             status: status.0.map(|state| state.0),
             conclusion: conclusion.0.map(|conclusion| conclusion.0),
         };
-        let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
-        let offset = self.state.offset(offset.0.as_ref())?;
-        let cursor = cursor.0.map(|text| text.0);
-        self.page(&caller, filter, limit, offset, cursor)
-            .await
-            .map(Answer)
+        let limit = (limit.0, self.state.options.page_rows);
+        let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
+        self.page(&caller, filter, asked).await.map(Answer)
     }
 
     /// Show the runners seen at work, and what waits for them.
@@ -111,50 +109,48 @@ impl Runs {
 }
 
 impl Runs {
-    async fn page(
-        &self,
-        caller: &Caller,
-        filter: Filter,
-        limit: u32,
-        offset: u32,
-        cursor: Option<String>,
-    ) -> Result<RunPage, Failure> {
-        let (log_id, tenant) = (self.state.log.id(), &caller.tenant);
-        let before = match &cursor {
-            Some(text) => Cursor::decode(text, LIST, log_id, tenant)?.after.0,
-            None => u64::MAX,
+    async fn page(&self, caller: &Caller, filter: Filter, asked: Asked) -> Result<RunPage, Failure> {
+        let tenant = &caller.tenant;
+        let listing = Listing {
+            projection: PROJECTION,
+            needed: asked.needed(),
+            statement: |build, before, rows| sql::window(build, tenant, &filter, before, rows),
+            fits: |row: &Row| filter.fits(row),
         };
-        let asked = Page {
-            before,
-            limit: limit.saturating_add(1),
-            offset,
-        };
-        let bound = self.state.options.total_rows_max.saturating_add(1);
-        let store = &self.state.store;
-        let (mut rows, counted) = tokio::try_join!(
-            store.ask::<Row>(PROJECTION, |b| sql::page(b, tenant, &filter, asked)),
-            store.ask_one::<Counted>(PROJECTION, |b| sql::count_up_to(b, tenant, &filter, bound)),
-        )?;
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.run_id));
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let last = rows.last().filter(|_| more);
-        let next_cursor = last.map(|row| {
-            Cursor {
-                list: LIST,
-                log_id,
-                tenant: tenant.clone(),
-                after: (row.run_id, 0),
+        let before = asked.after.map_or(u64::MAX, |after| after.0);
+        let listed = self.state.store.list::<Row, _, _>(before, listing).await?;
+        let paged = cut(listed, &asked, &self.state, caller);
+        let (total, total_is_exact) = match paged.whole {
+            Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
+            _ => {
+                let (total, exact) = *self.total(caller, &filter).await?;
+                (total.max(paged.at_least), exact)
             }
-            .encode()
-        });
+        };
         Ok(RunPage {
-            workflow_runs: rows.into_iter().map(RunRow::from).collect(),
-            total: counted.n.min(i64::from(bound) - 1),
-            total_is_exact: counted.n < i64::from(bound),
-            limit,
-            offset,
-            next_cursor,
+            workflow_runs: paged.rows.into_iter().map(RunRow::from).collect(),
+            total,
+            total_is_exact,
+            limit: asked.limit,
+            offset: asked.offset,
+            next_cursor: paged.next_cursor,
         })
+    }
+
+    async fn total(&self, caller: &Caller, filter: &Filter) -> Result<Arc<(i64, bool)>, Failure> {
+        let (tenant, rows) = (&caller.tenant, self.state.options.total_rows_max);
+        let counting = async {
+            let counted = self
+                .state
+                .store
+                .ask_one::<CountedAmong>(PROJECTION, |b| sql::count_among(b, tenant, filter, rows));
+            Ok(Arc::new(counted.await?.total(rows)))
+        };
+        let key = (tenant.clone(), filter.clone());
+        self.state
+            .run_totals
+            .try_get_with(key, counting)
+            .await
+            .map_err(shared)
     }
 }

@@ -1,8 +1,9 @@
-//! Pages of deliveries: read backwards from a position, never scanned, never `FINAL`.
+//! Windows of deliveries: read backwards from a position, never scanned, never `FINAL`.
 
 use domain::{DeliveryStatus, Query, TenantId, Timestamp};
 use serde::Deserialize;
 
+use super::newest::Versioned;
 use super::{Build, Conditions};
 use crate::shape::delivery::DeliveryRow;
 use crate::shape::{given, round_ms};
@@ -53,64 +54,64 @@ impl Filter {
     }
 }
 
-/// A place in the list and how much of it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Page {
-    /// Only positions before this one.
-    pub(crate) before: u64,
-    pub(crate) limit: u32,
-    pub(crate) offset: u32,
-}
-
-/// The newest version of each delivery that fits, the newest delivery first. The inner part stops reading when the outer
-/// has enough rows.
-fn newest(build: Build, tenant: &TenantId, filter: &Filter, before: u64) -> (String, Conditions) {
-    let table = build.table("deliveries");
-    let mut conditions = filter
-        .conditions(tenant)
-        .with("position < {before:UInt64}", "before", before);
-    let status = filter.status_condition();
-    // A status that few have is looked up by its index first: any version that ever had it is a candidate. Nearly all
-    // are processed in the end, so looking those up first would read everything.
-    let rare = filter
-        .statuses
-        .as_ref()
-        .is_some_and(|s| !s.contains(&DeliveryStatus::Processed));
-    if let (true, Some(status)) = (rare, &status) {
-        let candidates = conditions.clone().and(status);
-        conditions = conditions.and(&format!(
-            "position IN (SELECT position FROM {table} WHERE {})",
-            candidates.text()
-        ));
+impl Filter {
+    /// Whether the newest version of a row fits what can change.
+    pub(crate) fn fits(&self, row: &Row) -> bool {
+        let has = |statuses: &Vec<DeliveryStatus>| statuses.iter().any(|s| s.as_str() == row.status);
+        self.statuses.as_ref().is_none_or(has)
     }
-    let outer = status.map(|s| format!(" WHERE {s}")).unwrap_or_default();
-    let sql = format!(
-        "(SELECT * FROM {table} WHERE {}
-          ORDER BY tenant DESC, position DESC, version DESC LIMIT 1 BY tenant, position){outer}",
-        conditions.text()
-    );
-    (sql, conditions)
+
+    /// Conditions on raw rows. A status that few have is looked up by its index first: any version that ever had it is a
+    /// candidate. Nearly all are processed in the end, so looking those up first would read everything.
+    fn raw(&self, table: &str, tenant: &TenantId, before: u64) -> Conditions {
+        let conditions = self
+            .conditions(tenant)
+            .with("position < {before:UInt64}", "before", before);
+        let rare = self
+            .statuses
+            .as_ref()
+            .is_some_and(|s| !s.contains(&DeliveryStatus::Processed));
+        match self.status_condition() {
+            Some(status) if rare => {
+                let candidates = conditions.clone().and(&status);
+                conditions.and(&format!(
+                    "position IN (SELECT position FROM {table} WHERE {})",
+                    candidates.text()
+                ))
+            }
+            _ => conditions,
+        }
+    }
 }
 
-/// A page of the list.
-pub(crate) fn page(build: Build, tenant: &TenantId, filter: &Filter, page: Page) -> Query {
-    let (from, conditions) = newest(build, tenant, filter, page.before);
+/// A window of raw rows before a position, backwards, any version of each.
+pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u64, rows: usize) -> Query {
+    let table = build.table("deliveries");
+    let conditions = filter.raw(&table, tenant, before);
     let sql = format!(
-        "SELECT position, id, delivery_id, hook_id, source, repository, event, action, sender,
+        "SELECT position, version, id, delivery_id, hook_id, source, repository, event, action, sender,
             toUnixTimestamp64Micro(received_at) AS received_us, status, attempts, processing_ms, error, error_code,
             retryable, duplicate_of
-         FROM {from} LIMIT {} OFFSET {}",
-        page.limit, page.offset
+         FROM {table} WHERE {} ORDER BY tenant DESC, position DESC LIMIT {rows}",
+        conditions.text()
     );
     conditions.bind(sql)
 }
 
-/// How many fit, counted up to a bound.
-pub(crate) fn count_up_to(build: Build, tenant: &TenantId, filter: &Filter, bound: u32) -> Query {
-    let (from, conditions) = newest(build, tenant, filter, u64::MAX);
-    conditions.bind(format!(
-        "SELECT toInt64(count()) AS n FROM (SELECT 1 FROM {from} LIMIT {bound})"
-    ))
+/// How many fit among the newest so many raw rows.
+pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
+    let table = build.table("deliveries");
+    let conditions = filter.raw(&table, tenant, u64::MAX);
+    let fits = filter.status_condition().unwrap_or_else(|| "1".to_owned());
+    let sql = format!(
+        "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
+            (SELECT count() AS versions, argMax(raw.status, raw.version) AS status FROM
+                (SELECT position, version, status FROM {table} WHERE {}
+                 ORDER BY tenant DESC, position DESC LIMIT {rows}) AS raw
+             GROUP BY raw.position)",
+        conditions.text()
+    );
+    conditions.bind(sql)
 }
 
 /// How many were received since a time, those made up for tests left out.
@@ -132,6 +133,7 @@ pub(crate) fn count_since(build: Build, tenant: &TenantId, since: Timestamp) -> 
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row {
     pub(crate) position: u64,
+    version: u64,
     id: String,
     delivery_id: String,
     hook_id: String,
@@ -148,6 +150,19 @@ pub(crate) struct Row {
     error_code: String,
     retryable: Option<bool>,
     duplicate_of: String,
+}
+
+impl Versioned for Row {
+    type Key = u64;
+    type Version = u64;
+
+    fn key(&self) -> u64 {
+        self.position
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
 }
 
 impl From<Row> for DeliveryRow {

@@ -1,19 +1,17 @@
-//! Jobs: pages, one job, and figures of completed ones.
+//! Jobs: windows of the list, one job, and what belongs to jobs.
 
-use domain::{Query, TenantId, Timestamp};
+use domain::{Query, TenantId};
 use serde::Deserialize;
 
+use super::newest::Versioned;
 use super::{Build, Conditions};
-use crate::shape::job::{JobFigures, JobRow, RunnerRef};
-use crate::shape::{Spread, given, percent, round_ms, time};
+use crate::shape::job::{JobRow, RunnerRef};
+use crate::shape::{given, time};
 
 pub(crate) const PROJECTION: &str = "jobs";
 
-/// The most labels or runners with figures of their own.
-const GROUPS_MAX: u32 = 100;
-
 /// Which jobs are asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Filter {
     /// In lower case.
     pub(crate) repository: Option<String>,
@@ -23,85 +21,97 @@ pub(crate) struct Filter {
     pub(crate) pull_request: Option<u64>,
 }
 
-/// A place in the list and how much of it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Page {
-    /// Only before this job and attempt.
-    pub(crate) before: (u64, u64),
-    pub(crate) limit: u32,
-    pub(crate) offset: u32,
-}
-
-const COLUMNS: &str = "job_id, run_attempt, run_id, repository, name, workflow_name, head_branch, head_sha, status,
+const COLUMNS: &str = "job_id, run_attempt, leftPad(toString(version), 39, '0') AS version_text, run_id, repository, name, workflow_name, head_branch, head_sha, status,
     conclusion, labels, priority, runner_id, runner_name, runner_group, toUnixTimestamp64Micro(queued_at) AS queued_us,
     toUnixTimestamp64Micro(started_at) AS started_us, toUnixTimestamp64Micro(completed_at) AS completed_us,
     queue_ms, duration_ms, url";
 
-/// The newest version of each job that fits, the newest job first.
-fn newest(build: Build, tenant: &TenantId, filter: &Filter, before: (u64, u64)) -> (String, Conditions) {
-    let table = build.table("jobs");
-    let mut conditions = Conditions::of(tenant)
-        .with("job_id <= {job:UInt64}", "job", before.0)
-        .with(
-            "(job_id < {job:UInt64} OR run_attempt < {attempt:UInt64})",
-            "attempt",
-            before.1,
-        )
-        .with_given(
-            "repository_key = {repository:String}",
-            "repository",
-            filter.repository.as_ref(),
-        )
-        .with_given(
-            "arrayExists(l -> lower(l) = lower({label:String}), labels)",
-            "label",
-            filter.label.as_ref(),
-        );
-    if let Some(number) = filter.pull_request {
-        let pulls = build.table("workflow_run_pulls");
-        let of_run = format!(
-            "run_id IN (SELECT run_id FROM {pulls} WHERE tenant = {{tenant:String}} AND pull_request = {{pull:UInt64}})"
-        );
-        conditions = conditions.with(&of_run, "pull", number);
+impl Filter {
+    /// Whether the newest version of a row fits what can change.
+    pub(crate) fn fits(&self, row: &Row) -> bool {
+        let has = |states: &Vec<&str>| states.contains(&row.status.as_str());
+        self.states.as_ref().is_none_or(has)
     }
-    // The words are ours, not the caller's.
-    let status = filter.states.as_ref().map(|states| {
-        let words: Vec<String> = states.iter().map(|s| format!("'{s}'")).collect();
-        format!("status IN ({})", words.join(", "))
-    });
-    let rare = filter.states.as_ref().is_some_and(|s| !s.contains(&"completed"));
-    if let (true, Some(status)) = (rare, &status) {
-        let candidates = conditions.clone().and(status);
-        conditions = conditions.and(&format!(
-            "(job_id, run_attempt) IN (SELECT job_id, run_attempt FROM {table} WHERE {})",
-            candidates.text()
-        ));
+
+    /// What can change, as a condition. The words are ours, not the caller's.
+    fn state_condition(&self) -> Option<String> {
+        let words: Vec<String> = self.states.as_ref()?.iter().map(|s| format!("'{s}'")).collect();
+        Some(format!("status IN ({})", words.join(", ")))
     }
-    let outer = status.map(|s| format!(" WHERE {s}")).unwrap_or_default();
+
+    /// Conditions on raw rows. States that few have are looked up by their index first, any version being a candidate.
+    fn raw(&self, build: Build, tenant: &TenantId, before: (u64, u64)) -> Conditions {
+        let mut conditions = Conditions::of(tenant)
+            .with("job_id <= {job:UInt64}", "job", before.0)
+            .with(
+                "(job_id < {job:UInt64} OR run_attempt < {attempt:UInt64})",
+                "attempt",
+                before.1,
+            )
+            .with_given(
+                "repository_key = {repository:String}",
+                "repository",
+                self.repository.as_ref(),
+            )
+            .with_given(
+                "(has(labels, {label:String}) OR has(labels, lower({label:String})))",
+                "label",
+                self.label.as_ref(),
+            );
+        if let Some(number) = self.pull_request {
+            let pulls = build.table("workflow_run_pulls");
+            let of_run = format!(
+                "run_id IN (SELECT run_id FROM {pulls}
+                    WHERE tenant = {{tenant:String}} AND pull_request = {{pull:UInt64}})"
+            );
+            conditions = conditions.with(&of_run, "pull", number);
+        }
+        let rare = self.states.as_ref().is_some_and(|s| !s.contains(&"completed"));
+        match self.state_condition() {
+            Some(states) if rare => {
+                let candidates = conditions.clone().and(&states);
+                conditions.and(&format!(
+                    "job_id IN (SELECT job_id FROM {} WHERE {})",
+                    build.table("jobs"),
+                    candidates.text()
+                ))
+            }
+            _ => conditions,
+        }
+    }
+}
+
+/// A window of raw rows before a job and attempt, backwards, any version of each.
+pub(crate) fn window(
+    build: Build,
+    tenant: &TenantId,
+    filter: &Filter,
+    before: (u64, u64),
+    rows: usize,
+) -> Query {
+    let conditions = filter.raw(build, tenant, before);
     let sql = format!(
-        "(SELECT * FROM {table} WHERE {}
-          ORDER BY tenant DESC, job_id DESC, run_attempt DESC, version DESC
-          LIMIT 1 BY tenant, job_id, run_attempt){outer}",
+        "SELECT {COLUMNS} FROM {} WHERE {} ORDER BY tenant DESC, job_id DESC, run_attempt DESC LIMIT {rows}",
+        build.table("jobs"),
         conditions.text()
     );
-    (sql, conditions)
+    conditions.bind(sql)
 }
 
-/// A page of the list.
-pub(crate) fn page(build: Build, tenant: &TenantId, filter: &Filter, page: Page) -> Query {
-    let (from, conditions) = newest(build, tenant, filter, page.before);
-    conditions.bind(format!(
-        "SELECT {COLUMNS} FROM {from} LIMIT {} OFFSET {}",
-        page.limit, page.offset
-    ))
-}
-
-/// How many fit, counted up to a bound.
-pub(crate) fn count_up_to(build: Build, tenant: &TenantId, filter: &Filter, bound: u32) -> Query {
-    let (from, conditions) = newest(build, tenant, filter, (u64::MAX, u64::MAX));
-    conditions.bind(format!(
-        "SELECT toInt64(count()) AS n FROM (SELECT 1 FROM {from} LIMIT {bound})"
-    ))
+/// How many fit among the newest so many raw rows.
+pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
+    let conditions = filter.raw(build, tenant, (u64::MAX, u64::MAX));
+    let fits = filter.state_condition().unwrap_or_else(|| "1".to_owned());
+    let sql = format!(
+        "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
+            (SELECT count() AS versions, argMax(raw.status, raw.version) AS status FROM
+                (SELECT job_id, run_attempt, version, status FROM {} WHERE {}
+                 ORDER BY tenant DESC, job_id DESC, run_attempt DESC LIMIT {rows}) AS raw
+             GROUP BY raw.job_id, raw.run_attempt)",
+        build.table("jobs"),
+        conditions.text()
+    );
+    conditions.bind(sql)
 }
 
 /// All attempts of one job, newest first.
@@ -120,6 +130,7 @@ pub(crate) fn one(build: Build, tenant: &TenantId, job_id: u64) -> Query {
 pub(crate) struct Row {
     pub(crate) job_id: u64,
     pub(crate) run_attempt: u32,
+    version_text: String,
     pub(crate) run_id: u64,
     repository: String,
     name: String,
@@ -139,6 +150,19 @@ pub(crate) struct Row {
     queue_ms: Option<u64>,
     duration_ms: Option<u64>,
     url: String,
+}
+
+impl Versioned for Row {
+    type Key = (u64, u64);
+    type Version = String;
+
+    fn key(&self) -> (u64, u64) {
+        (self.job_id, u64::from(self.run_attempt))
+    }
+
+    fn version(&self) -> String {
+        self.version_text.clone()
+    }
 }
 
 impl Row {
@@ -258,177 +282,13 @@ fn number_array(numbers: &[u64]) -> String {
     format!("[{}]", numbers.join(","))
 }
 
-/// Which completed jobs are measured.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Measured {
-    pub(crate) since: Timestamp,
-    pub(crate) until: Timestamp,
-    /// In lower case.
-    pub(crate) repository: Option<String>,
-    pub(crate) workflow: Option<String>,
-}
-
-impl Measured {
-    fn whose(&self, tenant: &TenantId) -> Conditions {
-        Conditions::of(tenant)
-            .with_given(
-                "repository_key = {repository:String}",
-                "repository",
-                self.repository.as_ref(),
-            )
-            .with_given(
-                "workflow_name = {workflow:String}",
-                "workflow",
-                self.workflow.as_ref(),
-            )
-    }
-
-    fn completed(&self, tenant: &TenantId) -> Conditions {
-        self.whose(tenant)
-            .and("status = 'completed'")
-            .with(
-                "completed_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')",
-                "since",
-                self.since.as_micros(),
-            )
-            .with(
-                "completed_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')",
-                "until",
-                self.until.as_micros(),
-            )
-    }
-}
-
-/// Percentiles of a column by nearest rank over the rows, exact.
-fn ranks(column: &str, prefix: &str) -> String {
-    let rank = |percent: u32| {
-        format!(
-            "if(count(j.{column}) = 0, NULL, arraySort(groupArray(j.{column}))[
-                greatest(1, intDiv(count(j.{column}) * {percent} + 99, 100))]) AS {prefix}_p{percent}"
-        )
-    };
-    format!(
-        "if(count(j.{column}) = 0, NULL, avg(j.{column})) AS {prefix}_avg, {}, {}, {}",
-        rank(50),
-        rank(95),
-        rank(99)
-    )
-}
-
-/// Figures of a group of completed jobs.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Figures {
-    #[serde(default)]
-    pub(crate) name: String,
-    n: i64,
-    succeeded: i64,
-    queue_avg: Option<f64>,
-    queue_p50: Option<f64>,
-    queue_p95: Option<f64>,
-    queue_p99: Option<f64>,
-    run_avg: Option<f64>,
-    run_p50: Option<f64>,
-    run_p95: Option<f64>,
-    run_p99: Option<f64>,
-}
-
-impl From<Figures> for JobFigures {
-    fn from(figures: Figures) -> Self {
-        Self {
-            completed_jobs: figures.n,
-            success_rate: percent(figures.succeeded, figures.n),
-            queue_time_ms: Spread {
-                avg: figures.queue_avg.map(round_ms),
-                p50: figures.queue_p50,
-                p95: figures.queue_p95,
-                p99: figures.queue_p99,
-            },
-            duration_ms: Spread {
-                avg: figures.run_avg.map(round_ms),
-                p50: figures.run_p50,
-                p95: figures.run_p95,
-                p99: figures.run_p99,
-            },
-        }
-    }
-}
-
-/// How completed jobs are grouped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grouping {
-    All,
-    Label,
-    Runner,
-}
-
-/// Figures of completed jobs.
-pub(crate) fn figures(build: Build, tenant: &TenantId, measured: &Measured, grouping: Grouping) -> Query {
-    let (name, more, group) = match grouping {
-        Grouping::All => ("''", "", String::new()),
-        Grouping::Label => (
-            "label",
-            "ARRAY JOIN j.labels AS label",
-            format!("GROUP BY name ORDER BY n DESC, name LIMIT {GROUPS_MAX}"),
-        ),
-        Grouping::Runner => (
-            "j.runner_name",
-            "WHERE j.runner_name != ''",
-            format!("GROUP BY name ORDER BY n DESC, name LIMIT {GROUPS_MAX}"),
-        ),
-    };
-    let conditions = measured.completed(tenant);
-    let sql = format!(
-        "SELECT {name} AS name, toInt64(count()) AS n, toInt64(countIf(j.conclusion = 'success')) AS succeeded, {}, {}
-         FROM (SELECT * FROM {} FINAL WHERE {}) AS j {more} {group}",
-        ranks("queue_ms", "queue"),
-        ranks("duration_ms", "run"),
-        build.table("jobs"),
-        conditions.text()
-    );
-    conditions.bind(sql)
-}
-
-/// How many jobs have a word in a column.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct OfWord {
-    pub(crate) word: String,
-    pub(crate) n: i64,
-}
-
-/// How the completed jobs ended.
-pub(crate) fn conclusions(build: Build, tenant: &TenantId, measured: &Measured) -> Query {
-    let conditions = measured.completed(tenant);
-    let sql = format!(
-        "SELECT conclusion AS word, toInt64(count()) AS n FROM {} FINAL WHERE {} GROUP BY word ORDER BY n DESC, word",
-        build.table("jobs"),
-        conditions.text()
-    );
-    conditions.bind(sql)
-}
-
-/// How many jobs are not completed now, per state.
-pub(crate) fn open(build: Build, tenant: &TenantId, measured: &Measured) -> Query {
-    const OPEN: &str = "status IN ('queued', 'waiting', 'in_progress')";
-    let table = build.table("jobs");
-    let conditions = measured.whose(tenant);
-    let candidates = conditions.clone().and(OPEN);
-    let sql = format!(
-        "SELECT j.status AS word, toInt64(count()) AS n
-         FROM (SELECT * FROM {table} FINAL WHERE {} AND job_id IN (SELECT job_id FROM {table} WHERE {})) AS j
-         WHERE j.{OPEN} GROUP BY word",
-        conditions.text(),
-        candidates.text()
-    );
-    conditions.bind(sql)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn row(json: &str) -> Row {
         let mut whole = serde_json::json!({
-            "job_id": 7, "run_attempt": 1, "run_id": 9, "repository": "a/b", "name": "build", "workflow_name": "",
+            "job_id": 7, "run_attempt": 1, "version_text": "1", "run_id": 9, "repository": "a/b", "name": "build", "workflow_name": "",
             "head_branch": "", "head_sha": "", "status": "completed", "conclusion": "success", "labels": [],
             "priority": 0, "runner_id": 0, "runner_name": "", "runner_group": "", "queued_us": null, "started_us": null,
             "completed_us": null, "queue_ms": null, "duration_ms": null, "url": ""

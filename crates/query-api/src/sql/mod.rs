@@ -4,9 +4,11 @@
 //! ours become text. Every statement names the tenant first.
 
 pub(crate) mod deliveries;
+pub(crate) mod figures;
 pub(crate) mod health;
 pub(crate) mod histogram;
 pub(crate) mod jobs;
+pub(crate) mod newest;
 pub(crate) mod repositories;
 pub(crate) mod runners;
 pub(crate) mod runs;
@@ -212,6 +214,20 @@ impl Conditions {
         let mut query = Query::new(sql);
         query.params = self.params;
         query
+    }
+}
+
+/// How many rows fit among so many raw ones that were looked at.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct CountedAmong {
+    seen: i64,
+    n: i64,
+}
+
+impl CountedAmong {
+    /// The count, and whether it is of all rows.
+    pub(crate) const fn total(self, rows: u32) -> (i64, bool) {
+        (self.n, self.seen < rows as i64)
     }
 }
 

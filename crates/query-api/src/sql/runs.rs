@@ -1,8 +1,9 @@
-//! Workflow runs: pages, and one run.
+//! Workflow runs: windows of the list, and one run.
 
 use domain::{Query, TenantId};
 use serde::Deserialize;
 
+use super::newest::Versioned;
 use super::{Build, Conditions};
 use crate::shape::job::RunRow;
 use crate::shape::{given, time};
@@ -10,7 +11,7 @@ use crate::shape::{given, time};
 pub(crate) use super::jobs::PROJECTION;
 
 /// Which runs are asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Filter {
     /// In lower case.
     pub(crate) repository: Option<String>,
@@ -18,68 +19,78 @@ pub(crate) struct Filter {
     pub(crate) conclusion: Option<&'static str>,
 }
 
-/// A place in the list and how much of it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Page {
-    /// Only before this run.
-    pub(crate) before: u64,
-    pub(crate) limit: u32,
-    pub(crate) offset: u32,
-}
-
 const COLUMNS: &str =
-    "run_id, run_attempt, run_number, repository, workflow_name, head_branch, head_sha, event, status,
+    "run_id, leftPad(toString(version), 39, '0') AS version_text, run_attempt, run_number, repository, workflow_name, head_branch, head_sha, event, status,
     conclusion, actor, toUnixTimestamp64Micro(created_at) AS created_us,
     toUnixTimestamp64Micro(updated_at) AS updated_us, url";
 
-/// The newest version of each run that fits, the newest run first.
-fn newest(build: Build, tenant: &TenantId, filter: &Filter, before: u64) -> (String, Conditions) {
-    let table = build.table("workflow_runs");
-    let mut conditions = Conditions::of(tenant)
-        .with("run_id < {before:UInt64}", "before", before)
-        .with_given(
-            "repository_key = {repository:String}",
-            "repository",
-            filter.repository.as_ref(),
-        );
-    // The words are ours, not the caller's.
-    let words: Vec<String> = [("status", filter.status), ("conclusion", filter.conclusion)]
-        .into_iter()
-        .filter_map(|(column, word)| Some(format!("{column} = '{}'", word?)))
-        .collect();
-    let changing = (!words.is_empty()).then(|| words.join(" AND "));
-    let rare = filter.status.is_some_and(|s| s != "completed");
-    if let (true, Some(changing)) = (rare, &changing) {
-        let candidates = conditions.clone().and(changing);
-        conditions = conditions.and(&format!(
-            "run_id IN (SELECT run_id FROM {table} WHERE {})",
-            candidates.text()
-        ));
+impl Filter {
+    /// Whether the newest version of a row fits what can change.
+    pub(crate) fn fits(&self, row: &Row) -> bool {
+        self.status.is_none_or(|status| status == row.status)
+            && self
+                .conclusion
+                .is_none_or(|conclusion| conclusion == row.conclusion)
     }
-    let outer = changing.map(|c| format!(" WHERE {c}")).unwrap_or_default();
+
+    /// What can change, as a condition. The words are ours, not the caller's.
+    fn changing(&self) -> Option<String> {
+        let words: Vec<String> = [("status", self.status), ("conclusion", self.conclusion)]
+            .into_iter()
+            .filter_map(|(column, word)| Some(format!("{column} = '{}'", word?)))
+            .collect();
+        (!words.is_empty()).then(|| words.join(" AND "))
+    }
+
+    /// Conditions on raw rows. A status that few have is looked up by its index first, any version being a candidate.
+    fn raw(&self, table: &str, tenant: &TenantId, before: u64) -> Conditions {
+        let conditions = Conditions::of(tenant)
+            .with("run_id < {before:UInt64}", "before", before)
+            .with_given(
+                "repository_key = {repository:String}",
+                "repository",
+                self.repository.as_ref(),
+            );
+        let rare = self.status.is_some_and(|status| status != "completed");
+        match self.changing() {
+            Some(changing) if rare => {
+                let candidates = conditions.clone().and(&changing);
+                conditions.and(&format!(
+                    "run_id IN (SELECT run_id FROM {table} WHERE {})",
+                    candidates.text()
+                ))
+            }
+            _ => conditions,
+        }
+    }
+}
+
+/// A window of raw rows before a run, backwards, any version of each.
+pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u64, rows: usize) -> Query {
+    let table = build.table("workflow_runs");
+    let conditions = filter.raw(&table, tenant, before);
     let sql = format!(
-        "(SELECT * FROM {table} WHERE {}
-          ORDER BY tenant DESC, run_id DESC, version DESC LIMIT 1 BY tenant, run_id){outer}",
+        "SELECT {COLUMNS} FROM {table} WHERE {} ORDER BY tenant DESC, run_id DESC LIMIT {rows}",
         conditions.text()
     );
-    (sql, conditions)
+    conditions.bind(sql)
 }
 
-/// A page of the list.
-pub(crate) fn page(build: Build, tenant: &TenantId, filter: &Filter, page: Page) -> Query {
-    let (from, conditions) = newest(build, tenant, filter, page.before);
-    conditions.bind(format!(
-        "SELECT {COLUMNS} FROM {from} LIMIT {} OFFSET {}",
-        page.limit, page.offset
-    ))
-}
-
-/// How many fit, counted up to a bound.
-pub(crate) fn count_up_to(build: Build, tenant: &TenantId, filter: &Filter, bound: u32) -> Query {
-    let (from, conditions) = newest(build, tenant, filter, u64::MAX);
-    conditions.bind(format!(
-        "SELECT toInt64(count()) AS n FROM (SELECT 1 FROM {from} LIMIT {bound})"
-    ))
+/// How many fit among the newest so many raw rows.
+pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
+    let table = build.table("workflow_runs");
+    let conditions = filter.raw(&table, tenant, u64::MAX);
+    let fits = filter.changing().unwrap_or_else(|| "1".to_owned());
+    let sql = format!(
+        "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
+            (SELECT count() AS versions, argMax(raw.status, raw.version) AS status,
+                argMax(raw.conclusion, raw.version) AS conclusion FROM
+                (SELECT run_id, version, status, conclusion FROM {table} WHERE {}
+                 ORDER BY tenant DESC, run_id DESC LIMIT {rows}) AS raw
+             GROUP BY raw.run_id)",
+        conditions.text()
+    );
+    conditions.bind(sql)
 }
 
 /// One run.
@@ -97,6 +108,7 @@ pub(crate) fn one(build: Build, tenant: &TenantId, run_id: u64) -> Query {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row {
     pub(crate) run_id: u64,
+    version_text: String,
     run_attempt: u32,
     run_number: u64,
     repository: String,
@@ -110,6 +122,19 @@ pub(crate) struct Row {
     created_us: Option<i64>,
     updated_us: Option<i64>,
     url: String,
+}
+
+impl Versioned for Row {
+    type Key = u64;
+    type Version = String;
+
+    fn key(&self) -> u64 {
+        self.run_id
+    }
+
+    fn version(&self) -> String {
+        self.version_text.clone()
+    }
 }
 
 impl From<Row> for RunRow {

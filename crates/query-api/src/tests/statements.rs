@@ -1,8 +1,12 @@
 //! Every statement names the tenant first and carries no value in its text.
 
 use domain::{DeliveryStatus, Query, TenantId, Timestamp};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use crate::sql::{Build, deliveries, health, jobs, repositories, runners, runs, statistics};
+use crate::sql::{
+    Build, Counted, CountedAmong, deliveries, figures, health, jobs, repositories, runners, runs, statistics,
+};
 
 const SECRET: &str = "'; DROP TABLE x --";
 const BUILD: Build = Build::for_test(1, 3);
@@ -36,21 +40,14 @@ fn of_deliveries() -> Vec<Named> {
         statuses: Some(vec![DeliveryStatus::Processed]),
         ..deliveries::Filter::default()
     };
-    let page = |filter| {
-        let page = deliveries::Page {
-            before: u64::MAX,
-            limit: 101,
-            offset: 5,
-        };
-        deliveries::page(BUILD, &tenant(), filter, page)
-    };
+    let page = |filter| deliveries::window(BUILD, &tenant(), filter, u64::MAX, 143);
     vec![
         ("events", page(&whole)),
         ("events narrow", page(&narrow)),
         ("events processed", page(&processed)),
         (
             "events count",
-            deliveries::count_up_to(BUILD, &tenant(), &narrow, 10_000),
+            deliveries::count_among(BUILD, &tenant(), &narrow, 10_000),
         ),
         ("events since", deliveries::count_since(BUILD, &tenant(), now())),
         ("total", statistics::total(BUILD, &tenant(), &whole)),
@@ -120,14 +117,7 @@ fn of_repositories() -> Vec<Named> {
 }
 
 fn of_jobs() -> Vec<Named> {
-    let page = |filter, before| {
-        let page = jobs::Page {
-            before,
-            limit: 101,
-            offset: 0,
-        };
-        jobs::page(BUILD, &tenant(), filter, page)
-    };
+    let page = |filter, before| jobs::window(BUILD, &tenant(), filter, before, 143);
     let some = jobs::Filter {
         repository: text(),
         states: Some(vec!["queued", "waiting"]),
@@ -143,7 +133,7 @@ fn of_jobs() -> Vec<Named> {
         ("jobs", page(&jobs::Filter::default(), start)),
         ("jobs narrow", page(&some, (7, 1))),
         ("jobs done", page(&done, start)),
-        ("jobs count", jobs::count_up_to(BUILD, &tenant(), &some, 10_000)),
+        ("jobs count", jobs::count_among(BUILD, &tenant(), &some, 10_000)),
         ("job", jobs::one(BUILD, &tenant(), 7)),
         ("job states", jobs::states(BUILD, &tenant(), &[7, 8])),
         ("pulls", jobs::pulls(BUILD, &tenant(), &[9])),
@@ -151,23 +141,23 @@ fn of_jobs() -> Vec<Named> {
 }
 
 fn of_figures() -> Vec<Named> {
-    let measured = |text: Option<String>| jobs::Measured {
+    let measured = |text: Option<String>| figures::Measured {
         since: now().plus_millis(-86_400_000),
         until: now(),
         workflow: text.clone(),
         repository: text,
     };
-    let figures = |grouping, text| jobs::figures(BUILD, &tenant(), &measured(text), grouping);
+    let of = |grouping, text| figures::figures(BUILD, &tenant(), &measured(text), grouping);
     vec![
-        ("figures", figures(jobs::Grouping::All, None)),
-        ("figures narrow", figures(jobs::Grouping::All, text())),
-        ("figures label", figures(jobs::Grouping::Label, None)),
-        ("figures runner", figures(jobs::Grouping::Runner, None)),
+        ("figures", of(figures::Grouping::All, None)),
+        ("figures narrow", of(figures::Grouping::All, text())),
+        ("figures label", of(figures::Grouping::Label, None)),
+        ("figures runner", of(figures::Grouping::Runner, None)),
         (
             "conclusions",
-            jobs::conclusions(BUILD, &tenant(), &measured(None)),
+            figures::conclusions(BUILD, &tenant(), &measured(None)),
         ),
-        ("open", jobs::open(BUILD, &tenant(), &measured(text()))),
+        ("open", figures::open(BUILD, &tenant(), &measured(text()))),
         (
             "runners",
             runners::seen(BUILD, &tenant(), now().plus_millis(-86_400_000)),
@@ -178,14 +168,7 @@ fn of_figures() -> Vec<Named> {
 }
 
 fn of_runs() -> Vec<Named> {
-    let page = |filter| {
-        let page = runs::Page {
-            before: u64::MAX,
-            limit: 101,
-            offset: 0,
-        };
-        runs::page(BUILD, &tenant(), filter, page)
-    };
+    let page = |filter| runs::window(BUILD, &tenant(), filter, u64::MAX, 143);
     let some = runs::Filter {
         repository: text(),
         status: Some("queued"),
@@ -199,7 +182,7 @@ fn of_runs() -> Vec<Named> {
         ("runs", page(&runs::Filter::default())),
         ("runs narrow", page(&some)),
         ("runs ended", page(&ended)),
-        ("runs count", runs::count_up_to(BUILD, &tenant(), &some, 10_000)),
+        ("runs count", runs::count_among(BUILD, &tenant(), &some, 10_000)),
         ("run", runs::one(BUILD, &tenant(), 9)),
     ]
 }
@@ -239,4 +222,78 @@ fn every_statement_asks_for_the_tenant_first_and_carries_no_value() {
             );
         }
     }
+}
+
+/// The fields that a row can't be read without, found by leaving them out.
+fn needed<T: DeserializeOwned>() -> Vec<String> {
+    let mut row = serde_json::Map::new();
+    let mut needed: Vec<String> = Vec::new();
+    loop {
+        let read = |row: &serde_json::Map<String, Value>| {
+            serde_json::from_value::<T>(Value::Object(row.clone())).map_err(|error| error.to_string())
+        };
+        let Err(error) = read(&row) else { return needed };
+        let missing = error
+            .split("missing field `")
+            .nth(1)
+            .and_then(|rest| rest.split('`').next());
+        let Some(field) = missing.map(str::to_owned) else {
+            panic!("{error} after {needed:?}");
+        };
+        let fitting = [json!(0), json!(""), json!([]), json!({}), json!(false)]
+            .into_iter()
+            .find(|value| {
+                row.insert(field.clone(), value.clone());
+                read(&row)
+                    .err()
+                    .is_none_or(|error| error.contains("missing field"))
+            });
+        assert!(fitting.is_some(), "no value fits {field}");
+        needed.push(field);
+    }
+}
+
+fn check<T: DeserializeOwned>(names: &[&str]) {
+    let fields = needed::<T>();
+    assert!(!fields.is_empty());
+    for (name, query) in all().filter(|(name, _)| names.contains(name)) {
+        let words: Vec<&str> = query
+            .sql
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .collect();
+        for field in &fields {
+            assert!(
+                words.contains(&field.as_str()),
+                "{name} does not select {field}: {}",
+                query.sql
+            );
+        }
+    }
+}
+
+#[test]
+fn every_statement_selects_what_its_rows_are_read_from() {
+    check::<deliveries::Row>(&["events", "events narrow"]);
+    check::<CountedAmong>(&["events count", "jobs count", "runs count"]);
+    check::<Counted>(&["total", "events since", "repositories count"]);
+    check::<statistics::OfEvent>(&["by event"]);
+    check::<statistics::OfStep>(&["series"]);
+    check::<health::AllTime>(&["all time"]);
+    check::<health::Hour>(&["same hours"]);
+    check::<repositories::OfRepository>(&["repositories"]);
+    check::<repositories::Contributors>(&["contributor counts"]);
+    check::<repositories::Facts>(&["facts"]);
+    check::<repositories::OfAction>(&["by action"]);
+    check::<repositories::Seen>(&["seen"]);
+    check::<repositories::OfSender>(&["contributors"]);
+    check::<repositories::OfStep>(&["activity series"]);
+    check::<jobs::Row>(&["jobs", "jobs narrow", "job"]);
+    check::<jobs::JobState>(&["job states"]);
+    check::<jobs::Pull>(&["pulls"]);
+    check::<figures::Figures>(&["figures", "figures label", "figures runner"]);
+    check::<figures::OfWord>(&["conclusions", "open"]);
+    check::<runs::Row>(&["runs", "run"]);
+    check::<runners::Row>(&["runners"]);
+    check::<runners::Busy>(&["busy"]);
+    check::<runners::Demand>(&["demand"]);
 }
