@@ -66,7 +66,7 @@ struct Core {
 pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
-    let (acceptor, bound) = http::bind(address).await?;
+    let (listener, bound) = http::bind(address).await?;
     let core = Arc::new(open(settings, roles).await?);
     let ingest = receiver(&core)?;
     let api = Api::build(
@@ -85,16 +85,12 @@ pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()
         },
     );
     let stop_http = CancellationToken::new();
-    let (idle, shutdown) = (
-        core.settings.server.idle_timeout_ms,
-        core.settings.server.shutdown_timeout_ms,
-    );
-    let (idle, shutdown) = (Duration::from_millis(idle), Duration::from_millis(shutdown));
+    let limits = core.settings.server.limits();
     let door = FrontDoor {
         ingest: core.roles.has(Role::Ingest).then(|| ingest.clone()),
         api: api.endpoint(),
     };
-    let mut http = tokio::spawn(http::run(acceptor, door, idle, shutdown, stop_http.clone()));
+    let mut http = tokio::spawn(http::run(listener, door, limits, stop_http.clone()));
     banner::print(&Banner {
         address: bound,
         settings: &core.settings,
@@ -103,15 +99,18 @@ pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()
     let followers = tokio::spawn(follow(Arc::clone(&core)));
     let outcome = tokio::select! {
         signal = stop_signal() => signal,
-        ended = &mut http => ended.context("the HTTP server was lost").and_then(|ended| ended),
+        ended = &mut http => ended.context("the HTTP server was lost"),
     };
     tracing::info!("stopping: open deliveries are finished, new ones are answered 503");
-    if tokio::time::timeout(shutdown, ingest.drain()).await.is_err() {
+    if tokio::time::timeout(limits.shutdown_timeout, ingest.drain())
+        .await
+        .is_err()
+    {
         tracing::warn!("a sender is too slow to wait for; its delivery was not accepted");
     }
     stop_http.cancel();
     if !http.is_finished() {
-        http.await.context("the HTTP server was lost")??;
+        http.await.context("the HTTP server was lost")?;
     }
     core.stop_followers.cancel();
     followers.await.context("the followers of the log were lost")?;

@@ -10,6 +10,7 @@ mod print;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figment::providers::{Format as _, Toml};
 use figment::{Figment, Metadata};
@@ -20,6 +21,7 @@ use layer::Layer;
 pub(crate) use print::print;
 pub(crate) use source::{SecretSettings, SourceSettings};
 
+use crate::serve::http::Limits;
 use crate::telemetry::TelemetryOptions;
 
 /// Every setting with its default and what it does; also the reference for users.
@@ -66,11 +68,22 @@ pub(crate) struct ServerOptions {
     pub(crate) port: u16,
     pub(crate) base_url: String,
     pub(crate) webhook_addresses: Vec<ipnet::IpNet>,
+    pub(crate) connections_max: usize,
     pub(crate) idle_timeout_ms: u64,
     pub(crate) shutdown_timeout_ms: u64,
 }
 
 impl ServerOptions {
+    /// What connections may cost.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            // More places than that no semaphore has, nor any system.
+            connections_max: self.connections_max.clamp(1, 1 << 20),
+            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
+        }
+    }
+
     /// The address of the API as others reach it.
     pub(crate) fn base_url(&self) -> String {
         if self.base_url.is_empty() {

@@ -19,7 +19,7 @@ async fn without_room_on_the_disk_deliveries_are_refused_until_there_is_some() {
     // No disk has so much room.
     let server = roomy
         .clone()
-        .env("HOOKLOG_DATA__FLOOR_BYTES", "9000000000000000000")
+        .env("HOOKLOG_DATA__BUDGET__FLOOR_BYTES", "9000000000000000000")
         .spawn();
     let refused = Signed::new("push", "no-room", r#"{"n":2}"#);
     eventually("deliveries are refused", Duration::from_secs(30), || async {
