@@ -21,7 +21,7 @@ pub struct IngestOptions {
     pub headers_max: usize,
     /// The most bytes of all header names and values together.
     pub header_bytes_max: usize,
-    /// The longest time for a whole body, in milliseconds.
+    /// The longest time for a whole body, in milliseconds. GitHub gives up after 10 s; a slow forger holds a turn no longer.
     pub body_timeout_ms: u64,
     /// The longest silence between two pieces of a body, in milliseconds.
     pub body_idle_timeout_ms: u64,
@@ -54,7 +54,7 @@ impl Default for IngestOptions {
             memory_bytes_max: 256 * 1024 * 1024,
             headers_max: 100,
             header_bytes_max: 32 * 1024,
-            body_timeout_ms: 60_000,
+            body_timeout_ms: 20_000,
             body_idle_timeout_ms: 10_000,
             append_timeout_ms: 8_000,
             uploads_max: 32,
