@@ -1,12 +1,14 @@
 //! Ports that misbehave: a stream that drops, moves and is wiped, and tables that fail in doubt or vanish.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::testing::{ManualClock, MemoryLog, TestDelivery};
 use domain::{
-    BodyError, BodyRef, BodyStore, BodyUpload, EventLog, LogId, Position, RecordedEvent, Timestamp,
+    BodyError, BodyRef, BodyStore, BodyUpload, ContentHash, EventLog, LogId, Position, RecordedEvent,
+    Timestamp,
 };
 
 mod stream;
@@ -80,16 +82,30 @@ pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     panic!("it never happened: {what}");
 }
 
-/// A body store that has nothing.
-pub(crate) struct NoBodies;
+/// A body store with at most one body in it, which can be out of order.
+#[derive(Default)]
+pub(crate) struct FakeBodies {
+    pub(crate) down: AtomicBool,
+    pub(crate) body: Mutex<Option<Bytes>>,
+}
 
 #[async_trait]
-impl BodyStore for NoBodies {
+impl BodyStore for FakeBodies {
     async fn begin(&self) -> Result<Box<dyn BodyUpload>, BodyError> {
         Err(BodyError::NoRoom("set so by the test".into()))
     }
-    async fn read(&self, body: &BodyRef, _: u64, _: usize) -> Result<Bytes, BodyError> {
-        Err(BodyError::Missing(body.sha256))
+    async fn read(&self, body: &BodyRef, offset: u64, _: usize) -> Result<Bytes, BodyError> {
+        if self.down.load(Ordering::SeqCst) {
+            let source = std::io::Error::other("set so by the test");
+            let operation = "read";
+            return Err(BodyError::Io { operation, source });
+        }
+        let kept = self.body.lock().unwrap();
+        let found = kept
+            .as_ref()
+            .filter(|kept| ContentHash::of(kept) == body.sha256)
+            .ok_or(BodyError::Missing(body.sha256))?;
+        Ok(found.slice(usize::try_from(offset).unwrap()..))
     }
     async fn stored_bytes(&self) -> Result<u64, BodyError> {
         Ok(0)

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod builds;
+mod causes;
 #[cfg(test)]
 mod doubles;
 mod lag;

@@ -15,6 +15,7 @@ use domain::{
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::causes::with_causes;
 use crate::lag::Lag;
 
 #[cfg(test)]
@@ -186,7 +187,7 @@ impl Shared {
         metrics::counter!("hooklog_relay_errors_total").increment(1);
         let mut now = self.now();
         now.state = state;
-        now.error = Some(error.to_string());
+        now.error = Some(with_causes(error));
     }
 
     fn well(&self, state: RelayState) {
@@ -268,7 +269,7 @@ impl Relay {
                     return shutdown.cancelled().await;
                 }
                 Ended::FanOut(_) | Ended::Log(_) | Ended::Message(_) => {
-                    tracing::warn!(error = %ended, "relay_failed: trying again");
+                    tracing::warn!(error = with_causes(&ended), "relay_failed: trying again");
                     self.shared.failed(RelayState::Waiting, &ended);
                 }
             }

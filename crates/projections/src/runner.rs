@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::builds::{BuildState, Builds, Facts};
+use crate::causes::with_causes;
 use crate::model::{BuildShape, ModelFactory};
 use board::Board;
 use crew::{Crew, Found, Member};
@@ -273,8 +274,13 @@ impl Projector {
                         .for_each(|slot| lanes.entry(slot.after).or_default().push(slot));
                 }
                 Err(error) => {
-                    tracing::warn!(projection = name, %error, "projection_not_open: trying again");
-                    self.worker.board.trouble(name, error.to_string());
+                    let why = with_causes(&error);
+                    tracing::warn!(
+                        projection = name,
+                        error = why,
+                        "projection_not_open: trying again"
+                    );
+                    self.worker.board.trouble(name, why);
                     self.retry(name);
                 }
             }

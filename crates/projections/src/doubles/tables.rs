@@ -22,6 +22,8 @@ pub(crate) struct TablesState {
     /// Percentage of statements and inserts that fail, before or after they are done.
     pub(crate) faults: u64,
     pub(crate) down: bool,
+    /// A table that refuses all rows.
+    pub(crate) refused: Option<String>,
     pub(crate) dice: Dice,
 }
 
@@ -73,6 +75,7 @@ impl FakeTables {
                 inserts: Vec::new(),
                 faults: 0,
                 down: false,
+                refused: None,
                 dice: Dice::new(seed),
             }),
         })
@@ -173,6 +176,9 @@ impl Tables for FakeTables {
         let mut state = self.state();
         state.fails()?;
         let name = table.strip_prefix("hooklog.").unwrap().to_owned();
+        if state.refused.as_ref() == Some(&name) {
+            return Err(TableError::Refused("set so by the test".into()));
+        }
         state.inserts.push(name.clone());
         let missing = || TableError::Refused(format!("no table {name}"));
         let into = state.tables.get_mut(&name).ok_or_else(missing)?;

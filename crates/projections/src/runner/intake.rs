@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
 use super::board::Seat;
+use crate::causes::with_causes;
 
 /// Why the stream is left for the log.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl<'a> Intake<'a> {
         match self.worker.log.head().await {
             Ok(head) if head > self.seen => self.left = Some(Left::Behind("the stream is silent")),
             Ok(_) => seats.iter().for_each(|seat| seat.live()),
-            Err(error) => seats.iter().for_each(|seat| seat.failed(&error.to_string())),
+            Err(error) => seats.iter().for_each(|seat| seat.failed(&with_causes(&error))),
         }
     }
 

@@ -15,6 +15,7 @@ use super::intake::{Intake, Left};
 use super::open::Slot;
 use super::write::Batch;
 use crate::builds::BuildState;
+use crate::causes::with_causes;
 
 /// Models on their way together.
 pub(crate) struct Lane {
@@ -177,8 +178,9 @@ async fn read_page(worker: &Worker, seats: &[&Seat], after: Position) -> LogPage
         match worker.log.read_all(after, limit).await {
             Ok(page) => return page,
             Err(error) => {
-                tracing::warn!(%after, %error, "projection_read_failed: trying again");
-                seats.iter().for_each(|seat| seat.failed(&error.to_string()));
+                let why = with_causes(&error);
+                tracing::warn!(%after, error = why, "projection_read_failed: trying again");
+                seats.iter().for_each(|seat| seat.failed(&why));
                 backoff.wait().await;
             }
         }

@@ -26,8 +26,6 @@ pub struct ProjectorOptions {
     pub retry_ms_min: u64,
     /// The longest wait after failures, in milliseconds.
     pub retry_ms_max: u64,
-    /// How often a large body is asked for when the body store fails, before the event is projected without it.
-    pub body_tries_max: u32,
     /// How often the tables are looked for, in milliseconds.
     pub check_ms: u64,
     /// How long the tables of a replaced build stay for queries under way, in milliseconds.
@@ -51,7 +49,6 @@ impl Default for ProjectorOptions {
             inserts_max: 4,
             retry_ms_min: 50,
             retry_ms_max: 5000,
-            body_tries_max: 5,
             check_ms: 10_000,
             drop_after_ms: 60_000,
             rebuild_when_ahead: false,

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::builds::BUILDS;
 use crate::doubles::{
-    Dice, FakeStream, FakeTables, Followed, NoBodies, all_events, append, clock, gapful_log, log_id, until,
+    Dice, FakeBodies, FakeStream, FakeTables, Followed, all_events, append, clock, gapful_log, log_id, until,
 };
 use crate::model::{Projected, ReadModel, RowBatch, Table, View};
 use crate::progress::PROGRESS;
@@ -134,6 +134,7 @@ struct World {
     log: Arc<MemoryLog>,
     stream: Arc<FakeStream>,
     tables: Arc<FakeTables>,
+    bodies: Arc<FakeBodies>,
     clock: Arc<ManualClock>,
 }
 
@@ -157,6 +158,7 @@ impl World {
             log: gapful_log(),
             stream: FakeStream::new(seed),
             tables: FakeTables::new(seed + 1000),
+            bodies: Arc::default(),
             clock: clock(),
         }
     }
@@ -166,7 +168,7 @@ impl World {
             log: Arc::<MemoryLog>::clone(&self.log),
             live: Arc::new(Followed(Arc::clone(&self.stream))),
             tables: Arc::<FakeTables>::clone(&self.tables),
-            bodies: Arc::new(NoBodies),
+            bodies: Arc::<FakeBodies>::clone(&self.bodies),
             clock: Arc::<ManualClock>::clone(&self.clock),
         };
         let (projector, handle) = Projector::build(options, models, ports);

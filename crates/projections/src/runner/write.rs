@@ -9,6 +9,7 @@ use super::board::Seat;
 use super::open::Slot;
 use crate::backoff::Backoff;
 use crate::builds::BuildRow;
+use crate::causes::with_causes;
 use crate::model::{Projected, RowBatch};
 use crate::progress;
 
@@ -84,27 +85,28 @@ impl Worker {
         }
     }
 
-    /// The payload. A store that fails is asked again a few times, because leaving a payload out can't be made good later.
+    /// The payload. A store that fails is asked again for as long as it takes: a payload that is left out is never made
+    /// good later. Only a body that the store says it does not have is none.
     async fn payload(&self, slots: &mut [Slot], event: &RecordedEvent) -> Option<Bytes> {
         let mut backoff = self.backoff();
-        let mut tries = 0;
         loop {
             let error = match json_payload(event, self.bodies.as_ref()).await {
                 Ok(payload) => return payload,
                 Err(error) => error,
             };
-            tries += 1;
-            let lasting = matches!(
-                error,
-                PayloadError::Metadata(_) | PayloadError::Body(BodyError::Missing(_))
-            );
-            if lasting || tries >= self.options.body_tries_max {
-                metrics::counter!("hooklog_projection_payloads_missing_total").increment(1);
-                tracing::warn!(position = %event.position, %error, "projection_payload_missing: taken as none");
-                return None;
+            let why = with_causes(&error);
+            match error {
+                PayloadError::Metadata(_) | PayloadError::Body(BodyError::Missing(_)) => {
+                    metrics::counter!("hooklog_projection_payloads_missing_total").increment(1);
+                    tracing::warn!(position = %event.position, error = why, "projection_payload_missing: taken as none");
+                    return None;
+                }
+                PayloadError::Body(BodyError::NoRoom(_) | BodyError::Io { .. }) => {
+                    tracing::warn!(position = %event.position, error = why, "projection_payload_unreadable: trying again");
+                    slots.iter().for_each(|slot| slot.seat.failed(&why));
+                    backoff.wait().await;
+                }
             }
-            slots.iter().for_each(|slot| slot.seat.failed(&error.to_string()));
-            backoff.wait().await;
         }
     }
 

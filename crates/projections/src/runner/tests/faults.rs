@@ -1,5 +1,7 @@
 //! Crashes, faults and vanished tables.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -154,5 +156,40 @@ async fn a_store_out_of_reach_is_waited_for_and_shown() {
     world.tables.state().down = false;
     running.caught_up(&world).await;
     world.equals_a_fold("one").await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_store_that_fails_is_waited_for_and_no_payload_is_left_out() {
+    let world = World::new(1);
+    let body = bytes::Bytes::from_static(b"{\"large\":true}");
+    let mut large = TestDelivery::new("push", "{}").append();
+    large.events[0].data = EventData::Stored(BodyRef {
+        sha256: ContentHash::of(&body),
+        bytes: body.len() as u64,
+    });
+    world.log.append(large).await.unwrap();
+    append(world.log.as_ref(), 1).await;
+    *world.bodies.body.lock().unwrap() = Some(body);
+    world.bodies.down.store(true, Ordering::SeqCst);
+    let running = world.start();
+    // Far longer than any number of tries would last.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let status = running.status("one");
+    assert_eq!(
+        (status.state, status.position),
+        (ProjectionState::Waiting, Position::START)
+    );
+    let error = status.error.unwrap();
+    assert!(
+        error.contains("body store read failed: set so by the test"),
+        "{error}"
+    );
+    world.bodies.down.store(false, Ordering::SeqCst);
+    running.caught_up(&world).await;
+    let facts = world.tables.finals("facts_s1_b1", "");
+    let large = facts.iter().find(|fact| fact["position"] == json!(7)).unwrap();
+    assert_eq!((facts.len(), &large["payload"]), (2, &json!("{\"large\":true}")));
+    assert_eq!(running.status("one").error, None);
     running.stop().await;
 }
