@@ -259,6 +259,11 @@ impl Seat {
         }
     }
 
+    /// The build that it is the right to fill.
+    pub(crate) const fn incarnation(&self) -> uuid::Uuid {
+        self.incarnation
+    }
+
     /// Everything up to an event is in the tables.
     pub(crate) fn reached(&self, last: &RecordedEvent) {
         let (head, now) = (self.board.log.health().head, self.board.clock.now());

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use domain::{EventData, FanOutError, LiveEvent, LiveSubscription, Position, RecordedEvent, TableError};
+use domain::{EventData, FanOutError, LiveEvent, LiveSubscription, Position, RecordedEvent};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
@@ -47,7 +47,7 @@ impl<'a> Intake<'a> {
     /// Takes what comes while something else is done, and returns when that is done.
     pub(crate) async fn take_during<F>(&mut self, stream: &mut dyn LiveSubscription, work: F) -> F::Output
     where
-        F: Future<Output = Result<(), TableError>> + Send,
+        F: Future + Send,
     {
         let mut work = std::pin::pin!(work);
         loop {

@@ -13,7 +13,7 @@ use super::Worker;
 use super::board::Seat;
 use super::intake::{Intake, Left};
 use super::open::Slot;
-use super::write::Batch;
+use super::write::{Batch, Refusal};
 use crate::builds::BuildState;
 use crate::causes::with_causes;
 
@@ -68,31 +68,39 @@ impl Lane {
             if !at_head {
                 self.slots.iter().for_each(|slot| slot.seat.catching_up());
             }
-            let batch = worker.project(&mut self.slots, page.events).await?;
+            let batch = worker.project(&mut self.slots, page.events).await;
             self.seen = last;
             let seats = self.seats();
             let write = write(worker, &seats, batch);
             if at_head {
-                write.await?;
-                self.drop_out(worker);
+                let refused = write.await?;
+                self.drop_out(worker, refused);
                 return Ok(());
             }
-            let (written, next) = tokio::join!(write, read_page(worker, &seats, last));
-            written?;
+            let (refused, next) = tokio::join!(write, read_page(worker, &seats, last));
             page = next;
-            self.drop_out(worker);
+            self.drop_out(worker, refused?);
+            if self.slots.is_empty() {
+                return Ok(());
+            }
         }
         Ok(())
     }
 
-    /// Models that failed, and those whose build was replaced, leave the lane.
-    fn drop_out(&mut self, worker: &Worker) {
+    /// Models that failed, those whose rows were refused, and those whose build was replaced, leave the lane.
+    fn drop_out(&mut self, worker: &Worker, refused: Vec<Refusal>) {
+        for Refusal { build, error } in refused {
+            let slot = self.slots.iter_mut().find(|slot| slot.row.incarnation == build);
+            if let Some(slot) = slot {
+                slot.defect = Some(error.to_string());
+            }
+        }
         self.slots.retain(|slot| {
             if let Some(defect) = &slot.defect {
                 tracing::error!(
                     projection = slot.facts.name,
                     defect,
-                    "projection_defect: it stands still"
+                    "projection_stands_still: opening again"
                 );
                 slot.seat.failed(defect);
                 worker.fell_out(slot.facts.name, defect);
@@ -130,21 +138,22 @@ impl Lane {
         let mut batch: Option<Batch> = None;
         loop {
             let mut intake = Intake::new(worker, self.seen);
-            let seats = self.seats();
-            intake
-                .take_during(stream.as_mut(), write(worker, &seats, batch))
+            let refused = intake
+                .take_during(stream.as_mut(), write(worker, &self.seats(), batch))
                 .await?;
+            self.drop_out(worker, refused);
             if intake.left.is_none() && !self.slots.is_empty() {
-                intake.fill(stream.as_mut(), &seats).await;
+                intake.fill(stream.as_mut(), &self.seats()).await;
             }
-            self.drop_out(worker);
+            // A build may have been replaced while nothing came.
+            self.drop_out(worker, Vec::new());
             self.seen = intake.seen;
-            batch = worker.project(&mut self.slots, intake.events).await?;
+            batch = worker.project(&mut self.slots, intake.events).await;
             let left = intake.left;
             let left = left.or_else(|| self.slots.is_empty().then_some(Left::Behind("no model is left")));
             if let Some(left) = left {
-                write(worker, &self.seats(), batch).await?;
-                self.drop_out(worker);
+                let refused = write(worker, &self.seats(), batch).await?;
+                self.drop_out(worker, refused);
                 return Ok(left);
             }
         }
@@ -187,9 +196,9 @@ async fn read_page(worker: &Worker, seats: &[&Seat], after: Position) -> LogPage
     }
 }
 
-async fn write(worker: &Worker, seats: &[&Seat], batch: Option<Batch>) -> Result<(), TableError> {
+async fn write(worker: &Worker, seats: &[&Seat], batch: Option<Batch>) -> Result<Vec<Refusal>, TableError> {
     match batch {
         Some(batch) => worker.write(seats, batch).await,
-        None => Ok(()),
+        None => Ok(Vec::new()),
     }
 }

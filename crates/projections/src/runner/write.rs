@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use domain::{BodyError, DeliveryReceived, PayloadError, RecordedEvent, Rows, TableError, json_payload};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
+use uuid::Uuid;
 
 use super::Worker;
 use super::board::Seat;
@@ -15,22 +16,31 @@ use crate::progress;
 
 /// Rows ready to be written, and what is true once they are.
 pub(crate) struct Batch {
-    /// By qualified table name.
-    rows: Vec<(String, Rows)>,
-    progress: Rows,
+    /// The builds that it is for.
+    builds: Vec<BuildRow>,
+    rows: Vec<TableRows>,
     last: RecordedEvent,
+}
+
+struct TableRows {
+    /// The build's incarnation.
+    build: Uuid,
+    /// With its database.
+    table: String,
+    rows: Rows,
+}
+
+/// A build whose rows the store does not take.
+pub(crate) struct Refusal {
+    /// The build's incarnation.
+    pub(crate) build: Uuid,
+    pub(crate) error: TableError,
 }
 
 impl Worker {
     /// Feeds events to the models, in log order. `None` without any event.
-    pub(crate) async fn project(
-        &self,
-        slots: &mut [Slot],
-        events: Vec<RecordedEvent>,
-    ) -> Result<Option<Batch>, TableError> {
-        let Some(last) = events.last().cloned() else {
-            return Ok(None);
-        };
+    pub(crate) async fn project(&self, slots: &mut [Slot], events: Vec<RecordedEvent>) -> Option<Batch> {
+        let last = events.last().cloned()?;
         let mut batches: Vec<RowBatch> = slots.iter().map(|_| RowBatch::default()).collect();
         let mut piece = Vec::new();
         let mut bytes = 0;
@@ -49,15 +59,17 @@ impl Worker {
             .iter()
             .zip(batches)
             .filter(|(slot, _)| slot.defect.is_none());
-        let rows = sound.flat_map(|(slot, batch)| {
-            let rows = batch.into_rows().into_iter();
-            rows.map(|(table, rows)| (format!("hooklog.{}", slot.row.table(table)), rows))
-        });
-        Ok(Some(Batch {
-            rows: rows.filter(|(_, rows)| !rows.is_empty()).collect(),
-            progress: progress::rows(sound_rows(slots), &last, self.clock.as_ref())?,
-            last,
-        }))
+        let (mut builds, mut rows) = (Vec::new(), Vec::new());
+        for (slot, batch) in sound {
+            builds.push(slot.row.clone());
+            rows.extend(batch.into_rows().into_iter().map(|(table, rows)| TableRows {
+                build: slot.row.incarnation,
+                table: format!("hooklog.{}", slot.row.table(table)),
+                rows,
+            }));
+        }
+        rows.retain(|one| !one.rows.is_empty());
+        Some(Batch { builds, rows, last })
     }
 
     /// Reads an event's facts, and its payload for models that want it. What can't be read is left out: it must not stop
@@ -111,22 +123,40 @@ impl Worker {
     }
 
     /// Writes a batch. Waits for as long as the store can't be reached; an insert in doubt is done again, which changes
-    /// nothing. Only a refusal is an error.
-    pub(crate) async fn write(&self, seats: &[&Seat], batch: Batch) -> Result<(), TableError> {
-        let count: usize = batch.rows.iter().map(|(_, rows)| rows.len()).sum();
-        stream::iter(batch.rows)
-            .map(|(table, rows)| self.insert(seats, table, rows))
+    /// nothing. Builds whose rows are refused are told and make no progress; the others don't suffer.
+    ///
+    /// # Errors
+    /// When the store refuses the progress too, or the rows of every build: then it is not about the rows.
+    pub(crate) async fn write(&self, seats: &[&Seat], batch: Batch) -> Result<Vec<Refusal>, TableError> {
+        let count: usize = batch.rows.iter().map(|one| one.rows.len()).sum();
+        let mut refused: Vec<Refusal> = stream::iter(batch.rows)
+            .map(|TableRows { build, table, rows }| async move {
+                let error = self.insert(seats, table, rows).await.err()?;
+                Some(Refusal { build, error })
+            })
             .buffer_unordered(self.options.inserts_max.max(1))
-            .try_collect::<()>()
-            .await?;
-        if !batch.progress.is_empty() {
-            let table = format!("hooklog.{}", progress::PROGRESS);
-            self.insert(seats, table, batch.progress).await?;
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        let taken = |build: &Uuid| refused.iter().all(|refusal| refusal.build != *build);
+        let written: Vec<BuildRow> = batch
+            .builds
+            .into_iter()
+            .filter(|row| taken(&row.incarnation))
+            .collect();
+        if written.is_empty() {
+            return refused.pop().map_or(Ok(Vec::new()), |refusal| Err(refusal.error));
         }
+        let progress = progress::rows(written.iter(), &batch.last, self.clock.as_ref())?;
+        self.insert(seats, format!("hooklog.{}", progress::PROGRESS), progress)
+            .await?;
         metrics::counter!("hooklog_projection_batches_total").increment(1);
         metrics::counter!("hooklog_projection_rows_total").increment(count as u64);
-        seats.iter().for_each(|seat| seat.reached(&batch.last));
-        Ok(())
+        seats
+            .iter()
+            .filter(|seat| written.iter().any(|row| row.incarnation == seat.incarnation()))
+            .for_each(|seat| seat.reached(&batch.last));
+        Ok(refused)
     }
 
     async fn insert(&self, seats: &[&Seat], table: String, rows: Rows) -> Result<(), TableError> {
@@ -165,11 +195,4 @@ fn feed(slots: &mut [Slot], piece: &[Projected], batches: &mut [RowBatch]) {
                 .map(|error| error.to_string());
         }
     }
-}
-
-fn sound_rows(slots: &[Slot]) -> impl Iterator<Item = &BuildRow> {
-    slots
-        .iter()
-        .filter(|slot| slot.defect.is_none())
-        .map(|slot| &slot.row)
 }

@@ -193,3 +193,33 @@ async fn a_body_store_that_fails_is_waited_for_and_no_payload_is_left_out() {
     assert_eq!(running.status("one").error, None);
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_refused_by_one_table_stop_only_its_projection() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 10).await;
+    world.tables.state().refused = Some("facts_s1_b1".to_owned());
+    let running = world.start_with(options(), vec![counting("one", 1), counting("two", 1)]);
+    until("the good one has caught up", async || {
+        running.status("two").position.get() == 70
+    })
+    .await;
+    world.equals_a_fold("two").await;
+    let status = running.status("one");
+    assert_eq!(
+        status.position,
+        Position::START,
+        "nothing is claimed that is not there"
+    );
+    until("the bad one says why", async || {
+        running
+            .status("one")
+            .error
+            .is_some_and(|e| e.contains("set so by the test"))
+    })
+    .await;
+    world.tables.state().refused = None;
+    running.caught_up(&world).await;
+    world.equals_a_fold("one").await;
+    running.stop().await;
+}
