@@ -193,7 +193,9 @@ pub(crate) fn components(log: &LogHealth, snapshot: &SystemSnapshot) -> Vec<Comp
         message,
     };
     let others = snapshot.components.iter().filter(|c| c.name != "log").cloned();
-    let projections = snapshot.projections.iter().map(|projection| {
+    // One part may speak for all of them.
+    let told = snapshot.components.iter().any(|c| c.name == "projections");
+    let projections = snapshot.projections.iter().filter(|_| !told).map(|projection| {
         let (state, word) = match projection.state {
             ProjectionState::Live => (ComponentState::Ok, "live"),
             ProjectionState::CatchingUp => (ComponentState::Degraded, "catching up"),
