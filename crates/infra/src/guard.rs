@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    Append, AppendError, Appended, EventLog, LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent,
-    Revision, StreamName,
+    Append, AppendError, Appended, EventLog, LogHealth, LogId, LogPage, PageLimit, Position, ReadError,
+    RecordedEvent, Revision, StreamName,
 };
 
 use crate::budget::RoomHandle;

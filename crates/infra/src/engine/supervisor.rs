@@ -225,7 +225,13 @@ impl Starter<'_> {
             EngineKind::Nats => self.nats(&dir, port)?,
             EngineKind::ClickHouse => self.clickhouse(&dir, port)?,
         };
-        let [start_timeout, stop_timeout, silence_timeout, backoff_min, backoff_max] = Plan::times(self.options);
+        let [
+            start_timeout,
+            stop_timeout,
+            silence_timeout,
+            backoff_min,
+            backoff_max,
+        ] = Plan::times(self.options);
         Ok(Plan {
             engine: self.engine,
             program: self.program.to_owned(),
