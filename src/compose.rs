@@ -267,7 +267,17 @@ async fn connect_stream(core: &Core, endpoints: &Endpoints) -> Arc<JetStream> {
     };
     loop {
         match JetStream::connect(options.clone()).await {
-            Ok(stream) => return Arc::new(stream),
+            Ok(stream) => {
+                // A moment's patience spares the first lines of the log a false alarm; nothing depends on it.
+                let patience = Duration::from_millis(options.connect_timeout_ms);
+                let connected = async {
+                    while !stream.is_connected() {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                let _ = tokio::time::timeout(patience, connected).await;
+                return Arc::new(stream);
+            }
             Err(error) => {
                 tracing::error!(%error, "the stream can't be reached; it is tried again");
                 tokio::time::sleep(Duration::from_millis(options.reconnect_delay_max_ms)).await;

@@ -38,6 +38,8 @@ const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_CACHE", None),
     ("HOOKLOG_KILLS", None),
     ("HOOKLOG_POWER_CUTS", None),
+    ("HOOKLOG_SEED", None),
+    ("HOOKLOG_DRILL_TEST", None),
 ];
 
 /// All settings, as they take effect.
