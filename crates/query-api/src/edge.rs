@@ -2,6 +2,7 @@
 //! headers, and JSON for whatever was refused. Nothing else turns an error into an answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -29,6 +30,7 @@ where
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
         let id = request_id(&request);
         let origin = self.allowed_origin(&request);
         let head = request.method() == Method::HEAD;
@@ -43,6 +45,9 @@ where
             response.take_body();
         }
         add_headers(&mut response, &id, origin);
+        let status = response.status().as_str().to_owned();
+        metrics::histogram!("hooklog_api_request_duration_seconds", "status" => status)
+            .record(started.elapsed().as_secs_f64());
         Ok(response)
     }
 }
