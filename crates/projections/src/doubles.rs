@@ -1,6 +1,7 @@
 //! Ports that misbehave: a stream that drops, moves and is wiped, and tables that fail in doubt or vanish.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -109,5 +110,35 @@ impl BodyStore for FakeBodies {
     }
     async fn stored_bytes(&self) -> Result<u64, BodyError> {
         Ok(0)
+    }
+}
+
+/// Keeps gauges, by name and labels, and forgets all other metrics.
+#[derive(Default)]
+pub(crate) struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Gauges {
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        let gauges = self.0.lock().unwrap();
+        let gauge = gauges.get(name)?;
+        Some(f64::from_bits(gauge.load(Ordering::SeqCst)))
+    }
+}
+
+impl metrics::Recorder for Gauges {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        metrics::Counter::noop()
+    }
+    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        let labels: String = key.labels().map(|l| format!(" {}", l.value())).collect();
+        let mut gauges = self.0.lock().unwrap();
+        let gauge = gauges.entry(format!("{}{labels}", key.name())).or_default();
+        metrics::Gauge::from_arc(Arc::clone(gauge))
+    }
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
     }
 }

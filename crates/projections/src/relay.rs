@@ -266,6 +266,7 @@ impl Relay {
                 Ended::Ahead { .. } => {
                     tracing::error!(error = %ended, "relay_stopped: set rebind_when_ahead to refill the stream");
                     self.shared.failed(RelayState::Ahead, &ended);
+                    self.shared.report(self.log.health().head);
                     return shutdown.cancelled().await;
                 }
                 Ended::FanOut(_) | Ended::Log(_) | Ended::Message(_) => {
@@ -273,6 +274,8 @@ impl Relay {
                     self.shared.failed(RelayState::Waiting, &ended);
                 }
             }
+            // A lag must not be hidden by what causes it.
+            self.shared.report(self.log.health().head);
             if shutdown.run_until_cancelled(backoff.wait()).await.is_none() {
                 return;
             }

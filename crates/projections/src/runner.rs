@@ -243,7 +243,10 @@ impl Projector {
                 Some(ended) = self.lanes.join_next_with_id(), if !self.lanes.is_empty() => self.ended(ended),
                 Some(request) = self.requests.recv() => self.rebuild(request).await,
                 () = sleep_until(next) => {}
-                _ = ticks.tick() => self.heed_news().await,
+                _ = ticks.tick() => {
+                    self.worker.board.report();
+                    self.heed_news().await;
+                }
                 _ = checks.tick() => self.check_crews().await,
             }
         }

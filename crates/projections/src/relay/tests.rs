@@ -3,7 +3,7 @@ use domain::{Append, LogId, NewEvent};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::doubles::{Dice, FakeStream, all_events, append, clock, gapful_log, log_id, until};
+use crate::doubles::{Dice, FakeStream, Gauges, all_events, append, clock, gapful_log, log_id, until};
 
 struct Running {
     handle: RelayHandle,
@@ -253,4 +253,21 @@ async fn a_stream_out_of_reach_shows_in_the_status_and_is_waited_for() {
     relay.published_all(&log, &stream).await;
     assert_eq!(relay.handle.status().error, None);
     relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gauges_tell_of_a_lag_while_nothing_can_be_published() {
+    let gauges = Gauges::default();
+    let _guard = metrics::set_default_local_recorder(&gauges);
+    let (log, stream) = (gapful_log(), FakeStream::new(1));
+    append(log.as_ref(), 2).await;
+    let running = start(&log, &stream);
+    running.published_all(&log, &stream).await;
+    stream.state().down = true;
+    append(log.as_ref(), 3).await;
+    until("the lag is told", async || {
+        gauges.get("hooklog_relay_lag_events") == Some(21.0)
+    })
+    .await;
+    running.stop().await;
 }

@@ -192,6 +192,12 @@ impl Board {
         !known || entry.active.as_ref().is_some_and(|active| active.build > build)
     }
 
+    /// Sets the gauges of the builds that are asked, whether anything is written or not: a lag must not be hidden by what
+    /// causes it.
+    pub(crate) fn report(&self) {
+        self.statuses().into_iter().for_each(ProjectionStatus::report);
+    }
+
     pub(crate) fn statuses(&self) -> Vec<ProjectionStatus> {
         let (head, now) = (self.log.health().head, self.clock.now());
         let of = |(name, entry): (&String, &Entry)| {
@@ -224,6 +230,21 @@ impl Board {
             }
         };
         self.lock().iter().map(of).collect()
+    }
+}
+
+impl ProjectionStatus {
+    fn report(self) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; positions stay far below 2^53"
+        )]
+        let gauge = |number: u64| number as f64;
+        metrics::gauge!("hooklog_projection_position", "projection" => self.name.clone())
+            .set(gauge(self.position.get()));
+        metrics::gauge!("hooklog_projection_lag_events", "projection" => self.name.clone())
+            .set(gauge(self.lag_events));
+        metrics::gauge!("hooklog_projection_lag_seconds", "projection" => self.name).set(self.lag_seconds);
     }
 }
 
@@ -266,22 +287,9 @@ impl Seat {
 
     /// Everything up to an event is in the tables.
     pub(crate) fn reached(&self, last: &RecordedEvent) {
-        let (head, now) = (self.board.log.health().head, self.board.clock.now());
         self.with(|view| {
             view.error = None;
             view.lag.reached(last);
-            let name = self.projection.clone();
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a gauge is a float; positions stay far below 2^53"
-            )]
-            let gauge = |number: u64| number as f64;
-            metrics::gauge!("hooklog_projection_position", "projection" => name.clone())
-                .set(gauge(view.lag.position.get()));
-            metrics::gauge!("hooklog_projection_lag_events", "projection" => name.clone())
-                .set(gauge(view.lag.events(head)));
-            metrics::gauge!("hooklog_projection_lag_seconds", "projection" => name)
-                .set(view.lag.seconds(head, now));
         });
     }
 

@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::builds::BUILDS;
 use crate::doubles::{
-    Dice, FakeBodies, FakeStream, FakeTables, Followed, all_events, append, clock, gapful_log, log_id, until,
+    Dice, FakeBodies, FakeStream, FakeTables, Followed, Gauges, all_events, append, clock, gapful_log,
+    log_id, until,
 };
 use crate::model::{Projected, ReadModel, RowBatch, Table, View};
 use crate::progress::PROGRESS;

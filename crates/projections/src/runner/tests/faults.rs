@@ -223,3 +223,21 @@ async fn rows_refused_by_one_table_stop_only_its_projection() {
     world.equals_a_fold("one").await;
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_gauges_tell_of_a_lag_while_nothing_can_be_written() {
+    let gauges = Gauges::default();
+    let _guard = metrics::set_default_local_recorder(&gauges);
+    let world = World::new(1);
+    append(world.log.as_ref(), 2).await;
+    let running = world.start();
+    running.caught_up(&world).await;
+    world.tables.state().down = true;
+    append(world.log.as_ref(), 3).await;
+    until("the lag is told", async || {
+        gauges.get("hooklog_projection_lag_events one") == Some(21.0)
+    })
+    .await;
+    assert_eq!(gauges.get("hooklog_projection_position one"), Some(14.0));
+    running.stop().await;
+}
