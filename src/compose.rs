@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::{BodyStore, Clock, EventLog, FanOut, FindDeliveries, Tables, Timestamp};
+use domain::{BodyStore, EventLog, FanOut, FindDeliveries, Tables};
 use infra::body::DirectoryBodyStore;
 use infra::budget::{DiskBudget, Shrink};
 use infra::clickhouse::{ClickHouse, ClickHouseOptions};
@@ -24,7 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Role, Roles};
+use crate::clock::SystemClock;
+use crate::role::{Role, Roles};
 use crate::serve::banner::{self, Banner};
 use crate::serve::endpoints;
 use crate::serve::http::{self, FrontDoor};
@@ -32,16 +33,6 @@ use crate::serve::late::{LateStream, LateTables};
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
 use crate::telemetry;
-
-/// The system's clock.
-pub(crate) struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    }
-}
 
 /// What is there as soon as the log is open.
 struct Core {

@@ -1,7 +1,9 @@
 //! The binary `hooklog`: reads the command line, prints what went wrong, sets the exit code.
 
 mod cli;
+mod clock;
 mod compose;
+mod role;
 mod serve;
 mod settings;
 mod telemetry;

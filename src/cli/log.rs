@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use infra::backup::{self, Report};
 
 use super::SettingsArgs;
-use crate::compose::SystemClock;
+use crate::clock::SystemClock;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Log {

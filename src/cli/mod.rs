@@ -10,7 +10,6 @@ mod serve;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-pub(crate) use serve::{Role, Roles};
 
 /// Receives webhooks, keeps every one of them, and turns them into streams and statistics.
 #[derive(Debug, Parser)]

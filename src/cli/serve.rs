@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::SettingsArgs;
+use crate::role::{Role, Roles};
 use crate::settings::LogBackend;
 use crate::{compose, telemetry};
 
@@ -39,30 +40,6 @@ pub(super) struct Serve {
     clickhouse_url: Option<String>,
 }
 
-/// A part of the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    /// Receives deliveries and appends them to the log.
-    Ingest,
-    /// Publishes the log to JetStream.
-    Relay,
-    /// Turns the log into tables.
-    Project,
-    /// Answers questions.
-    Query,
-}
-
-/// The parts of the work that this process does.
-#[derive(Debug, Clone)]
-pub(crate) struct Roles(Vec<Role>);
-
-impl Roles {
-    /// Whether this process does it. None named means all.
-    pub(crate) fn has(&self, role: Role) -> bool {
-        self.0.is_empty() || self.0.contains(&role)
-    }
-}
-
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let log = self
@@ -85,7 +62,7 @@ impl Serve {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.context("the runtime can't be started")?;
-        runtime.block_on(compose::serve(loaded.settings, Roles(self.roles)))?;
+        runtime.block_on(compose::serve(loaded.settings, Roles::of(self.roles)))?;
         Ok(ExitCode::SUCCESS)
     }
 }

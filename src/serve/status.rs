@@ -14,7 +14,7 @@ use query_api::{
     RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
 };
 
-use crate::cli::{Role, Roles};
+use crate::role::{Role, Roles};
 
 /// Gathers what the parts say. Parts that start late are put in when they are there.
 pub(crate) struct Status {

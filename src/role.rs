@@ -1,0 +1,32 @@
+//! Which parts of the work this process does.
+
+use clap::ValueEnum;
+
+/// A part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Receives deliveries and appends them to the log.
+    Ingest,
+    /// Publishes the log to JetStream.
+    Relay,
+    /// Turns the log into tables.
+    Project,
+    /// Answers questions.
+    Query,
+}
+
+/// The parts of the work that this process does.
+#[derive(Debug, Clone)]
+pub(crate) struct Roles(Vec<Role>);
+
+impl Roles {
+    /// Those named on the command line.
+    pub(crate) const fn of(named: Vec<Role>) -> Self {
+        Self(named)
+    }
+
+    /// Whether this process does it. None named means all.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.0.is_empty() || self.0.contains(&role)
+    }
+}
