@@ -60,6 +60,9 @@ pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()
     let (listener, bound) = http::bind(address).await?;
     let core = Arc::new(open(settings, roles).await?);
     let ingest = receiver(&core)?;
+    if core.roles.has(Role::Ingest) {
+        core.status.ingest_started(ingest.clone());
+    }
     let api = Api::build(
         core.settings.api.clone(),
         ApiDeps {

@@ -10,8 +10,8 @@ use ingest::{Ingest, SyntheticDelivery};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{ProjectorHandle, RelayHandle, RelayState, RelayStatus};
 use query_api::{
-    Component, ComponentState, Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildProgress,
-    RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+    Component, ComponentState, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
+    RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
 };
 
 use crate::role::{Role, Roles};
@@ -21,6 +21,7 @@ pub(crate) struct Status {
     started: Instant,
     log: Arc<dyn EventLog>,
     roles: Roles,
+    ingest: OnceLock<Ingest>,
     relay: OnceLock<RelayHandle>,
     projector: OnceLock<ProjectorHandle>,
     engines: OnceLock<Arc<Engines>>,
@@ -33,6 +34,7 @@ impl Status {
             started: Instant::now(),
             log,
             roles: roles.clone(),
+            ingest: OnceLock::new(),
             relay: OnceLock::new(),
             projector: OnceLock::new(),
             engines: OnceLock::new(),
@@ -48,6 +50,10 @@ impl Status {
     pub(crate) fn engines_started(&self, engines: Arc<Engines>) {
         let _ = self.engines.set(engines);
         self.engines_trouble(None);
+    }
+
+    pub(crate) fn ingest_started(&self, ingest: Ingest) {
+        let _ = self.ingest.set(ingest);
     }
 
     pub(crate) fn relay_started(&self, relay: RelayHandle) {
@@ -225,13 +231,18 @@ impl SystemStatus for Status {
             lag_ms: Duration::try_from_secs_f64(status.lag_seconds)
                 .map_or(0, |lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
         });
+        let intake = self.ingest.get().map(Ingest::lately);
+        let intake = intake.map(|lately| Intake {
+            taken: lately.taken,
+            rejected: lately.rejected,
+        });
         SystemSnapshot {
             uptime_secs: self.started.elapsed().as_secs(),
             rss_bytes: resident_bytes().unwrap_or(0),
             components: self.components(),
             relay,
             projections: projections.iter().map(projection_status).collect(),
-            intake: None,
+            intake,
         }
     }
 

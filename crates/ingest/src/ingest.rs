@@ -25,6 +25,7 @@ use crate::route::{self, Route};
 use crate::signature::{ToSign, Verification, VerifiedRequest};
 use crate::source::{BuildError, Source, rate_key};
 use crate::synthetic::SyntheticDelivery;
+use crate::tally::{Lately, Tally};
 
 /// Receives deliveries. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -42,6 +43,7 @@ struct Inner {
     address_rate: Option<KeyedRate<IpAddr>>,
     requests: TaskTracker,
     linger: Linger,
+    tally: Tally,
 }
 
 /// Where a request comes from.
@@ -89,6 +91,7 @@ impl Ingest {
             address_rate: KeyedRate::per_minute(options.address_rate_per_minute, options.rate_keys_max),
             requests: TaskTracker::new(),
             linger: Linger::new(&options),
+            tally: Tally::default(),
             options,
             sources,
             by_name,
@@ -145,6 +148,12 @@ impl Ingest {
         self.0.requests.len()
     }
 
+    /// How many requests were taken and refused in about the last five minutes.
+    #[must_use]
+    pub fn lately(&self) -> Lately {
+        self.0.tally.lately(self.0.clock.now())
+    }
+
     /// Receives one request and says what to answer.
     pub(crate) async fn answer(
         &self,
@@ -176,10 +185,14 @@ impl Ingest {
             Ok(received) => {
                 let scheme = source.map_or("", |s| s.scheme.name());
                 let synthetic = origin == Origin::Synthetic;
+                self.0.tally.taken(received_at);
                 observe::taken(scheme, &received, request_id, began.elapsed(), synthetic);
                 Answer::of(&received, request_id)
             }
             Err(rejection) => {
+                if !rejection.status().is_server_error() {
+                    self.0.tally.rejected(received_at);
+                }
                 observe::refused(source.map(|s| &s.name), &rejection, request_id, began.elapsed());
                 Answer::rejected(&rejection, self.0.options.retry_after_s, request_id)
             }

@@ -26,6 +26,7 @@ mod route;
 mod signature;
 mod source;
 mod synthetic;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -34,3 +35,4 @@ pub use ingest::Ingest;
 pub use options::{IngestOptions, SchemeKind, Secret, SourceOptions};
 pub use source::BuildError;
 pub use synthetic::SyntheticDelivery;
+pub use tally::Lately;
