@@ -134,7 +134,7 @@ impl DirectoryBodyStore {
             Ok(hash == body.sha256 && bytes == body.bytes)
         })
         .await
-        .map_err(missing(body.sha256))
+        .map_err(missing(body.sha256, &self.shared.directory))
     }
 
     fn path_of(&self, hash: &ContentHash) -> PathBuf {
@@ -199,11 +199,14 @@ impl Shared {
     }
 }
 
-fn missing(hash: ContentHash) -> impl FnOnce(BodyError) -> BodyError {
+/// Tells a body that is not there from a store that is not there, such as a disk not mounted: what is missing is
+/// projected without, for good.
+fn missing(hash: ContentHash, directory: &Path) -> impl FnOnce(BodyError) -> BodyError {
+    let incoming = directory.join(INCOMING);
     move |error| {
-        let is_missing =
+        let not_found =
             matches!(&error, BodyError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
-        if is_missing {
+        if not_found && incoming.is_dir() {
             BodyError::Missing(hash)
         } else {
             error
@@ -235,7 +238,7 @@ impl BodyStore for DirectoryBodyStore {
             }
         })
         .await
-        .map_err(missing(body.sha256))
+        .map_err(missing(body.sha256, &self.shared.directory))
     }
 
     async fn stored_bytes(&self) -> Result<u64, BodyError> {

@@ -152,6 +152,19 @@ async fn putting_an_existing_body_refreshes_and_heals_it() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_not_there_is_trouble_and_no_missing_body() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let body = BodyRef {
+        sha256: ContentHash::of(b"kept"),
+        bytes: 4,
+    };
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    let read = store.read(&body, 0, 10).await;
+    assert!(matches!(read, Err(BodyError::Io { .. })), "{read:?}");
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_there_is_missing() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
