@@ -66,7 +66,7 @@ until curl -sf http://127.0.0.1:3000/api/webhooks/statistics | grep -q '"totalEv
   if [ $((SECONDS - begin)) -gt 60 ]; then echo "the statistics never counted it" >&2; exit 1; fi
   sleep 1
 done
-grep '^curl -sS http' README.md | while read -r line; do
+grep '^curl -sS http' README.md | grep -v '\\$' | while IFS= read -r line; do
   echo "\$ $line"
   bash -c "$line" | head -c 300
   echo
