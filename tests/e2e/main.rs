@@ -18,6 +18,7 @@ mod crash;
 mod data_directory;
 mod duplicates;
 mod engines;
+mod guide;
 mod harness;
 mod memory;
 mod odd_inputs;

@@ -100,3 +100,46 @@ async fn the_engines_of_another_log_are_recognised() {
         "nothing of the other log is left in the answers"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_built_anew_gives_the_same_answers() {
+    let tools = Tools::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let (server, sent) = filled(&Launch::in_folder(folder.path()), &tools, "anew").await;
+    let before = answers(&server, &tools);
+    let build_of = async |name: &str| {
+        let data = server.data_of("/api/projections").await;
+        let rows = data["projections"].as_array().cloned().unwrap_or_default();
+        let row = rows
+            .into_iter()
+            .find(|row| row["name"] == name)
+            .expect("the projection is listed");
+        (row["build"].as_u64(), row["rebuild"].is_null())
+    };
+    for name in [
+        "deliveries",
+        "statistics",
+        "repository_activity",
+        "jobs",
+        "health",
+    ] {
+        let (old, _) = build_of(name).await;
+        let url = format!("{}/api/projections/{name}/rebuild", server.base());
+        let answer = reqwest::Client::new().post(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{name}: {}", answer.status());
+        eventually(
+            "the new build has taken over",
+            std::time::Duration::from_secs(60),
+            || async {
+                match build_of(name).await {
+                    (new, true) if new > old => Ok(()),
+                    other => Err(format!("{name}: {other:?}, was {old:?}")),
+                }
+            },
+        )
+        .await;
+    }
+    server.caught_up().await;
+    reconcile(&server, &tools, &sent);
+    assert_eq!(before, answers(&server, &tools));
+}
