@@ -67,7 +67,6 @@ fn survives(event: &str, body: Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn any_json_is_survived(event in prop::sample::select(EVENTS.to_vec()), payload in anything()) {

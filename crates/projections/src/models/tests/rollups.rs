@@ -152,7 +152,6 @@ const fn once(plan: &Plan) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn batches_and_restarts_leave_no_trace(
