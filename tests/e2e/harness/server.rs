@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -38,6 +39,7 @@ pub(crate) struct Server {
     launch: Launch,
     client: reqwest::Client,
     output: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Launch {
@@ -90,13 +92,16 @@ impl Launch {
             .spawn()
             .expect("the binary runs");
         let output = Arc::new(Mutex::new(Vec::new()));
-        follow(child.stdout.take().expect("piped"), &output);
-        follow(child.stderr.take().expect("piped"), &output);
+        let readers = vec![
+            follow(child.stdout.take().expect("piped"), &output),
+            follow(child.stderr.take().expect("piped"), &output),
+        ];
         Server {
             child,
             launch: self.clone(),
             client: reqwest::Client::new(),
             output,
+            readers,
         }
     }
 
@@ -258,11 +263,14 @@ impl Server {
         self.launch.clone()
     }
 
-    /// Waits for its end and returns its exit code.
+    /// Waits for its end, with everything that it printed, and returns its exit code.
     pub(crate) async fn ended(&mut self, what: &str, deadline: Duration) -> Option<i32> {
         let begin = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+            let status = self.child.try_wait().expect("the child can be waited for");
+            // Its last words may still be on their way after it has gone.
+            let heard = self.readers.iter().all(JoinHandle::is_finished);
+            if let Some(status) = status.filter(|_| heard) {
                 return status.code();
             }
             assert!(
@@ -318,11 +326,11 @@ fn clean(mut command: Command, environment: &[(String, String)]) -> Command {
     command
 }
 
-fn follow(pipe: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) {
+fn follow(pipe: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let output = Arc::clone(output);
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             output.lock().unwrap().push(line);
         }
-    });
+    })
 }

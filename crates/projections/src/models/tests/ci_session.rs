@@ -239,7 +239,6 @@ fn marked_duplicates_and_synthetic_deliveries_are_no_jobs() {
 }
 
 proptest! {
-
     #[test]
     fn any_permutation_and_duplication_of_a_session_gives_the_same_tables(
         order in prop::collection::vec(0..session().len(), 0..12)

@@ -67,7 +67,6 @@ fn survives(event: &str, body: Vec<u8>) {
 }
 
 proptest! {
-
     #[test]
     fn any_json_is_survived(event in prop::sample::select(EVENTS.to_vec()), payload in anything()) {
         survives(event, payload.to_string().into_bytes());

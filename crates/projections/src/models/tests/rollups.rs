@@ -152,7 +152,6 @@ const fn once(plan: &Plan) -> bool {
 }
 
 proptest! {
-
     #[test]
     fn batches_and_restarts_leave_no_trace(
         plans in plans(),
