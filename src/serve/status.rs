@@ -189,6 +189,8 @@ fn projection_status(status: &projections::ProjectionStatus) -> ProjectionStatus
         State::Live => ProjectionState::Live,
         State::CatchingUp => ProjectionState::CatchingUp,
         State::Rebuilding => ProjectionState::Building,
+        // Without an error it has only not begun yet.
+        State::Waiting if status.error.is_none() => ProjectionState::Building,
         State::Waiting => ProjectionState::Failed,
     };
     let progress = |position: u64, lag_events: u64, lag_seconds: f64| Progress {
