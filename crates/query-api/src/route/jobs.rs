@@ -50,7 +50,7 @@ impl Jobs {
         status: Query<Option<JobStates>>,
         /// `owner/name`, without regard to case.
         repository: Query<Option<Text>>,
-        /// A label that the job asks for, without regard to case.
+        /// A label that the job asks for, as the job spells it or in lower case.
         label: Query<Option<Text>>,
         /// Number of a pull request of the job's run.
         #[oai(name = "pullRequest")]

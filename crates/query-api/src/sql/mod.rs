@@ -29,6 +29,9 @@ use crate::options::ApiOptions;
 /// Seconds after which to ask again for a projection that is being built.
 const BUILDING_RETRY_SECS: u64 = 5;
 
+/// How ClickHouse calls it too.
+const TIMED_OUT: &str = "TIMEOUT_EXCEEDED";
+
 /// The build of a projection that is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Build {
@@ -85,11 +88,16 @@ impl Store {
         statement: impl Fn(Build) -> Query + Send,
     ) -> Result<Vec<T>, Failure> {
         let first = self.run(&statement(self.build(projection).await?)).await;
-        match first {
+        let answer = match first {
             Err(TableError::Refused(text)) if gone(&text) => {
                 self.builds.invalidate(&()).await;
-                Ok(self.run(&statement(self.build(projection).await?)).await?)
+                self.run(&statement(self.build(projection).await?)).await
             }
+            answer => answer,
+        };
+        match answer {
+            // The store had just named its tables: it is the statement that asks for too much.
+            Err(TableError::Unavailable(text)) if timed_out(&text) => Err(TableError::Refused(text).into()),
             answer => Ok(answer?),
         }
     }
@@ -113,7 +121,7 @@ impl Store {
             .await
             .unwrap_or_else(|_| {
                 let ms = self.timeout.as_millis();
-                Err(TableError::Unavailable(format!("TIMEOUT_EXCEEDED after {ms} ms")))
+                Err(TableError::Unavailable(format!("{TIMED_OUT} after {ms} ms")))
             })
     }
 
@@ -148,6 +156,11 @@ impl Store {
             .collect(),
         ))
     }
+}
+
+/// Whether it was given up here, before the store answered.
+fn timed_out(text: &str) -> bool {
+    text.starts_with(TIMED_OUT)
 }
 
 /// Errors 60 and 81 of ClickHouse: no such table or database.
@@ -241,5 +254,55 @@ pub(crate) struct Counted {
 impl Build {
     pub(crate) const fn for_test(schema: u16, number: u32) -> Self {
         Self { schema, number }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use domain::Rows;
+
+    use super::*;
+
+    /// Answers which builds there are, if it is to, and nothing else, ever.
+    struct Slow {
+        names_builds: bool,
+    }
+
+    #[async_trait]
+    impl Tables for Slow {
+        async fn execute(&self, _: &Query) -> Result<(), TableError> {
+            Ok(())
+        }
+
+        async fn insert(&self, _: &str, _: Rows) -> Result<(), TableError> {
+            Ok(())
+        }
+
+        async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
+            if self.names_builds && query.sql == ACTIVE_BUILDS {
+                let id = uuid::Uuid::nil();
+                return Ok(format!(r#"{{"projection":"p","schema":1,"build":1,"log_id":"{id}"}}"#).into());
+            }
+            std::future::pending().await
+        }
+    }
+
+    async fn code(names_builds: bool) -> Code {
+        let options = ApiOptions {
+            query_timeout_ms: 5,
+            ..ApiOptions::default()
+        };
+        let log_id = LogId::new(uuid::Uuid::nil());
+        let store = Store::new(Arc::new(Slow { names_builds }), log_id, &options);
+        let asked = store.ask::<Counted>("p", |_| Query::new("SELECT 1")).await;
+        asked.map(|_| ()).unwrap_err().code
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_takes_too_long_is_not_a_store_that_is_gone() {
+        assert_eq!(code(true).await, Code::Timeout);
+        assert_eq!(code(false).await, Code::Unavailable);
     }
 }
