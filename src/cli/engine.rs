@@ -7,6 +7,7 @@ use clap::Subcommand;
 use infra::engine::{EngineKind, child, fetch};
 
 use super::SettingsArgs;
+use crate::settings::masked_url;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Engine {
@@ -53,7 +54,7 @@ fn fetch_all(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
                 artifact.path.display()
             );
         } else {
-            println!("{:<11} not needed: {url} is used", kind.title());
+            println!("{:<11} not needed: {} is used", kind.title(), masked_url(url));
         }
     }
     Ok(ExitCode::SUCCESS)

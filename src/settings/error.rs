@@ -51,6 +51,27 @@ pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
     (best.0 > 0.7).then(|| best.1.to_owned())
 }
 
+/// What is wrong with a file and in which line, but not the line: a secret may stand in it.
+pub(super) fn without_the_line(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+/// What is wrong with a value, without the value where that is a secret.
+fn problem(kind: &Kind, path: &[String]) -> String {
+    let secret = path.iter().any(|part| super::print::is_secret(part));
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if secret => {
+            format!("{expected} is expected; its value is not shown")
+        }
+        _ if secret => "it can't be read; a text or a list of texts is expected".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl From<figment::Error> for SettingsError {
     fn from(error: figment::Error) -> Self {
         // figment collects every problem; the first is the one to mend first.
@@ -82,7 +103,7 @@ impl From<figment::Error> for SettingsError {
         Self::Invalid {
             origin,
             key: path,
-            problem: error.kind.to_string(),
+            problem: problem(&error.kind, &error.path),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const IGNORED: &[(&str, &str)] = &[
     ("EVENT_STORE_PATH", "choose the data directory with --data-dir"),
     (
         "EVENT_STORE_URL",
-        "choose the log with --log and --eventstore-url",
+        "the log is in the data directory; choose it with --data-dir",
     ),
     ("MONITORING_ENABLED", "monitoring is always on, at /metrics"),
     ("MONITORING_PORT", "metrics are at /metrics on the main port"),
@@ -42,6 +42,10 @@ pub(crate) const IGNORED: &[(&str, &str)] = &[
         "read models are in ClickHouse; use --clickhouse-url",
     ),
     ("DEBUG", "use LOG_LEVEL=debug"),
+    (
+        "HOOKLOG_SECRET_KEY",
+        "this version keeps secrets in files of mode 0600 and encrypts none",
+    ),
     (
         "WEBHOOK_MAX_RETRIES",
         "this version forwards nothing, so it retries nothing",

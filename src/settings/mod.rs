@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 pub(crate) use error::SettingsError;
 use layer::Layer;
-pub(crate) use print::print;
+pub(crate) use print::{masked_url, print};
 pub(crate) use source::{SecretSettings, SourceSettings};
 
 use crate::serve::http::Limits;
@@ -206,7 +206,7 @@ impl Overrides {
             })?;
             text.parse::<toml::Table>().map_err(|e| SettingsError::File {
                 path: file.display().to_string(),
-                problem: e.to_string(),
+                problem: error::without_the_line(&e, &text),
             })?;
             figment = figment.merge(Toml::file_exact(&file));
         }

@@ -45,12 +45,36 @@ fn flatten(key: String, value: &Value, figment: &Figment, lines: &mut Vec<(Strin
         .get_metadata(value.tag())
         .map_or_else(|| "unknown".to_owned(), super::origin_of);
     let last = key.rsplit('.').next().unwrap_or_default();
-    let shown = if SECRET_KEYS.contains(&last) && !is_empty(value) {
+    let shown = if is_secret(last) && !is_empty(value) {
         "***".to_owned()
+    } else if let (Value::String(_, url), true) = (value, last.ends_with("url")) {
+        text_of(&masked_url(url).into())
     } else {
         text_of(value)
     };
     lines.push((format!("{key} = {shown}"), origin));
+}
+
+/// Whether the values of a key are never shown.
+pub(super) fn is_secret(key: &str) -> bool {
+    SECRET_KEYS.contains(&key)
+}
+
+/// URLs, separated by commas, without the user and password that may stand in them.
+pub(crate) fn masked_url(urls: &str) -> String {
+    let masked = urls.split(',').map(|url| {
+        let (scheme, rest) = url.split_once("://").map_or(("", url), |(s, r)| (s, r));
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        match rest.get(..end).and_then(|authority| authority.rfind('@')) {
+            Some(at) => format!(
+                "{scheme}{}***{}",
+                if scheme.is_empty() { "" } else { "://" },
+                rest.get(at..).unwrap_or_default()
+            ),
+            None => url.to_owned(),
+        }
+    });
+    masked.collect::<Vec<_>>().join(",")
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -136,3 +136,66 @@ fn secrets_are_never_printed_and_origins_are() {
     );
     assert!(line("server.host").ends_with("default"), "{printed}");
 }
+
+#[test]
+fn a_password_of_digits_stays_a_text() {
+    let (_dir, overrides) = file("");
+    let overrides = overrides.flag("--data-dir", "data.dir", Some("2026"));
+    let env = [
+        ("HOOKLOG_CLICKHOUSE__PASSWORD", "4711"),
+        ("HOOKLOG_NATS__TOKEN", "true"),
+        ("HOOKLOG_SERVER__PORT", "4001"),
+    ];
+    let loaded = load(&env, overrides).unwrap();
+    let of = |key: &str| loaded.figment.extract_inner::<String>(key).unwrap();
+    assert_eq!(of("clickhouse.password"), "4711");
+    assert_eq!(of("nats.token"), "true");
+    assert_eq!(loaded.settings.data.dir, Path::new("2026"));
+    assert_eq!(loaded.settings.server.port, 4001);
+}
+
+#[test]
+fn a_refusal_never_shows_a_secret() {
+    for text in [
+        "[source.github]\nsecrets = [\"47114711]\n",
+        "[source.github]\nsecrets = 47114711\n",
+        "[source.github]\nsecrets = [47114711]\n",
+        "[clickhouse]\npassword = 47114711\n",
+        "[nats]\ntoken = 47114711\n",
+    ] {
+        let error = refusal(&[], text);
+        assert!(!error.contains("4711"), "{error}");
+        assert!(error.contains("hooklog.toml"), "{error}");
+    }
+    let error = refusal(&[], "[server]\n\nport = = 1\n");
+    assert!(error.contains("line 3"), "{error}");
+}
+
+#[test]
+fn a_password_in_a_url_is_never_printed() {
+    let (_dir, overrides) = file("");
+    let env = [
+        (
+            "HOOKLOG_NATS__URL",
+            "nats://me:sesa@me@nats-1:4222,nats-2:4222,nats://sesame@nats-3",
+        ),
+        ("HOOKLOG_CLICKHOUSE__URL", "http://ch:8123/?at=@"),
+    ];
+    let printed = print(&load(&env, overrides).unwrap().figment);
+    assert!(!printed.contains("sesa"), "{printed}");
+    assert!(
+        printed.contains("nats://***@nats-1:4222,nats-2:4222,nats://***@nats-3"),
+        "{printed}"
+    );
+    assert!(printed.contains("http://ch:8123/?at=@"), "{printed}");
+}
+
+#[test]
+fn a_variable_that_promises_encryption_is_named() {
+    let (_dir, overrides) = file("");
+    let notices = load(&[("HOOKLOG_SECRET_KEY", "k")], overrides).unwrap().notices;
+    assert!(
+        notices.iter().any(|n| n.contains("HOOKLOG_SECRET_KEY")),
+        "{notices:?}"
+    );
+}
