@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use infra::engine::{EngineKind, fetch};
 
 use super::SettingsArgs;
-use crate::settings::Settings;
+use crate::settings::{Settings, masked_url};
 
 /// Looks at the settings, the data directory, the engines, the port and a running server.
 #[derive(Debug, clap::Args)]
@@ -163,7 +163,7 @@ fn log(settings: &Settings, running: bool) -> Finding {
 
 fn engine(settings: &Settings, kind: EngineKind, url: &str) -> Finding {
     if !url.is_empty() {
-        return Fine(format!("{url} is used"));
+        return Fine(format!("{} is used", masked_url(url)));
     }
     let options = fetch::Options {
         engines_dir: settings.engines.dir(),
@@ -225,6 +225,8 @@ fn running_server(settings: &Settings) -> Option<(u16, serde_json::Value)> {
     let url = format!("http://{address}/ready");
     super::block_on(async {
         let client = reqwest::Client::builder()
+            // It is about this machine: no proxy can answer for it.
+            .no_proxy()
             .timeout(std::time::Duration::from_secs(3))
             .build()?;
         let answer = client.get(url).send().await?;
