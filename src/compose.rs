@@ -54,10 +54,12 @@ struct Core {
 ///
 /// # Errors
 /// When something is wrong that a restart would not mend: a port in use, a directory in use, a damaged log.
-pub(crate) async fn serve(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     let (listener, bound) = http::bind(address).await?;
+    // References to large bodies name the port that was taken, not the 0 that asked for any.
+    settings.server.port = bound.port();
     let core = Arc::new(open(settings, roles).await?);
     let ingest = receiver(&core)?;
     if core.roles.has(Role::Ingest) {
