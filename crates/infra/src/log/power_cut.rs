@@ -122,6 +122,10 @@ struct State {
 pub(crate) struct Faults {
     /// Every sync fails.
     pub(crate) syncs_fail: AtomicBool,
+    /// The next sync fails, at once.
+    pub(crate) next_sync_fails: AtomicBool,
+    /// The names in the folder can't be made durable: no room.
+    pub(crate) folder_full: AtomicBool,
     /// No write that makes a file longer succeeds.
     pub(crate) full: AtomicBool,
     /// Nor does any other write, after its first half.
@@ -140,6 +144,8 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             syncs_fail: AtomicBool::new(false),
+            next_sync_fails: AtomicBool::new(false),
+            folder_full: AtomicBool::new(false),
             full: AtomicBool::new(false),
             writes_fail: AtomicBool::new(false),
             write_max: AtomicUsize::new(usize::MAX),
@@ -319,6 +325,9 @@ impl Files for Disk {
 
     fn sync_folder(&self) -> io::Result<()> {
         self.0.faults.power()?;
+        if self.0.faults.folder_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let mut state = self.0.state();
         state.durable_names = state.names.clone();
         state.unsynced.clear();
@@ -384,6 +393,10 @@ impl LogFile for DiskFile {
     fn sync(&self) -> io::Result<()> {
         let faults = &self.disk.0.faults;
         faults.syncs.fetch_add(1, Ordering::SeqCst);
+        if faults.next_sync_fails.swap(false, Ordering::SeqCst) {
+            self.disk.0.state().inodes[self.inode].forsake();
+            return Err(io::Error::other("the disk does not answer"));
+        }
         let shut = faults.gate_shut.lock().unwrap();
         drop(faults.gate.wait_while(shut, |shut| *shut).unwrap());
         let power = faults.power();

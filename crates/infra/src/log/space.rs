@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::file::{Files, LogFile};
@@ -42,6 +42,10 @@ pub(crate) struct Space {
     /// Bytes of all files of segments.
     stored: AtomicU64,
     closed: AtomicBool,
+    /// The filler is syncing the file that the writer writes to.
+    syncing: AtomicBool,
+    /// Why such a sync failed.
+    sync_failed: OnceLock<String>,
 }
 
 impl Space {
@@ -73,6 +77,8 @@ impl Space {
             used: AtomicU64::new(used),
             stored: AtomicU64::new(stored),
             closed: AtomicBool::new(false),
+            syncing: AtomicBool::new(false),
+            sync_failed: OnceLock::new(),
         })
     }
 
@@ -97,9 +103,30 @@ impl Space {
         }
         let mut state = self.state();
         while state.current.bytes < offset {
-            self.fill_current(&mut state)?;
+            self.fill_current(&mut state, |file| file.sync())?;
         }
         Ok(())
+    }
+
+    /// To be asked after every sync of a batch. A failed write-back is told to one sync of a file only: if that was the
+    /// filler's, the sync of the batch succeeds although the batch may be lost.
+    pub(crate) fn confirm(&self) -> io::Result<()> {
+        if self.syncing.load(Ordering::SeqCst) {
+            // Held by the filler until it knows.
+            drop(self.state());
+        }
+        let failed = self.sync_failed.get();
+        failed.map_or(Ok(()), |why| Err(io::Error::other(why.clone())))
+    }
+
+    fn sync_beside_writer(&self, file: &dyn LogFile) -> io::Result<()> {
+        self.syncing.store(true, Ordering::SeqCst);
+        let synced = file.sync();
+        if let Err(error) = &synced {
+            self.sync_failed.get_or_init(|| format!("filling ahead: {error}"));
+        }
+        self.syncing.store(false, Ordering::SeqCst);
+        synced
     }
 
     /// Notes how far the writer is, and wakes the filler when it has something to do.
@@ -110,10 +137,14 @@ impl Space {
         }
     }
 
-    fn fill_current(&self, state: &mut State) -> io::Result<()> {
+    fn fill_current(
+        &self,
+        state: &mut State,
+        sync: impl FnOnce(&dyn LogFile) -> io::Result<()>,
+    ) -> io::Result<()> {
         let from = state.current.bytes;
         let to = (from + self.step_bytes).min(self.segment_bytes.max(from + BLOCK_BYTES));
-        fill(&mut state.current, to)?;
+        fill(&mut state.current, to, sync)?;
         self.stored.fetch_add(to - from, Ordering::Relaxed);
         self.filled.store(to, Ordering::Release);
         Ok(())
@@ -129,7 +160,7 @@ impl Space {
         };
         let from = next.bytes;
         let to = (from + self.step_bytes).min(upto);
-        fill(next, to)?;
+        fill(next, to, |file| file.sync())?;
         self.stored.fetch_add(to - from, Ordering::Relaxed);
         Ok(())
     }
@@ -164,7 +195,8 @@ impl Space {
             if state.current.bytes >= target {
                 return Ok(false);
             }
-            return self.fill_current(state).map(|()| true);
+            let filled = self.fill_current(state, |file| self.sync_beside_writer(file));
+            return filled.map(|()| true);
         }
         let wanted = target.saturating_sub(state.current.bytes).min(self.segment_bytes);
         let wanted = wanted / BLOCK_BYTES * BLOCK_BYTES;
@@ -174,14 +206,26 @@ impl Space {
         self.fill_next(state, wanted).map(|()| true)
     }
 
+    /// One step of the filler; whether there was something to do.
+    fn work(&self) -> (MutexGuard<'_, State>, bool) {
+        let mut state = self.state();
+        let busy = self.step(&mut state).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the disk can't be filled ahead");
+            false
+        });
+        (state, busy)
+    }
+
+    /// Fills one step ahead, as the filler would.
+    #[cfg(test)]
+    pub(crate) fn fill_ahead(&self) -> bool {
+        self.work().1
+    }
+
     /// Fills ahead until closed; runs on a thread of its own.
     pub(crate) fn run(&self) {
         while !self.closed.load(Ordering::Acquire) {
-            let mut state = self.state();
-            let busy = self.step(&mut state).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the disk can't be filled ahead");
-                false
-            });
+            let (state, busy) = self.work();
             if busy {
                 drop(state);
                 // The writer may be waiting for the lock.
@@ -200,9 +244,9 @@ impl Space {
     }
 }
 
-fn fill(filled: &mut Filled, to: u64) -> io::Result<()> {
+fn fill(filled: &mut Filled, to: u64, sync: impl FnOnce(&dyn LogFile) -> io::Result<()>) -> io::Result<()> {
     filled.file.zero(filled.bytes, to)?;
-    filled.file.sync()?;
+    sync(&*filled.file)?;
     filled.bytes = to;
     Ok(())
 }
@@ -217,5 +261,6 @@ pub(crate) fn begin_segment(
     file.write_all_at(&header.encode(), 0)?;
     file.sync()?;
     files.rename(name, &segment_name(header.number))?;
-    files.sync_folder()
+    // Never taken for a full disk that recovers: the segment is there, so nothing may go into the one before it.
+    files.sync_folder().map_err(io::Error::other)
 }

@@ -254,6 +254,7 @@ impl Writer {
         metrics::histogram!("hooklog_log_sync_duration_seconds").record(started.elapsed().as_secs_f64());
         metrics::counter!("hooklog_log_syncs_total").increment(1);
         // After a failed sync nobody knows what is on the disk; a later one that succeeds says nothing about it.
+        let synced = synced.and_then(|()| self.shared.space.confirm());
         synced.map_err(|error| self.poison("syncing", &error))?;
         Ok(header)
     }

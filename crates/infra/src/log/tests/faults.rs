@@ -236,6 +236,59 @@ fn a_failed_write_before_a_segment_ends_is_cleared_too() {
 }
 
 #[test]
+fn a_sync_of_the_filler_that_fails_refuses_the_batch_under_way() {
+    let disk = Disk::empty();
+    let options = LogOptions {
+        fill_ahead_bytes: 32 * 1024,
+        ..small()
+    };
+    let mut bench = Bench::open_with(&disk, options).unwrap();
+    bench.append(&TestDelivery::new("push", "kept"));
+    let shared = Arc::clone(&bench.shared);
+    let before = disk.faults().syncs.load(Ordering::SeqCst);
+    disk.faults().shut_gate();
+    let append = TestDelivery::new("push", "{}").append();
+    let writer = std::thread::spawn(move || bench.commit(&[append]).remove(0));
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while disk.faults().syncs.load(Ordering::SeqCst) == before {
+        assert!(std::time::Instant::now() < deadline, "the writer never syncs");
+        std::thread::yield_now();
+    }
+    // The kernel gives up the batch, and tells the filler only.
+    disk.faults().next_sync_fails.store(true, Ordering::SeqCst);
+    shared.space.fill_ahead();
+    assert!(!disk.faults().next_sync_fails.load(Ordering::SeqCst));
+    disk.faults().open_gate();
+    let answer = writer.join().unwrap();
+    assert!(
+        matches!(answer, Some(Err(AppendError::Unavailable(_)))),
+        "{answer:?}"
+    );
+    assert_eq!(shared.head_now(), Position::new(1));
+    assert!(shared.unwritable().is_some());
+}
+
+#[test]
+fn nothing_goes_into_a_segment_once_the_next_one_has_its_name() {
+    let disk = Disk::empty();
+    let mut bench = Bench::open_with(&disk, filled()).unwrap();
+    bench.append(&TestDelivery::new("push", vec![b'a'; 20_000]));
+    disk.faults().folder_full.store(true, Ordering::SeqCst);
+    let large = TestDelivery::new("push", vec![b'b'; 50_000]).append();
+    let refused = bench.commit(&[large]).remove(0);
+    assert!(
+        matches!(refused, Some(Err(AppendError::Unavailable(_)))),
+        "{refused:?}"
+    );
+    disk.faults().folder_full.store(false, Ordering::SeqCst);
+    let answer = bench
+        .commit(&[TestDelivery::new("push", "{}").append()])
+        .remove(0);
+    let kept = 1 + usize::from(matches!(answer, Some(Ok(_))));
+    assert_eq!(Bench::open(&disk.copied()).unwrap().events().len(), kept);
+}
+
+#[test]
 fn a_disk_that_takes_few_bytes_at_a_time_is_written_completely() {
     let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
