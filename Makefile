@@ -77,10 +77,10 @@ drill: tests-built test-tools ## The long tests
 	$(SAY) 'Running every test in its long version'
 ifneq ($(NEXTEST),)
 	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
-	  PROPTEST_CASES="$${PROPTEST_CASES:-5000}" cargo nextest run --workspace --locked --profile drill
+	  PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo nextest run --workspace --locked --profile drill
 else
 	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
-	  PROPTEST_CASES="$${PROPTEST_CASES:-5000}" cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
+	  PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
 endif
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh
