@@ -62,14 +62,13 @@ pub(super) fn without_the_line(error: &toml::de::Error, text: &str) -> String {
 
 /// What is wrong with a value, without the value where that is a secret.
 fn problem(kind: &Kind, path: &[String]) -> String {
-    let secret = path.iter().any(|part| super::print::is_secret(part));
-    match kind {
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if secret => {
-            format!("{expected} is expected; its value is not shown")
-        }
-        _ if secret => "it can't be read; a text or a list of texts is expected".to_owned(),
-        other => other.to_string(),
+    if !path.iter().any(|part| super::print::is_secret(part)) {
+        return kind.to_string();
     }
+    if let Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) = kind {
+        return format!("{expected} is expected; its value is not shown");
+    }
+    "it can't be read; a text or a list of texts is expected".to_owned()
 }
 
 impl From<figment::Error> for SettingsError {
