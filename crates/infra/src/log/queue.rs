@@ -99,6 +99,18 @@ impl Queue {
         self.filled.notify_all();
     }
 
+    /// Nobody serves it any more: lets nothing in, and lets go of those who wait.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.bytes = 0;
+        let left = std::mem::take(&mut state.waiting);
+        #[expect(clippy::cast_precision_loss, reason = "a queue length fits a float exactly")]
+        metrics::gauge!("hooklog_log_queue_length").decrement(left.len() as f64);
+        drop(state);
+        drop(left);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.state().waiting.len()
     }

@@ -175,13 +175,29 @@ pub(crate) fn open_parts(
     Ok((shared, writer))
 }
 
+/// A writer that panicked answers nobody: whoever waits, or would, must hear of it.
+struct WriterGuard(Arc<Shared>);
+
+impl Drop for WriterGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("the writer panicked".into());
+            self.0.queue.abandon();
+        }
+    }
+}
+
 impl Threads {
     fn start(shared: &Arc<Shared>, mut writer: Writer, index: Option<PathBuf>) -> std::io::Result<Self> {
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let guard = WriterGuard(Arc::clone(shared));
         let filling = Arc::clone(shared);
         let indexing = index.map(|folder| Indexer::new(Arc::clone(shared), folder));
         Ok(Self {
-            writer: thread("log-writer").spawn(move || writer.run())?,
+            writer: thread("log-writer").spawn(move || {
+                let _guard = guard;
+                writer.run();
+            })?,
             indexer: match indexing {
                 Some(mut indexer) => Some(thread("log-indexer").spawn(move || indexer.run())?),
                 None => None,

@@ -398,3 +398,30 @@ fn the_clock_of_a_restart_may_be_behind() {
     let later = bench.append(&TestDelivery::new("push", "{\"a\":1}")).recorded_at;
     assert_eq!(later, recorded);
 }
+
+/// Fails in the middle of a batch.
+struct BrokenClock;
+
+impl Clock for BrokenClock {
+    fn now(&self) -> Timestamp {
+        panic!("there is no time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_writer_that_panicked() {
+    let files = Disk::empty() as Arc<dyn Files>;
+    let log = SegmentedLog::open_on(files, None::<&Path>, small(), Arc::new(BrokenClock)).unwrap();
+    let append = |n: &str| log.append(TestDelivery::new("push", n.to_owned()).append());
+    let both = async { (append("1").await, append("2").await) };
+    let (first, second) = tokio::time::timeout(Duration::from_secs(20), both)
+        .await
+        .expect("somebody waits for ever");
+    assert!(matches!(first, Err(AppendError::Unknown(_))), "{first:?}");
+    // It may have come before the end was noticed.
+    assert!(
+        matches!(second, Err(AppendError::Unknown(_) | AppendError::Unavailable(_))),
+        "{second:?}"
+    );
+    until("the health tells", || log.health().unwritable.is_some()).await;
+}
