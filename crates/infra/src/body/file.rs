@@ -25,6 +25,16 @@ pub(super) fn hash_of_names(directory: &str, file: &str) -> Option<ContentHash> 
     (directory.len() == 2 && hash.to_string() == name).then_some(hash)
 }
 
+/// Makes a directory, or finds it made. One whose name could not be made durable is taken back: found by the next who
+/// asks, it would pass for durable.
+pub(super) fn make_durable(path: &Path, sync_parent: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => sync_parent().inspect_err(|_| drop(fs::remove_dir(path))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 pub(super) fn io_failed(operation: &'static str) -> impl FnOnce(io::Error) -> BodyError {
     move |source| {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];

@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 
 use crate::budget::RoomHandle;
 use crate::data_dir::sync_directory;
-use file::{blocking, io_failed, kept_bytes, read_at, relative_path};
+use file::{blocking, io_failed, kept_bytes, make_durable, read_at, relative_path};
 pub use sweep::{SWEEP_AGE, Swept};
 use upload::Upload;
 
@@ -183,12 +183,8 @@ impl Shared {
         let path = self.directory.join(relative_path(&body.sha256));
         let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let naming = self.naming();
-        match fs::create_dir(parent) {
-            // Nobody finds the new directory before it is durable: they wait for the lock.
-            Ok(()) => sync_directory(&self.directory)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+        // Nobody finds the new directory before it is durable: they wait for the lock.
+        make_durable(parent, || sync_directory(&self.directory))?;
         let before = fs::metadata(&path).map_or(0, |old| old.len());
         fs::rename(temporary, &path)?;
         drop(naming);

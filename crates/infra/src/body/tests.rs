@@ -211,6 +211,21 @@ async fn many_uploads_of_one_body_at_once_keep_it_once() {
     assert_eq!(store.stored_bytes().await.unwrap(), 600_000);
 }
 
+#[test]
+fn a_directory_whose_name_is_not_durable_is_not_taken_for_one_that_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("ab");
+    let failed = super::file::make_durable(&path, || Err(io::Error::other("the disk does not answer")));
+    assert!(failed.is_err());
+    let mut synced = false;
+    super::file::make_durable(&path, || {
+        synced = true;
+        Ok(())
+    })
+    .unwrap();
+    assert!(synced && path.is_dir());
+}
+
 #[tokio::test]
 async fn a_sweep_moves_only_old_bodies_that_nobody_names() {
     let directory = tempfile::tempdir().unwrap();
