@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How logs are written.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,21 +48,7 @@ const COUNT_BUCKETS: &[f64] = &[
 
 /// Starts logging to standard error.
 pub(crate) fn start_logging(options: &TelemetryOptions) -> anyhow::Result<()> {
-    // What libraries say at info is of no use to an operator.
-    let filter = if options.level.contains(['=', ',']) {
-        options.level.clone()
-    } else {
-        format!(
-            "{0},async_nats=warn,fjall=warn,lsm_tree=warn,hyper=warn,poem=warn",
-            options.level
-        )
-    };
-    let filter = EnvFilter::try_new(&filter).with_context(|| {
-        format!(
-            "telemetry.level {:?} is not a log level such as info or debug",
-            options.level
-        )
-    })?;
+    let filter = filter(&options.level)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -71,6 +58,24 @@ pub(crate) fn start_logging(options: &TelemetryOptions) -> anyhow::Result<()> {
         LogFormat::Pretty => builder.with_target(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))
+}
+
+/// Reads a level or a filter. A single word has to be a level: the filter's syntax would take any other for the name of
+/// a module, and show nothing else.
+pub(crate) fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    let wrong = || {
+        format!(
+            "setting telemetry.level: {level:?} is none of error, warn, info, debug, trace, and no filter"
+        )
+    };
+    let text = if level.contains(['=', ',']) {
+        level.to_owned()
+    } else {
+        let level: LevelFilter = level.parse().with_context(wrong)?;
+        // What libraries say at info is of no use to an operator.
+        format!("{level},async_nats=warn,fjall=warn,lsm_tree=warn,hyper=warn,poem=warn")
+    };
+    EnvFilter::try_new(&text).with_context(wrong)
 }
 
 /// Starts collecting metrics; the handle renders them.
@@ -92,5 +97,20 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_instead_of_silencing_everything() {
+        for good in ["info", "WARN", "off", "info,ingest=debug"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["warning", "verbose", "ingest=loud"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -4,6 +4,8 @@ use anyhow::{Context as _, ensure};
 use ingest::{SchemeKind, Secret, SourceOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::telemetry;
+
 use super::{SecretSettings, Settings, SourceSettings};
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
             self.ingest.inline_bytes_max <= 512 * 1024,
             "setting ingest.inline_bytes_max: at most 524288; a longer body does not fit into a message of the stream"
         );
+        telemetry::filter(&self.telemetry.level)?;
         ensure!(
             self.projections.block_size > 0,
             "setting projections.block_size: must be at least 1"
