@@ -10,15 +10,23 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// The crates of the workspace and those that each may name; `domain` stands below all, the binary above.
-const EDGES: [(&str, &[&str]); 6] = [
+const EDGES: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("infra", &["domain"]),
     ("ingest", &["domain"]),
     ("projections", &["domain"]),
     ("query-api", &["domain"]),
+    ("reactors", &["domain"]),
     (
         "hooklog",
-        &["domain", "infra", "ingest", "projections", "query-api"],
+        &[
+            "domain",
+            "infra",
+            "ingest",
+            "projections",
+            "query-api",
+            "reactors",
+        ],
     ),
 ];
 

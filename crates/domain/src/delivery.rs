@@ -72,7 +72,8 @@ pub struct DeliveryReceived {
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entity: Option<Entity>,
-    /// The headers kept, in their order.
+    /// The headers kept, in their order; left out where an outcome repeats the facts of its receipt.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub headers: Vec<HeaderFact>,
     /// How it proved where it comes from.
     pub proof: Proof,

@@ -81,6 +81,12 @@ name!(
     "source"
 );
 
+name!(
+    /// A configured destination, unique across tenants.
+    DestinationName,
+    "destination"
+);
+
 impl Default for TenantId {
     fn default() -> Self {
         Self("default".into())
@@ -126,6 +132,10 @@ macro_rules! uuid_id {
 uuid_id!(
     /// One event of the log, a UUIDv7; the same id on a retried append means the same event.
     EventId
+);
+uuid_id!(
+    /// One replay, a UUIDv7.
+    ReplayId
 );
 uuid_id!(
     /// One log, for ever. Whoever keeps a position keeps the log's id beside it.

@@ -5,19 +5,27 @@
 //! and you will not find `now()`.
 
 mod body;
+mod checkpoint;
 mod clock;
+mod command;
 mod delivery;
+mod destination;
 mod escape;
 mod event;
 mod fanout;
+mod filter;
 mod hash;
 mod id;
 mod key;
 mod keyless;
 mod log;
 mod message;
+mod outcome;
 mod payload;
+mod reactor;
+mod replay;
 mod stream;
+mod subject;
 mod table;
 mod timestamp;
 
@@ -26,13 +34,24 @@ pub mod catalogue;
 pub mod testing;
 
 pub use body::{BodyError, BodyRef, BodyStore, BodyUpload};
+pub use checkpoint::{CheckpointError, Checkpoints};
 pub use clock::Clock;
+pub use command::{
+    BreakerState, CommandError, DestinationStatus, Destinations, PausedSince, ReplayCount, ReplayOne,
+    ReplayOrder, ReplayedOne, Replays,
+};
 pub use delivery::{DeliveryReceived, DeliveryStatus, Entity, HeaderFact, Proof};
+pub use destination::{
+    DestinationCommand, DestinationEvent, DestinationPaused, DestinationResumed, DestinationState,
+};
 pub use escape::{escape_part, subject_part};
 pub use event::{EventData, EventType, NewEvent, RecordedEvent, must_be_stored};
 pub use fanout::{FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSubscription};
+pub use filter::{EventFilter, InvalidGlob};
 pub use hash::{ContentHash, ContentHasher};
-pub use id::{EventId, InvalidName, LogId, Position, Revision, SourceName, TenantId};
+pub use id::{
+    DestinationName, EventId, InvalidName, LogId, Position, ReplayId, Revision, SourceName, TenantId,
+};
 pub use key::DeliveryKey;
 pub use keyless::{is_forwarding_header, is_true_loopback};
 pub use log::{
@@ -40,7 +59,19 @@ pub use log::{
     PageLimit, ReadError,
 };
 pub use message::{Message, MessageError, event_of, message_of, subject_of, unreadable_message_of};
+pub use outcome::{
+    Attempt, AttemptResult, DeliveryCommand, DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome,
+    DeliveryProcessed, DeliveryRejection, DeliveryReplayRequested, DeliveryState, DestinationWork, Failure,
+    LoadError, Outcome, Receipt, ReplayTo, Response, Round, Work, load_delivery,
+};
 pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload};
+pub use reactor::{ErrorCode, NameReactors, NoReactors};
+pub use replay::{
+    InvalidReplayFilter, ReplayCancelled, ReplayCommand, ReplayCompleted, ReplayCounts, ReplayEvent,
+    ReplayFailed, ReplayFilter, ReplayMatch, ReplayProgressed, ReplayRejection, ReplayRequested, ReplayState,
+    ReplayStatus,
+};
 pub use stream::{Category, StreamName};
+pub use subject::{PublishError, PublishToSubject};
 pub use table::{Query, Rows, TableError, Tables};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, DeliveryKey, TenantId};
+use crate::{ContentHash, DeliveryKey, DestinationName, ReplayId, TenantId};
 
 /// What a stream is about; the text before the first dash of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub enum Category {
     Replay,
     /// One configured sender.
     Source,
+    /// One configured destination.
+    Destination,
 }
 
 impl Category {
@@ -27,6 +29,7 @@ impl Category {
             Self::Delivery => "delivery",
             Self::Replay => "replay",
             Self::Source => "source",
+            Self::Destination => "destination",
         }
     }
 }
@@ -48,6 +51,18 @@ impl StreamName {
     #[must_use]
     pub fn of_delivery(tenant: &TenantId, key: &DeliveryKey) -> Self {
         Self(format!("delivery-{tenant}.{key}").into())
+    }
+
+    /// The stream of one replay.
+    #[must_use]
+    pub fn of_replay(tenant: &TenantId, replay: ReplayId) -> Self {
+        Self(format!("replay-{tenant}.{replay}").into())
+    }
+
+    /// The stream of one destination.
+    #[must_use]
+    pub fn of_destination(tenant: &TenantId, name: &DestinationName) -> Self {
+        Self(format!("destination-{tenant}.{name}").into())
     }
 
     /// The text form.

@@ -1,0 +1,85 @@
+//! One try to hand a delivery to a destination, and how it ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorCode, Timestamp};
+
+/// The most characters of an error's message that are kept.
+const MESSAGE_CHARS_MAX: usize = 500;
+/// The most characters of an answer that are kept.
+const EXCERPT_CHARS_MAX: usize = 500;
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The kind.
+    pub code: ErrorCode,
+    /// What a person should know, at most 500 characters, never a secret.
+    pub message: String,
+    /// Whether a later try may succeed.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure of a kind; whether it can be tried again follows from the kind.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl AsRef<str>) -> Self {
+        Self {
+            code,
+            message: cut(message.as_ref(), MESSAGE_CHARS_MAX),
+            retryable: code.retryable(),
+        }
+    }
+}
+
+/// What the destination answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The beginning of its body, as text.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub excerpt: String,
+}
+
+impl Response {
+    /// An answer, its body cut to 500 characters.
+    #[must_use]
+    pub fn new(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            excerpt: cut(body, EXCERPT_CHARS_MAX),
+        }
+    }
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Which one of its round, from 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Where it went: a URL without credentials and query, or `nats:<subject>`.
+    pub target: String,
+    /// The key by which the receiver recognises a repeat; the same for every attempt of a round.
+    pub idempotency_key: String,
+    /// What was answered, if anything was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub response: Option<Response>,
+    /// Why it failed; none when it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,206 @@
+//! The rules by which an outcome is made. Pure: times and ids arrive in commands.
+
+use super::attempt::{Attempt, Failure};
+use super::event::{
+    DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome, DeliveryProcessed, DeliveryReplayRequested,
+    Outcome, ReplayTo,
+};
+use super::state::{DeliveryState, DestinationWork, Work};
+use crate::{Append, DestinationName, ErrorCode, EventId, Expected, ReplayId, Timestamp};
+
+/// How an attempt ended, and what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// It arrived.
+    Delivered(Attempt),
+    /// Nothing had to be sent, for this reason.
+    Skipped(String),
+    /// It failed and is tried again.
+    RetryAt(Attempt, Timestamp),
+    /// It failed for good.
+    GivenUp(Attempt),
+}
+
+/// What somebody wants to happen to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryCommand {
+    /// Take down how an attempt ended.
+    RecordAttempt {
+        /// Where it went.
+        destination: DestinationName,
+        /// The event that opened the round it was made for.
+        round: EventId,
+        /// How it ended.
+        result: AttemptResult,
+    },
+    /// Do it again, or publish it again.
+    Replay {
+        /// Where it goes.
+        to: ReplayTo,
+        /// The destinations that open again.
+        destinations: Vec<DestinationName>,
+        /// The replay that it belongs to. One replay asks once, however often it is told to.
+        replay: ReplayId,
+        /// Who asks.
+        requested_by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Try the destinations again that were given up; nothing happens when there is none.
+    RetryDead {
+        /// The destinations, of all that were given up; all of them when empty.
+        destinations: Vec<DestinationName>,
+        /// The replay that it belongs to; none for a sender's repeat.
+        replay: Option<ReplayId>,
+        /// Who asks.
+        requested_by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// The rule that said no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryRejection {
+    /// The destination was never due.
+    #[error("the delivery was never due at destination {0}")]
+    NotDue(DestinationName),
+}
+
+impl DeliveryState {
+    /// What follows from a command. `None` is idempotent success: it was done before, or there is nothing to do.
+    ///
+    /// # Errors
+    /// The rule that said no.
+    pub fn decide(&self, command: DeliveryCommand) -> Result<Option<DeliveryOutcome>, DeliveryRejection> {
+        let outcome = match command {
+            DeliveryCommand::RecordAttempt {
+                destination,
+                round,
+                result,
+            } => {
+                let part = self
+                    .destinations
+                    .get(&destination)
+                    .ok_or_else(|| DeliveryRejection::NotDue(destination.clone()))?;
+                // Another round was opened meanwhile, or the outcome is known: this attempt changes nothing.
+                if part.work != Work::Open || part.round.opened_by != round {
+                    return Ok(None);
+                }
+                attempted(destination, part, result)
+            }
+            DeliveryCommand::Replay { replay, .. } if self.replays.contains(&replay) => return Ok(None),
+            DeliveryCommand::Replay {
+                to,
+                destinations,
+                replay,
+                requested_by,
+                reason,
+            } => Outcome::ReplayRequested(DeliveryReplayRequested {
+                to,
+                destinations: if to == ReplayTo::Processing {
+                    destinations
+                } else {
+                    Vec::new()
+                },
+                replay: Some(replay),
+                requested_by,
+                reason,
+            }),
+            DeliveryCommand::RetryDead { replay: Some(id), .. } if self.replays.contains(&id) => {
+                return Ok(None);
+            }
+            DeliveryCommand::RetryDead {
+                destinations,
+                replay,
+                requested_by,
+                reason,
+            } => {
+                let dead = self.dead(&destinations);
+                if dead.is_empty() {
+                    return Ok(None);
+                }
+                Outcome::ReplayRequested(DeliveryReplayRequested {
+                    to: ReplayTo::Processing,
+                    destinations: dead,
+                    replay,
+                    requested_by,
+                    reason,
+                })
+            }
+        };
+        Ok(Some(self.outcome(outcome)))
+    }
+
+    /// The append of an outcome: it stands only if nothing happened to the delivery since this state was read.
+    #[must_use]
+    pub fn append(&self, outcome: &DeliveryOutcome, id: EventId) -> Append {
+        Append {
+            stream: self.received.stream(),
+            expected: Expected::Revision(self.revision),
+            events: vec![outcome.to_event(id)],
+            content: None,
+        }
+    }
+
+    /// The destinations that were given up, of those named; of all when none is named.
+    #[must_use]
+    pub fn dead(&self, named: &[DestinationName]) -> Vec<DestinationName> {
+        self.destinations
+            .iter()
+            .filter(|(name, part)| part.work == Work::Dead && (named.is_empty() || named.contains(name)))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    fn outcome(&self, outcome: Outcome) -> DeliveryOutcome {
+        let next = self.foresee(&outcome);
+        let mut delivery = self.received.clone();
+        delivery.headers.clear();
+        DeliveryOutcome {
+            delivery,
+            receipt: self.receipt.clone(),
+            before: self.status(),
+            after: next.status(),
+            attempts: next.attempts,
+            replayed: next.replayed,
+            outcome,
+        }
+    }
+}
+
+fn attempted(destination: DestinationName, part: &DestinationWork, result: AttemptResult) -> Outcome {
+    let round = part.round.opened_by;
+    match result {
+        AttemptResult::Delivered(attempt) => Outcome::Processed(DeliveryProcessed {
+            destination,
+            round,
+            attempt: Some(attempt),
+            skipped: None,
+        }),
+        AttemptResult::Skipped(why) => Outcome::Processed(DeliveryProcessed {
+            destination,
+            round,
+            attempt: None,
+            skipped: Some(why),
+        }),
+        AttemptResult::RetryAt(attempt, next_attempt_at) => Outcome::Failed(DeliveryFailed {
+            destination,
+            round,
+            attempt,
+            next_attempt_at,
+        }),
+        AttemptResult::GivenUp(attempt) => {
+            let unsaid = || Failure::new(ErrorCode::ValidationError, "it failed without saying why");
+            let failure = attempt.failure.clone().unwrap_or_else(unsaid);
+            let mut history = part.attempts.clone();
+            history.push(attempt);
+            Outcome::DeadLettered(DeliveryDeadLettered {
+                destination,
+                round,
+                history,
+                failure,
+            })
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Destinations: which deliveries they want, and how a delivery gets there.
