@@ -11,6 +11,8 @@ pub(crate) enum Role {
     Relay,
     /// Turns the log into tables.
     Project,
+    /// Hands deliveries to destinations, tries again, and carries out replays.
+    React,
     /// Answers questions.
     Query,
 }

@@ -19,6 +19,11 @@ pub(crate) const HONOURED: &[Legacy] = &[
     same("WEBHOOK_DEDUP_TTL", "ingest.dedup_window_ms"),
     same("EVENT_QUEUE_MAX_SIZE", "log.embedded.queue_max"),
     same("RATE_LIMITER_MAX_REQUESTS", "ingest.address_rate_per_minute"),
+    same("RETRY_MANAGER_MAX_RETRIES", "reactors.retries_max"),
+    same("WEBHOOK_MAX_RETRIES", "reactors.retries_max"),
+    same("RETRY_MANAGER_BASE_DELAY", "reactors.retry_delay_ms"),
+    same("RETRY_MANAGER_CIRCUIT_BREAKER", "reactors.circuit_breaker"),
+    same("EVENT_QUEUE_CONCURRENCY", "reactors.concurrency"),
     same("LOG_LEVEL", "telemetry.level"),
 ];
 
@@ -45,26 +50,6 @@ pub(crate) const IGNORED: &[(&str, &str)] = &[
     (
         "HOOKLOG_SECRET_KEY",
         "this version keeps secrets in files of mode 0600 and encrypts none",
-    ),
-    (
-        "WEBHOOK_MAX_RETRIES",
-        "this version forwards nothing, so it retries nothing",
-    ),
-    (
-        "RETRY_MANAGER_MAX_RETRIES",
-        "this version forwards nothing, so it retries nothing",
-    ),
-    (
-        "RETRY_MANAGER_BASE_DELAY",
-        "this version forwards nothing, so it retries nothing",
-    ),
-    (
-        "RETRY_MANAGER_CIRCUIT_BREAKER",
-        "this version forwards nothing, so it retries nothing",
-    ),
-    (
-        "EVENT_QUEUE_CONCURRENCY",
-        "this version forwards nothing, so it limits nothing",
     ),
     (
         "WEBHOOK_VALIDATOR_TIMESTAMP",

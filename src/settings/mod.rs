@@ -39,6 +39,8 @@ const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_KILLS", None),
     ("HOOKLOG_POWER_CUTS", None),
     ("HOOKLOG_SEED", None),
+    ("HOOKLOG_SEEDS", None),
+    ("HOOKLOG_BENCH", None),
     ("HOOKLOG_DRILL_TEST", None),
 ];
 
@@ -57,6 +59,9 @@ pub(crate) struct Settings {
     pub(crate) relay: projections::RelayOptions,
     pub(crate) clickhouse: infra::clickhouse::ClickHouseOptions,
     pub(crate) projections: projections::ProjectorOptions,
+    pub(crate) reactors: reactors::ReactorOptions,
+    #[serde(default)]
+    pub(crate) destination: Vec<reactors::DestinationOptions>,
     pub(crate) api: query_api::ApiOptions,
     pub(crate) engines: EngineSettings,
     pub(crate) telemetry: TelemetryOptions,

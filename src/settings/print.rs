@@ -7,6 +7,8 @@ use figment::value::Value;
 
 /// Keys whose values are never shown.
 const SECRET_KEYS: &[&str] = &["secret", "secrets", "password", "token", "value"];
+/// Tables all of whose values are never shown: what a destination is told in a header is often a credential.
+const SECRET_TABLES: &[&str] = &["headers"];
 
 /// Every setting as `key = value  # origin`, sorted by key.
 pub(crate) fn print(figment: &Figment) -> String {
@@ -41,14 +43,26 @@ fn flatten(key: String, value: &Value, figment: &Figment, lines: &mut Vec<(Strin
         }
         return;
     }
+    let last = key.rsplit('.').next().unwrap_or_default();
+    if let (Value::Array(_, items), false) = (value, is_secret(last))
+        && items.iter().any(|item| item.as_dict().is_some())
+    {
+        for (number, item) in items.iter().enumerate() {
+            flatten(format!("{key}.{number}"), item, figment, lines);
+        }
+        return;
+    }
     let origin = figment
         .get_metadata(value.tag())
         .map_or_else(|| "unknown".to_owned(), super::origin_of);
-    let last = key.rsplit('.').next().unwrap_or_default();
-    let shown = if is_secret(last) && !is_empty(value) {
+    let in_secret_table = key.rsplit('.').nth(1).is_some_and(|table| SECRET_TABLES.contains(&table));
+    let shown = if (is_secret(last) || in_secret_table) && !is_empty(value) {
         "***".to_owned()
     } else if let (Value::String(_, url), true) = (value, last.ends_with("url")) {
         text_of(&masked_url(url).into())
+    } else if let (Value::Array(_, urls), true) = (value, last == "urls") {
+        let masked = urls.iter().filter_map(Value::as_str).map(masked_url);
+        text_of(&masked.map(Value::from).collect::<Vec<_>>().into())
     } else {
         text_of(value)
     };
