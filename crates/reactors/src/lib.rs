@@ -8,7 +8,9 @@
 
 pub mod destination;
 mod options;
+mod plan;
 mod target;
 
 pub use options::{DestinationOptions, Ordering, Priority, ReactorOptions};
+pub use plan::{BreakerPolicy, DestinationPlan, RetryPolicy};
 pub use target::{Dispatch, Sent, Target};
