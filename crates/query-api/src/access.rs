@@ -7,11 +7,18 @@ use poem::http::{HeaderMap, HeaderName, Method, header};
 
 use crate::options::{Anonymous, ApiOptions};
 
+/// Who asks from this machine, without a key.
+const LOOPBACK: &str = "loopback";
+/// Who may only read, from anywhere.
+const ANONYMOUS: &str = "anonymous";
+
 /// Who asks, and what they may do.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// Whose deliveries they see.
     pub(crate) tenant: TenantId,
+    /// How the log names them where it keeps who asked for something.
+    pub(crate) name: &'static str,
     /// May they read?
     pub(crate) reads: bool,
     /// May they start something?
@@ -32,6 +39,7 @@ impl Caller {
         let local = is_local(request, &options.cors_origins);
         Self {
             tenant: TenantId::default(),
+            name: if local { LOOPBACK } else { ANONYMOUS },
             reads: local || options.anonymous == Some(Anonymous::Read),
             operates: local,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{BodyStore, Clock, EventLog, FindDeliveries, Tables};
+use domain::{BodyStore, Clock, Destinations, EventLog, FindDeliveries, Replays, Tables};
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;
 use poem::{EndpointExt, Response, Route};
@@ -37,6 +37,10 @@ pub struct ApiDeps {
     pub tables: Arc<dyn Tables>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Orders replays. Answers `Unavailable` where no process of the role `react` can be asked.
+    pub replays: Arc<dyn Replays>,
+    /// Shows destinations, pauses and resumes them; an empty list where no process of the role `react` can be asked.
+    pub destinations: Arc<dyn Destinations>,
     /// How the program is doing.
     pub status: Arc<dyn SystemStatus>,
     /// Sends test deliveries.

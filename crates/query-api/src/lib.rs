@@ -1,4 +1,5 @@
-//! The read side: REST over the log and the read models, and the few commands that go with it.
+//! The read side: REST over the log and the read models, and the commands that go with it: replays, destinations,
+//! rebuilds. A command is checked here and carried out behind a port.
 //!
 //! Never here: a write to the log or to a table. One delivery is read from the log; everything else is asked of the read
 //! store, tenant first, with bound values. Start at [`Api::build`].
@@ -27,6 +28,7 @@ mod tests;
 pub use api::{Api, ApiDeps};
 pub use options::{Anonymous, ApiOptions};
 pub use ports::{
-    Component, ComponentState, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
-    RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+    Component, ComponentState, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildOf,
+    RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend, Verified,
+    VerifyError,
 };

@@ -44,6 +44,8 @@ pub struct ApiOptions {
     pub alternatives_max: usize,
     /// The longest body of a request to the API, in bytes.
     pub request_bytes_max: usize,
+    /// The longest that comparing a projection with the log may take, in milliseconds.
+    pub verify_timeout_ms: u64,
 }
 
 impl Default for ApiOptions {
@@ -64,6 +66,7 @@ impl Default for ApiOptions {
             history_events_max: 1000,
             alternatives_max: 20,
             request_bytes_max: 64 * 1024,
+            verify_timeout_ms: 600_000,
         }
     }
 }

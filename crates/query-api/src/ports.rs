@@ -54,7 +54,7 @@ pub enum ProjectionState {
 }
 
 /// A new build of a projection on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RebuildProgress {
     /// Number of the build.
     pub build: u32,
@@ -62,10 +62,42 @@ pub struct RebuildProgress {
     pub progress: Progress,
     /// The head of the log that it has to reach before it takes over.
     pub target: u64,
+    /// Events folded a second, lately; none before that can be said.
+    pub events_per_second: Option<f64>,
+    /// Seconds until it takes over at that pace.
+    pub eta_secs: Option<u64>,
+    /// What is wrong, if something is.
+    pub error: Option<String>,
+}
+
+/// A rebuild that was begun, or given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildOf {
+    /// The projection.
+    pub projection: String,
+    /// Number of the build.
+    pub build: u32,
+}
+
+/// What came of comparing the tables of a projection with a fold of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The projection.
+    pub projection: String,
+    /// Number of the build.
+    pub build: u32,
+    /// Whether they are the same, row by row.
+    pub equal: bool,
+    /// The position up to which both were taken.
+    pub position: u64,
+    /// Rows compared.
+    pub rows: u64,
+    /// The first difference, for people: the table, the row, and what stands on either side.
+    pub first_difference: Option<String>,
 }
 
 /// A projection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProjectionStatus {
     /// Its name.
     pub name: String,
@@ -109,7 +141,7 @@ pub struct SystemSnapshot {
     pub intake: Option<Intake>,
 }
 
-/// Why a rebuild was not started.
+/// Why a rebuild was not started or given up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RebuildError {
     /// There is no such projection.
@@ -118,12 +150,26 @@ pub enum RebuildError {
     /// One is under way.
     #[error("a rebuild is under way")]
     UnderWay,
-    /// It can't be started now.
-    #[error("a rebuild can't be started now: {0}")]
+    /// None is under way.
+    #[error("no rebuild is under way")]
+    NotUnderWay,
+    /// It can't be done now.
+    #[error("a rebuild can't be started or given up now: {0}")]
     Unavailable(String),
 }
 
-/// Knows how the program is doing, and starts rebuilds.
+/// Why a projection was not compared with the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// There is no such projection.
+    #[error("there is no such projection")]
+    Unknown,
+    /// It can't be compared now.
+    #[error("it can't be compared with the log now: {0}")]
+    Unavailable(String),
+}
+
+/// Knows how the program is doing, starts rebuilds and gives them up, and compares projections with the log.
 #[async_trait]
 pub trait SystemStatus: Send + Sync {
     /// How it is doing. Answers within about a second, whatever is down.
@@ -131,6 +177,18 @@ pub trait SystemStatus: Send + Sync {
 
     /// Starts a new build of a projection and returns its number. The old tables answer until it has caught up.
     async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError>;
+
+    /// Starts a new build of every projection that has none under way, in one pass over the log where that can be, and
+    /// returns those begun. [`RebuildError::UnderWay`] when all have one under way.
+    async fn rebuild_all(&self) -> Result<Vec<RebuildOf>, RebuildError>;
+
+    /// Gives up the rebuild of a projection and returns the number of the build that was dropped. The build that the API
+    /// reads stays as it is.
+    async fn abort_rebuild(&self, projection: &str) -> Result<u32, RebuildError>;
+
+    /// Compares the tables of a projection with a fold of the log. Changes nothing; reads the whole log. Dropping the
+    /// future stops it.
+    async fn verify(&self, projection: &str) -> Result<Verified, VerifyError>;
 }
 
 /// A delivery to make up and send through the real path.

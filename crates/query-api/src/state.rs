@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{BodyStore, Clock, EventLog, FindDeliveries, TenantId};
+use domain::{BodyStore, Clock, Destinations, EventLog, FindDeliveries, Replays, TenantId};
 use moka::future::Cache;
 
 use crate::failure::Failure;
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) bodies: Arc<dyn BodyStore>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) replays: Arc<dyn Replays>,
+    pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) status: Arc<dyn SystemStatus>,
     pub(crate) test: Arc<dyn SendTest>,
     pub(crate) metrics: Arc<dyn RenderMetrics>,
@@ -55,6 +57,8 @@ impl State {
             find: deps.find,
             bodies: deps.bodies,
             clock: deps.clock,
+            replays: deps.replays,
+            destinations: deps.destinations,
             status: deps.status,
             test: deps.test,
             metrics: deps.metrics,

@@ -3,7 +3,10 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use crate::ports::{Component, ComponentState, Progress, ProjectionState, ProjectionStatus, RebuildProgress};
+use crate::ports::{
+    Component, ComponentState, Progress, ProjectionState, ProjectionStatus, RebuildOf, RebuildProgress,
+    Verified,
+};
 
 /// A part of the service.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
@@ -149,7 +152,7 @@ impl From<&ProjectionStatus> for ProjectionShape {
             build: status.build,
             state: state.to_owned(),
             progress: status.progress.into(),
-            rebuild: status.rebuild.map(RebuildShape::from),
+            rebuild: status.rebuild.as_ref().map(RebuildShape::from),
             error: status.error.clone(),
         }
     }
@@ -168,10 +171,16 @@ pub(crate) struct RebuildShape {
     pub(crate) target: u64,
     /// How much of that is done, in percent.
     pub(crate) percent: u32,
+    /// Events folded a second, lately.
+    pub(crate) events_per_second: Option<f64>,
+    /// Seconds until it takes over at that pace.
+    pub(crate) eta_seconds: Option<u64>,
+    /// What is wrong, if something is.
+    pub(crate) error: Option<String>,
 }
 
-impl From<RebuildProgress> for RebuildShape {
-    fn from(rebuild: RebuildProgress) -> Self {
+impl From<&RebuildProgress> for RebuildShape {
+    fn from(rebuild: &RebuildProgress) -> Self {
         let done = rebuild.progress.position.saturating_mul(100);
         let percent = done.checked_div(rebuild.target).unwrap_or(100).min(100);
         Self {
@@ -179,6 +188,9 @@ impl From<RebuildProgress> for RebuildShape {
             position: rebuild.progress.position,
             target: rebuild.target,
             percent: u32::try_from(percent).unwrap_or(100),
+            events_per_second: rebuild.events_per_second.map(|pace| (pace * 10.0).round() / 10.0),
+            eta_seconds: rebuild.eta_secs,
+            error: rebuild.error.clone(),
         }
     }
 }
@@ -186,12 +198,76 @@ impl From<RebuildProgress> for RebuildShape {
 /// A rebuild that was started.
 #[derive(Debug, Clone, Serialize, Object)]
 pub(crate) struct RebuildStarted {
-    /// The projection.
+    /// The projection, or `all`.
     pub(crate) name: String,
-    /// Number of the new build.
-    pub(crate) build: u32,
+    /// Number of the new build; null for `all`.
+    pub(crate) build: Option<u32>,
     /// Always `building`; follow it at `GET /api/projections`.
     pub(crate) state: String,
+    /// Every build that was started.
+    pub(crate) rebuilds: Vec<RebuildOfShape>,
+}
+
+/// The build of a projection.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "ProjectionBuild")]
+pub(crate) struct RebuildOfShape {
+    /// The projection.
+    pub(crate) name: String,
+    /// Number of the build.
+    pub(crate) build: u32,
+}
+
+impl From<RebuildOf> for RebuildOfShape {
+    fn from(of: RebuildOf) -> Self {
+        Self {
+            name: of.projection,
+            build: of.build,
+        }
+    }
+}
+
+/// A rebuild that was given up.
+#[derive(Debug, Clone, Serialize, Object)]
+pub(crate) struct RebuildAborted {
+    /// The projection.
+    pub(crate) name: String,
+    /// Number of the build that was dropped.
+    pub(crate) build: u32,
+    /// Always `aborted`; the build that was asked before is still asked.
+    pub(crate) state: String,
+}
+
+/// What came of comparing the tables of a projection with a fold of the log.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Verification", rename_all = "camelCase")]
+pub(crate) struct VerifiedShape {
+    /// The projection.
+    pub(crate) name: String,
+    /// Number of the build.
+    pub(crate) build: u32,
+    /// Whether they are the same, row by row.
+    pub(crate) equal: bool,
+    /// The position up to which both were taken.
+    pub(crate) position: u64,
+    /// Rows compared.
+    pub(crate) rows: u64,
+    /// The first difference: the table, the row, and what stands on either side; null when they are the same.
+    pub(crate) first_difference: Option<String>,
+}
+
+impl From<Verified> for VerifiedShape {
+    fn from(verified: Verified) -> Self {
+        Self {
+            name: verified.projection,
+            build: verified.build,
+            equal: verified.equal,
+            position: verified.position,
+            rows: verified.rows,
+            first_difference: verified.first_difference,
+        }
+    }
 }
 
 /// The metrics that dashboards of older systems read as JSON.
