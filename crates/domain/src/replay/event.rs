@@ -93,6 +93,10 @@ pub struct ReplayFailed {
 }
 
 /// An event of a replay's stream.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is made at a time and never kept in numbers; boxing would burden everyone who matches"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayEvent {
     /// `ReplayRequested`.

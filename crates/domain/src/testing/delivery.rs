@@ -37,6 +37,10 @@ pub struct TestDelivery {
     pub received_at: Timestamp,
     /// The window for duplicates of content; 0 is off.
     pub window_ms: u64,
+    /// The destinations it is due at, by their plain names.
+    pub due: Vec<&'static str>,
+    /// Whether the process made it itself.
+    pub synthetic: bool,
 }
 
 impl TestDelivery {
@@ -55,6 +59,8 @@ impl TestDelivery {
             body: body.into(),
             received_at: Timestamp::from_millis(1_763_766_000_000),
             window_ms: 60_000,
+            due: Vec::new(),
+            synthetic: false,
         }
     }
 
@@ -85,8 +91,12 @@ impl TestDelivery {
             remote: None,
             sha256: ContentHash::of(&self.body),
             body_bytes: self.body.len() as u64,
-            reactors_due: Vec::new(),
-            synthetic: false,
+            reactors_due: self
+                .due
+                .iter()
+                .map(|name| format!("destination:{name}"))
+                .collect(),
+            synthetic: self.synthetic,
             correlation: None,
             causation: None,
         }

@@ -1,8 +1,13 @@
-//! For tests of every adapter: an in-memory log, deliveries to fill it with, and the contract that each log keeps.
+//! For tests of every adapter: an in-memory log, deliveries and outcomes to fill it with, the contract that each log keeps,
+//! and notes that fail as told.
 
+mod checkpoint;
 pub mod contract;
 mod delivery;
 mod memory_log;
+mod outcome;
 
+pub use checkpoint::MemoryCheckpoints;
 pub use delivery::{ManualClock, TestDelivery, recorded};
 pub use memory_log::MemoryLog;
+pub use outcome::{Ending, Step, TestStream, any_steps, attempted, decide_and_append, recorded_as, replayed};
