@@ -62,7 +62,7 @@ pub use message::{Message, MessageError, event_of, message_of, subject_of, unrea
 pub use outcome::{
     Attempt, AttemptResult, DeliveryCommand, DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome,
     DeliveryProcessed, DeliveryRejection, DeliveryReplayRequested, DeliveryState, DestinationWork, Failure,
-    LoadError, Outcome, Receipt, ReplayTo, Response, Round, Work, load_delivery,
+    LoadError, Outcome, Receipt, ReplayTo, Response, Round, Standing, StandingFailure, Work, load_delivery,
 };
 pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload};
 pub use reactor::{ErrorCode, NameReactors, NoReactors};

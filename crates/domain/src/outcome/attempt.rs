@@ -77,6 +77,15 @@ pub struct Attempt {
     pub failure: Option<Failure>,
 }
 
+impl Attempt {
+    /// When it ended.
+    #[must_use]
+    pub fn ended_at(&self) -> Timestamp {
+        let taken = i64::try_from(self.duration_us).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.started_at.as_micros().saturating_add(taken))
+    }
+}
+
 fn cut(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),

@@ -164,6 +164,7 @@ impl DeliveryState {
             after: next.status(),
             attempts: next.attempts,
             replayed: next.replayed,
+            standing: next.standing(),
             outcome,
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::attempt::{Attempt, Failure};
+use super::standing::Standing;
 use crate::{
     DeliveryReceived, DeliveryStatus, DestinationName, EventData, EventId, EventType, NewEvent, Position,
     RecordedEvent, ReplayId, StreamName, Timestamp,
@@ -147,6 +148,17 @@ impl Outcome {
         }
     }
 
+    /// The attempt that it is the end of, if it is one's.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Failed(failed) => Some(&failed.attempt),
+            Self::Processed(processed) => processed.attempt.as_ref(),
+            Self::DeadLettered(dead) => dead.history.last(),
+            Self::ReplayRequested(_) => None,
+        }
+    }
+
     fn to_json(&self) -> serde_json::Result<Box<RawValue>> {
         match self {
             Self::Failed(detail) => serde_json::value::to_raw_value(detail),
@@ -184,6 +196,8 @@ pub struct DeliveryOutcome {
     pub attempts: u32,
     /// Whether the delivery was asked for again before: times since its receipt then say nothing about us.
     pub replayed: bool,
+    /// What is still wrong with it from now on, and what comes next, over all destinations.
+    pub standing: Standing,
     /// What happened.
     pub outcome: Outcome,
 }
@@ -198,6 +212,8 @@ struct Wire {
     attempts: u32,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     replayed: bool,
+    #[serde(skip_serializing_if = "Standing::is_nothing", default)]
+    standing: Standing,
     outcome: Box<RawValue>,
 }
 
@@ -228,6 +244,7 @@ impl DeliveryOutcome {
             after: wire.after,
             attempts: wire.attempts,
             replayed: wire.replayed,
+            standing: wire.standing,
             outcome,
         })
     }
@@ -263,6 +280,7 @@ impl DeliveryOutcome {
             after: self.after,
             attempts: self.attempts,
             replayed: self.replayed,
+            standing: self.standing.clone(),
             outcome,
         };
         serde_json::to_vec(&wire).unwrap_or_default().into()

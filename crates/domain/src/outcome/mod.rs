@@ -4,6 +4,7 @@
 mod attempt;
 mod decide;
 mod event;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ pub use event::{
     DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome, DeliveryProcessed, DeliveryReplayRequested,
     Outcome, Receipt, ReplayTo,
 };
+pub use standing::{Standing, StandingFailure};
 pub use state::{DeliveryState, DestinationWork, LoadError, Round, Work, load_delivery};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Attempt, Failure};
 use super::event::{DeliveryOutcome, Outcome, Receipt, ReplayTo};
+use super::standing::{Standing, StandingFailure};
 use crate::{
     DeliveryReceived, DeliveryStatus, DestinationName, EventData, EventId, EventLog, PageLimit, Position,
     ReadError, RecordedEvent, ReplayId, Revision, StreamName, Timestamp,
@@ -61,6 +62,8 @@ pub struct DeliveryState {
     pub destinations: BTreeMap<DestinationName, DestinationWork>,
     /// Attempts made so far, over all destinations and rounds.
     pub attempts: u32,
+    /// When the latest of them began.
+    pub last_attempt_at: Option<Timestamp>,
     /// The last failure, while it is not made good.
     pub failure: Option<Failure>,
     /// When its status last became `processed`.
@@ -104,6 +107,7 @@ impl DeliveryState {
             revision: event.revision,
             destinations: due,
             attempts: 0,
+            last_attempt_at: None,
             failure: None,
             processed_at: None,
             replays: Vec::new(),
@@ -149,6 +153,8 @@ impl DeliveryState {
     }
 
     fn apply(&mut self, outcome: &Outcome, id: EventId, position: Position, at: Timestamp) {
+        let began = outcome.attempt().map(|attempt| attempt.started_at);
+        self.last_attempt_at = self.last_attempt_at.max(began);
         match outcome {
             Outcome::Failed(failed) => {
                 self.attempts += 1;
@@ -220,6 +226,31 @@ impl DeliveryState {
             DeliveryStatus::Received
         } else {
             DeliveryStatus::Processed
+        }
+    }
+}
+
+impl DeliveryState {
+    /// What an operator wants to know beyond the status.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let failing = || self.destinations.iter().filter(|(_, part)| part.has_failed());
+        let waiting = failing().filter(|(_, part)| part.work == Work::Open);
+        let worst = failing().filter_map(|(name, part)| {
+            let last = part.attempts.last()?;
+            let failure = StandingFailure {
+                destination: name.clone(),
+                failure: last.failure.clone()?,
+                at: last.ended_at(),
+            };
+            Some((part.work == Work::Dead, failure.at, failure))
+        });
+        Standing {
+            last_attempt_at: self.last_attempt_at,
+            next_attempt_at: waiting.map(|(_, part)| part.due_at).min(),
+            failure: worst
+                .max_by_key(|(dead, at, _)| (*dead, *at))
+                .map(|(_, _, failure)| failure),
         }
     }
 }
