@@ -1,11 +1,17 @@
 //! The command line: what can be typed, and which file does it.
 
+mod client;
 mod config;
+mod destination;
 mod doctor;
 mod engine;
+mod failed;
 mod log;
+mod projections;
+mod replay;
 mod send;
 mod serve;
+mod table;
 
 use std::path::PathBuf;
 
@@ -33,6 +39,19 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Signs a delivery and posts it to a running server, for trying and for tests.
     Send(Box<send::Send>),
+    /// Lists dead letters: deliveries that were given up.
+    Failed(Box<failed::Failed>),
+    /// Tries dead letters again: one, or all.
+    Retry(Box<failed::Retry>),
+    /// Has deliveries done again: one, or all that fit a filter.
+    #[command(subcommand, after_help = "Example: hooklog replay start --event push --dry-run")]
+    Replay(replay::Replay),
+    /// Shows where deliveries go, pauses and resumes it.
+    #[command(subcommand, after_help = "Example: hooklog destination list")]
+    Destination(destination::Destination),
+    /// Lists, verifies and rebuilds the read models.
+    #[command(subcommand, after_help = "Example: hooklog projections list")]
+    Projections(projections::Projections),
     /// Looks into the log: verify, dump, backup, restore.
     #[command(subcommand, after_help = "Example: hooklog log verify")]
     Log(log::Log),
@@ -63,6 +82,11 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Send(send) => send.run(),
+            Command::Failed(failed) => failed.run(),
+            Command::Retry(retry) => retry.run(),
+            Command::Replay(replay) => replay.run(),
+            Command::Destination(destination) => destination.run(),
+            Command::Projections(projections) => projections.run(),
             Command::Log(log) => log.run(),
             Command::Config(config) => config.run(),
             Command::Doctor(doctor) => doctor.run(),

@@ -1,0 +1,90 @@
+//! Asks a running server, for the commands that do what the API does.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::SettingsArgs;
+
+/// Longer than any call that the server itself bounds: counting a replay may take a minute, verifying a projection longer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Which server to ask; on every command that asks one.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServerArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The server [default: the one of the settings].
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Prints the answer's data as JSON, for scripts.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A server to ask.
+pub(super) struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl ServerArgs {
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let base = match &self.url {
+            Some(url) => url.clone(),
+            None => self.settings.overrides().load()?.settings.server.base_url(),
+        };
+        Ok(Client {
+            base: base.trim_end_matches('/').to_owned(),
+            http: reqwest::Client::builder().timeout(CALL_TIMEOUT).build()?,
+        })
+    }
+}
+
+impl Client {
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        let url = self.url(path);
+        self.call(self.http.get(&url).query(query), &url).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = self.url(path);
+        self.call(self.http.post(&url).json(body), &url).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        let url = self.url(path);
+        self.call(self.http.request(Method::DELETE, &url), &url).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api{path}", self.base)
+    }
+
+    /// The data of a good answer; what the server says of a bad one.
+    async fn call(&self, request: reqwest::RequestBuilder, url: &str) -> anyhow::Result<Value> {
+        let answer = request
+            .header("User-Agent", concat!("hooklog-cli/", env!("CARGO_PKG_VERSION")))
+            .send()
+            .await
+            .with_context(|| format!("{url} can't be reached; is `hooklog serve` running there?"))?;
+        let status = answer.status();
+        let text = answer.text().await.context("the answer can't be read")?;
+        let Ok(mut json) = serde_json::from_str::<Value>(&text) else {
+            bail!("{url} answered {status}, and not in JSON; is it a Hooklog server?");
+        };
+        if !status.is_success() {
+            let error = &json["error"];
+            let message = error["message"].as_str().unwrap_or("it does not say why");
+            bail!("{message} ({}, {status})", error["code"].as_str().unwrap_or("no code"));
+        }
+        Ok(json["data"].take())
+    }
+}
+
+/// A part of a path, escaped: keys hold percent signs, projections and destinations could be mistyped as anything.
+pub(super) fn part(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

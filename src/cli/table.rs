@@ -1,0 +1,71 @@
+//! Tables for a terminal of 80 columns.
+
+use serde_json::Value;
+
+/// Prints rows under their titles, each column as wide as it needs, none wider than the limit given for it.
+#[allow(clippy::print_stdout, reason = "the output of the command")]
+pub(super) fn print(columns: &[(&str, usize)], rows: &[Vec<String>]) {
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, (title, limit))| {
+            let cells = rows.iter().filter_map(|row| row.get(at));
+            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            widest.max(title.chars().count()).min(*limit)
+        })
+        .collect();
+    let titles = columns.iter().map(|(title, _)| (*title).to_owned()).collect::<Vec<_>>();
+    for row in std::iter::once(&titles).chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| {
+            let cell = shortened(cell, *width);
+            format!("{cell:width$}", width = *width)
+        });
+        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+/// A field of an answer as a cell: texts without quotes, nothing for null.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A time to the second: `2026-11-22 10:15:03`.
+pub(super) fn moment(value: &Value) -> String {
+    let text = value.as_str().unwrap_or_default();
+    text.get(..19).unwrap_or(text).replace('T', " ")
+}
+
+/// Outside text without control characters: they never reach the terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The text, cleaned, and cut with an ellipsis.
+fn shortened(text: &str, chars_max: usize) -> String {
+    let clean = clean(text);
+    if clean.chars().count() <= chars_max {
+        return clean;
+    }
+    let mut short: String = clean.chars().take(chars_max.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_cut_and_cleaned() {
+        assert_eq!(shortened("short", 10), "short");
+        assert_eq!(shortened("much too long", 6), "much …");
+        assert_eq!(shortened("a\u{1b}[31mb\nc", 20), "a [31mb c");
+        assert_eq!(cell(&serde_json::json!(["a", 1])), "a, 1");
+        assert_eq!(moment(&"2026-11-22T10:15:03.123Z".into()), "2026-11-22 10:15:03");
+    }
+}
