@@ -1,17 +1,44 @@
 //! What a read model is: tables, and a pure function from events to their rows.
 
 use bytes::Bytes;
-use domain::{DeliveryReceived, RecordedEvent, Rows, TableError};
+use domain::{DeliveryOutcome, DeliveryReceived, RecordedEvent, Rows, TableError};
 
 /// An event on its way into the read models, its metadata read once for all of them.
 #[derive(Debug, Clone)]
 pub struct Projected {
     /// The event.
     pub event: RecordedEvent,
-    /// Its facts, when it is a `DeliveryReceived`; other events carry none yet.
+    /// Its facts, when it is a `DeliveryReceived`.
     pub received: Option<DeliveryReceived>,
+    /// What became of a delivery, when it says so.
+    pub outcome: Option<DeliveryOutcome>,
     /// The JSON payload, when a model asked for it and the body has one.
     pub payload: Option<Bytes>,
+}
+
+impl Projected {
+    /// Reads an event's metadata; the payload is put in by whoever has it. Facts that can't be read are left out, and it is
+    /// said why.
+    #[must_use]
+    pub fn of(event: RecordedEvent) -> (Self, Option<serde_json::Error>) {
+        let (received, unreadable) = split(DeliveryReceived::of(&event));
+        let (outcome, unreadable_outcome) = split(DeliveryOutcome::of(&event));
+        let projected = Self {
+            event,
+            received,
+            outcome,
+            payload: None,
+        };
+        (projected, unreadable.or(unreadable_outcome))
+    }
+}
+
+fn split<T, E>(read: Option<Result<T, E>>) -> (Option<T>, Option<E>) {
+    match read {
+        Some(Ok(facts)) => (Some(facts), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    }
 }
 
 /// A table of a read model. The real name is `<name>_s<schema>_b<build>`.

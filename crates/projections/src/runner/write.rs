@@ -1,7 +1,7 @@
 //! From events to rows, and the rows into the tables: those of every table first, the progress last.
 
 use bytes::Bytes;
-use domain::{BodyError, DeliveryReceived, PayloadError, RecordedEvent, Rows, TableError, json_payload};
+use domain::{BodyError, PayloadError, RecordedEvent, Rows, TableError, json_payload};
 use futures_util::{StreamExt as _, stream};
 use uuid::Uuid;
 
@@ -75,26 +75,18 @@ impl Worker {
     /// Reads an event's facts, and its payload for models that want it. What can't be read is left out: it must not stop
     /// the projections.
     async fn read(&self, slots: &mut [Slot], event: RecordedEvent) -> Projected {
-        let received = DeliveryReceived::of(&event).and_then(|read| {
-            let unreadable = |error| {
-                metrics::counter!("hooklog_projection_unreadable_total").increment(1);
-                tracing::warn!(position = %event.position, %error, "projection_unreadable: the event's facts are left out");
-            };
-            read.map_err(unreadable).ok()
-        });
-        let wanted = received
-            .as_ref()
-            .is_some_and(|facts| slots.iter().any(|slot| slot.model.wants_payload(facts)));
-        let payload = if wanted {
-            self.payload(slots, &event).await
-        } else {
-            None
-        };
-        Projected {
-            event,
-            received,
-            payload,
+        let (mut projected, unreadable) = Projected::of(event);
+        if let Some(error) = unreadable {
+            metrics::counter!("hooklog_projection_unreadable_total").increment(1);
+            let position = projected.event.position;
+            tracing::warn!(%position, %error, "projection_unreadable: the event's facts are left out");
         }
+        let received = projected.received.as_ref();
+        let wanted = received.is_some_and(|facts| slots.iter().any(|slot| slot.model.wants_payload(facts)));
+        if wanted {
+            projected.payload = self.payload(slots, &projected.event).await;
+        }
+        projected
     }
 
     /// The payload. A store that fails is asked again for as long as it takes: a payload that is left out is never made

@@ -7,7 +7,7 @@ mod hostile;
 mod rollups;
 
 use domain::testing::{TestDelivery, recorded};
-use domain::{DeliveryReceived, EventData, StreamName};
+use domain::{RecordedEvent, StreamName};
 
 use super::*;
 use crate::{RowBatch, Table};
@@ -19,16 +19,15 @@ const SHAPE: BuildShape = BuildShape {
 
 /// A delivery as the runner hands it to a model.
 fn projected(position: u64, delivery: &TestDelivery) -> Projected {
-    let event = recorded(position, delivery);
-    let received = DeliveryReceived::of(&event).unwrap().unwrap();
-    let EventData::Inline(payload) = event.data.clone() else {
-        panic!("test deliveries are inline")
-    };
-    Projected {
-        event,
-        received: Some(received),
-        payload: Some(payload),
-    }
+    let mut projected = read(recorded(position, delivery));
+    projected.payload = Some(delivery.body.clone());
+    projected
+}
+
+fn read(event: RecordedEvent) -> Projected {
+    let (projected, unreadable) = Projected::of(event);
+    assert!(unreadable.is_none(), "{unreadable:?}");
+    projected
 }
 
 fn marked(mut projected: Projected) -> Projected {
