@@ -16,7 +16,7 @@ ARGS ?=
 SAY = @printf '\n==> %s\n'
 NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run build engines test lint unit test-tools tests-built drill docs prerequisites prerequisites-test
+.PHONY: help run build engines test lint unit test-tools tests-built drill mutations bench docs prerequisites prerequisites-test
 
 help: ## What there is
 	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
@@ -24,7 +24,9 @@ help: ## What there is
 	@echo 'make test      lint, then every test (cold: up to 30 minutes on 2 cores; warm: about 10)'
 	@echo 'make lint      formatting and clippy, warnings are errors'
 	@echo 'make engines   fetch the NATS server and ClickHouse into the cache, once (about 190 MB)'
-	@echo 'make drill     the long tests: more kills, more power cuts, a fresh clone with empty caches (hours)'
+	@echo 'make drill     the long tests: more kills, seeds, power cuts, mutations, a fresh clone with empty caches (hours)'
+	@echo 'make mutations break one safeguard after the other and expect the simulation to notice'
+	@echo 'make bench     whether a replay leaves live deliveries their latency (about 10 minutes; wants a quiet machine)'
 	@echo 'make docs      the documentation of the crates, as HTML'
 	@echo
 	@echo 'Built and fetched things are kept in $(HOOKLOG_CACHE) (set HOOKLOG_CACHE to move them).'
@@ -76,14 +78,24 @@ endif
 drill: tests-built test-tools ## The long tests
 	$(SAY) 'Running every test in its long version'
 ifneq ($(NEXTEST),)
-	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
+	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" HOOKLOG_SEEDS="$${HOOKLOG_SEEDS:-1000}" \
 	  PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo nextest run --workspace --locked --profile drill
 else
-	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" \
+	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" HOOKLOG_SEEDS="$${HOOKLOG_SEEDS:-1000}" \
 	  PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
 endif
+	$(SAY) 'Breaking one safeguard after the other: the simulation has to notice each'
+	tests/mutations/run.sh
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh
+
+mutations: prerequisites ## Break safeguards, expect red
+	$(SAY) 'Breaking one safeguard after the other: the simulation has to notice each'
+	tests/mutations/run.sh
+
+bench: prerequisites engines ## Benchmarks
+	$(SAY) 'Measuring live deliveries beside a replay (release build first)'
+	cargo bench --locked --bench replay_latency
 
 docs: prerequisites ## Documentation as HTML
 	$(SAY) 'Building the documentation'
