@@ -7,6 +7,8 @@ mod error;
 mod follow;
 mod options;
 mod publish;
+#[cfg(feature = "testing")]
+pub mod simulated;
 mod stream;
 
 #[cfg(test)]

@@ -75,19 +75,20 @@ impl JetStream {
         expected_last_sequence: u64,
         messages: Vec<Message>,
     ) -> Result<(), FanOutError> {
-        let mut last_id = None;
-        for (expected, message) in (expected_last_sequence..).zip(messages) {
-            let subject = message.subject.clone();
-            let id = message.headers.iter().find(|header| header.0 == MESSAGE_ID);
-            let id = id.map(|header| header.1.clone());
-            let (publish, bytes) = prepared(message, expected, std::mem::replace(&mut last_id, id))?;
+        for prepared in all_prepared(expected_last_sequence, messages) {
+            let Prepared {
+                subject,
+                publish,
+                sequence,
+                bytes,
+            } = prepared?;
             while window.is_full(bytes) {
                 window.settle_oldest().await?;
             }
             let sent = self.context.send_publish(subject, publish).await;
             window.push(Pending {
                 ack: sent.map_err(|error| publish_failed(&error))?,
-                sequence: expected + 1,
+                sequence,
                 bytes,
             });
         }
@@ -123,10 +124,7 @@ impl Window {
             }
         };
         let ack = answer.map_err(|error| publish_failed(&error))?;
-        if ack.duplicate || ack.sequence != oldest.sequence {
-            return Err(FanOutError::Moved);
-        }
-        Ok(())
+        as_meant(ack.sequence, ack.duplicate, oldest.sequence)
     }
 
     /// After an error: lets the rest come to an end, so that the stream's end does not move while it is read next.
@@ -139,6 +137,47 @@ impl Window {
             () = tokio::time::sleep(at_most) => {}
         }
     }
+}
+
+/// A message as NATS takes it.
+pub(super) struct Prepared {
+    pub(super) subject: String,
+    pub(super) publish: PublishMessage,
+    /// The sequence that it has to be stored with.
+    pub(super) sequence: u64,
+    /// Its size.
+    pub(super) bytes: usize,
+}
+
+/// Messages in their order, each with what must stand before it.
+pub(super) fn all_prepared(
+    expected_last_sequence: u64,
+    messages: Vec<Message>,
+) -> impl Iterator<Item = Result<Prepared, FanOutError>> {
+    let mut last_id = None;
+    (expected_last_sequence..)
+        .zip(messages)
+        .map(move |(expected, message)| {
+            let subject = message.subject.clone();
+            let id = message.headers.iter().find(|header| header.0 == MESSAGE_ID);
+            let id = id.map(|header| header.1.clone());
+            let (publish, bytes) = prepared(message, expected, std::mem::replace(&mut last_id, id))?;
+            Ok(Prepared {
+                subject,
+                publish,
+                sequence: expected + 1,
+                bytes,
+            })
+        })
+}
+
+/// Whether an acknowledgement says that a message is stored where it was meant to be. One that the server knew already
+/// is not.
+pub(super) const fn as_meant(sequence: u64, duplicate: bool, meant: u64) -> Result<(), FanOutError> {
+    if duplicate || sequence != meant {
+        return Err(FanOutError::Moved);
+    }
+    Ok(())
 }
 
 /// The message as NATS takes it, and its size.

@@ -27,8 +27,19 @@ mod space;
 mod verify;
 mod writer;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    allow(
+        dead_code,
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a model for tests: it fails loudly, and a simulation uses a part of it"
+    )
+)]
 mod power_cut;
+#[cfg(feature = "testing")]
+pub mod simulated;
 #[cfg(test)]
 mod tests;
 
