@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::{LogId, Message, Position, RecordedEvent};
+use crate::{EventId, LogId, Message, Position, RecordedEvent};
 
 /// The end of the stream, by which a relay goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct FanOutTail {
     pub last_sequence: u64,
     /// The position of its last message; `None` when it holds none.
     pub last_position: Option<Position>,
+    /// The id of the event in its last message. It tells a log that was restored from an older backup and went on
+    /// differently from the one that filled the stream.
+    pub last_event: Option<EventId>,
 }
 
 /// Why publishing or following failed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream};
-use domain::{FanOutError, FanOutTail, LogId, Position};
+use domain::{EventId, FanOutError, FanOutTail, LogId, Position};
 
 use super::JetStream;
 use super::error::{is_missing, is_unknown_stream, request_failed};
@@ -124,15 +124,16 @@ impl JetStream {
                 log_id: log_id(info),
                 last_sequence: info.state.last_sequence,
                 last_position: None,
+                last_event: None,
             };
             if info.state.messages == 0 {
                 return Ok(tail);
             }
             let first = info.state.first_sequence;
-            if let Some(position) = last_position(&stream, first, tail.last_sequence).await? {
-                let last_position = Some(position);
+            if let Some((position, event)) = last_of_ours(&stream, first, tail.last_sequence).await? {
                 return Ok(FanOutTail {
-                    last_position,
+                    last_position: Some(position),
+                    last_event: event,
                     ..tail
                 });
             }
@@ -156,6 +157,11 @@ pub(super) fn log_id(info: &Info) -> Option<LogId> {
 /// The position in a message's headers; `None` when it is not one of ours.
 pub(super) fn position_of(headers: &HeaderMap) -> Option<Position> {
     headers.get("Hooklog-Position")?.as_str().parse().ok()
+}
+
+/// The event id in a message's headers.
+fn event_id_of(headers: &HeaderMap) -> Option<EventId> {
+    headers.get("ce-id")?.as_str().parse().ok()
 }
 
 /// The sequence of the first message after a position; one beyond the last when there is none. Positions grow with
@@ -202,14 +208,19 @@ async fn ours_from(stream: &Stream, from: u64, before: u64) -> Result<Option<(u6
     Ok(None)
 }
 
-/// Position of the last message of ours between two sequences; `None` when it is gone or there is none at the end.
-async fn last_position(stream: &Stream, first: u64, last: u64) -> Result<Option<Position>, FanOutError> {
+/// Position and event id of the last message of ours between two sequences; `None` when it is gone or there is none at
+/// the end.
+async fn last_of_ours(
+    stream: &Stream,
+    first: u64,
+    last: u64,
+) -> Result<Option<(Position, Option<EventId>)>, FanOutError> {
     let from = first.max(last.saturating_sub(FOREIGN_MAX));
     for sequence in (from..=last).rev() {
         match stream.get_raw_message(sequence).await {
             Ok(message) => {
                 if let Some(position) = position_of(&message.headers) {
-                    return Ok(Some(position));
+                    return Ok(Some((position, event_id_of(&message.headers))));
                 }
                 tracing::warn!(sequence, subject = %message.subject, "a message on our subjects is not ours");
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use domain::testing::{TestDelivery, recorded};
 use domain::{
-    FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogId, Message, Position, message_of,
+    EventId, FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogId, Message, Position,
+    message_of,
 };
 
 use super::*;
@@ -16,8 +17,15 @@ fn log(n: u128) -> LogId {
     LogId::new(uuid::Uuid::from_u128(n))
 }
 
+/// The event at a position: made again, it is the same.
+fn event_id(position: u64) -> EventId {
+    EventId::new(uuid::Uuid::from_u128(position.into()))
+}
+
 fn message(position: u64, stride: u64) -> Message {
-    let event = recorded(position, &TestDelivery::new("push", format!("body {position}")));
+    let mut delivery = TestDelivery::new("push", format!("body {position}"));
+    delivery.event_id = event_id(position);
+    let event = recorded(position, &delivery);
     message_of(
         &event,
         log(1),
@@ -37,6 +45,7 @@ fn tail(last_sequence: u64, last: Option<u64>) -> FanOutTail {
         log_id: Some(log(1)),
         last_sequence,
         last_position: last.map(|n| Position::new(n * 10)),
+        last_event: last.map(|n| event_id(n * 10)),
     }
 }
 
@@ -248,6 +257,7 @@ async fn a_stream_of_another_log_is_known_and_emptied_when_bound_anew() {
         log_id: Some(log(2)),
         last_sequence: 5,
         last_position: None,
+        last_event: None,
     };
     assert_eq!(end, expected);
     // A log restored from its backup uses the same positions for other events.

@@ -105,6 +105,7 @@ impl StreamState {
             log_id: self.log_id,
             last_sequence: self.last_sequence,
             last_position: self.messages.last().map(|(_, m)| m.position),
+            last_event: self.messages.last().map(|(_, m)| read(m).event.id),
         }
     }
 }
