@@ -28,14 +28,11 @@ mod verify;
 mod writer;
 
 #[cfg(any(test, feature = "testing"))]
-#[cfg_attr(
-    not(test),
-    allow(
-        dead_code,
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a model for tests: it fails loudly, and a simulation uses a part of it"
-    )
+#[cfg_attr(not(test), allow(dead_code, reason = "a simulation uses a part of it"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a model for tests fails loudly"
 )]
 mod power_cut;
 #[cfg(feature = "testing")]
