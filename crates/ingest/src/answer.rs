@@ -68,7 +68,14 @@ impl Answer {
     pub(crate) fn of(received: &Received, request_id: Uuid) -> Self {
         let (message, ignored, position, duplicate) = match &received.stored {
             Stored::New { position, .. } => ("delivery captured", false, Some(*position), false),
-            Stored::Before { position } => ("delivery seen before", false, Some(*position), true),
+            Stored::Before { position, retried } => {
+                let message = if *retried {
+                    "delivery seen before and given up: a retry is queued"
+                } else {
+                    "delivery seen before"
+                };
+                (message, false, Some(*position), true)
+            }
             Stored::Ignored => ("event not wanted by this source", true, None, false),
         };
         let duplicate_of = match &received.stored {

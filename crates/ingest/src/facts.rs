@@ -1,6 +1,6 @@
 //! What a verified body says: one pass over it, in memory or in the body store, however large.
 
-use domain::{BodyUpload, Entity};
+use domain::{BodyUpload, Entity, EventFilter};
 
 use crate::body::{ReceivedBody, unwritable};
 use crate::form::FormPayload;
@@ -28,6 +28,13 @@ pub(crate) struct Facts {
     pub(crate) sender: Option<String>,
     /// What it is about.
     pub(crate) entity: Option<Entity>,
+}
+
+impl Facts {
+    /// Whether a filter wants a delivery with these facts.
+    pub(crate) fn are_wanted(&self, filter: &EventFilter) -> bool {
+        filter.wants(&self.event, self.action.as_deref(), self.repository.as_deref())
+    }
 }
 
 /// Reads the facts of a request. A body that is not what its scheme requires is refused; anywhere else it is just a body

@@ -4,22 +4,22 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use domain::{BodyStore, Clock, EventId, EventLog, Timestamp};
+use domain::{BodyStore, Clock, EventId, EventLog, NameReactors};
 use futures_util::stream;
 use poem::http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use uuid::{NoContext, Uuid};
 
 use crate::answer::Answer;
 use crate::body::{BodyReader, Incoming, Places};
 use crate::facts;
 use crate::head::{Head, TrustedLocal};
+use crate::id::new_id;
 use crate::linger::Linger;
-use crate::observe::{self, InFlight};
+use crate::observe::{self, InFlight, Refusals};
 use crate::options::{IngestOptions, SourceOptions};
 use crate::rate::KeyedRate;
-use crate::receive::{self, Receipt, Received, Stored};
+use crate::receive::{self, Receipt, Received, Stored, Writing};
 use crate::rejection::Rejection;
 use crate::route::{self, Route};
 use crate::signature::{ToSign, Verification, VerifiedRequest};
@@ -39,11 +39,13 @@ struct Inner {
     log: Arc<dyn EventLog>,
     bodies: Arc<dyn BodyStore>,
     clock: Arc<dyn Clock>,
+    reactors: Arc<dyn NameReactors>,
     places: Places,
     address_rate: Option<KeyedRate<IpAddr>>,
     requests: TaskTracker,
     linger: Linger,
     tally: Tally,
+    refusals: Refusals,
 }
 
 /// Where a request comes from.
@@ -56,7 +58,7 @@ pub(crate) enum Origin {
 }
 
 impl Ingest {
-    /// Checks the sources and connects them to the ports.
+    /// Checks the sources and connects them to the ports. `reactors` names what is due for each delivery.
     ///
     /// # Errors
     /// When a source can't be used as configured.
@@ -66,6 +68,7 @@ impl Ingest {
         log: Arc<dyn EventLog>,
         bodies: Arc<dyn BodyStore>,
         clock: Arc<dyn Clock>,
+        reactors: Arc<dyn NameReactors>,
     ) -> Result<Self, BuildError> {
         let built: Result<Vec<Source>, _> = sources.into_iter().map(|s| Source::build(s, &options)).collect();
         let sources = built?;
@@ -92,6 +95,7 @@ impl Ingest {
             requests: TaskTracker::new(),
             linger: Linger::new(&options),
             tally: Tally::default(),
+            refusals: Refusals::default(),
             options,
             sources,
             by_name,
@@ -99,6 +103,7 @@ impl Ingest {
             log,
             bodies,
             clock,
+            reactors,
         })))
     }
 
@@ -110,7 +115,7 @@ impl Ingest {
 
     /// Signs a delivery with its source's own secret and receives it by the very same checks, marked `synthetic`.
     pub async fn receive_synthetic(&self, delivery: SyntheticDelivery) -> Answer {
-        let request_id = self.new_id(self.0.clock.now());
+        let request_id = new_id(self.0.clock.now());
         let source = match &delivery.source {
             Some(name) => self.source(name.as_str()),
             None => self.0.sources.first(),
@@ -164,13 +169,13 @@ impl Ingest {
     ) -> Answer {
         let (_token, _in_flight) = (self.0.requests.token(), InFlight::begin());
         let (began, received_at) = (Instant::now(), self.0.clock.now());
-        let request_id = self.new_id(received_at);
+        let request_id = new_id(received_at);
         let source = route.and_then(|route| self.source_of(route));
         let received = match (route, source) {
             _ if self.0.requests.is_closed() => Err(Rejection::Stopping),
             (Some(route), Some(source)) => {
                 let receipt = Receipt {
-                    event_id: EventId::new(self.new_id(received_at)),
+                    event_id: EventId::new(new_id(received_at)),
                     request_id,
                     received_at,
                     remote: head.peer.map(|peer| peer.to_canonical()),
@@ -193,7 +198,8 @@ impl Ingest {
                 if !rejection.status().is_server_error() {
                     self.0.tally.rejected(received_at);
                 }
-                observe::refused(source.map(|s| &s.name), &rejection, request_id, began.elapsed());
+                let refusals = &self.0.refusals;
+                refusals.refused(source.map(|s| &s.name), &rejection, request_id, began.elapsed());
                 Answer::rejected(&rejection, self.0.options.retry_after_s, request_id)
             }
         }
@@ -225,7 +231,7 @@ impl Ingest {
         let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places);
         let mut request = VerifiedRequest::read(verification, incoming, &mut reader).await?;
         let facts = facts::read(source, &mut request).await?;
-        if !source.filter.wants(&facts) {
+        if !facts.are_wanted(&source.filter) {
             return Ok(Received {
                 source: source.name.clone(),
                 key: receive::key_of(source, &request, receipt.event_id),
@@ -235,17 +241,13 @@ impl Ingest {
             });
         }
         source.check_rates(facts.repository.as_deref())?;
-        let timeout_ms = inner.options.append_timeout_ms;
-        receive::receive(
-            inner.log.as_ref(),
-            &mut reader,
+        let writing = Writing {
+            log: inner.log.as_ref(),
+            reactors: inner.reactors.as_ref(),
             source,
-            request,
-            facts,
-            receipt,
-            timeout_ms,
-        )
-        .await
+            timeout_ms: inner.options.append_timeout_ms,
+        };
+        writing.receive(&mut reader, request, facts, receipt).await
     }
 
     fn check_address_rate(&self, peer: Option<IpAddr>) -> Result<(), Rejection> {
@@ -282,16 +284,9 @@ impl Ingest {
     fn source(&self, name: &str) -> Option<&Source> {
         self.0.by_name.get(name).and_then(|at| self.0.sources.get(*at))
     }
-
-    /// A UUIDv7 of a time of our clock.
-    fn new_id(&self, now: Timestamp) -> Uuid {
-        let micros = u64::try_from(now.as_micros()).unwrap_or(0);
-        let nanos = u32::try_from(micros % 1_000_000 * 1000).unwrap_or(0);
-        Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, micros / 1_000_000, nanos))
-    }
 }
 
-fn synthetic_head(source: &Source, delivery: &SyntheticDelivery, id: Uuid) -> Option<Head> {
+fn synthetic_head(source: &Source, delivery: &SyntheticDelivery, id: uuid::Uuid) -> Option<Head> {
     let delivery_id = id.to_string();
     let to_sign = ToSign {
         event: &delivery.event,

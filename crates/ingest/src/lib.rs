@@ -8,12 +8,13 @@
 //! signature, a secret or a body in a log line.
 
 mod answer;
+mod append;
 mod body;
 mod facts;
-mod filter;
 mod form;
 mod head;
 mod http;
+mod id;
 mod ingest;
 mod json;
 mod linger;
@@ -21,8 +22,10 @@ mod observe;
 mod options;
 mod rate;
 mod receive;
+mod redelivery;
 mod rejection;
 mod route;
+mod sample;
 mod signature;
 mod source;
 mod synthetic;

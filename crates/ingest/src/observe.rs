@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use domain::{SourceName, catalogue};
 use metrics::{counter, gauge, histogram};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::receive::{Received, Stored};
 use crate::rejection::Rejection;
+use crate::sample::Sample;
 
 /// The label of whatever is not known, so that senders can't make labels.
 const OTHER: &str = "other";
@@ -51,6 +53,10 @@ pub(crate) fn taken(
             return;
         }
     };
+    let retried = matches!(&received.stored, Stored::Before { retried: true, .. });
+    if retried {
+        counter!("hooklog_ingest_redelivery_retries_total", "source" => source.clone()).increment(1);
+    }
     if !synthetic {
         let event = catalogue::find(scheme, &facts.event).map_or(OTHER, |known| known.name);
         counter!("webhook_events_total", "source" => source, "event" => event, "status" => status)
@@ -61,37 +67,52 @@ pub(crate) fn taken(
     let (event_type, source) = (facts.event.as_str(), received.source.as_str());
     let elapsed_us = elapsed.as_micros();
     if scheme == "github" {
-        tracing::info!(source, repository, delivery_id, event_type, duplicate, synthetic, %request_id, elapsed_us,
+        tracing::info!(source, repository, delivery_id, event_type, duplicate, retried, synthetic, %request_id,
+            elapsed_us,
             "github_webhook_received");
     } else {
-        tracing::info!(source, repository, delivery_id, event_type, duplicate, synthetic, %request_id, elapsed_us,
+        tracing::info!(source, repository, delivery_id, event_type, duplicate, retried, synthetic, %request_id,
+            elapsed_us,
             "webhook_received");
     }
 }
 
-/// A request was not taken.
-pub(crate) fn refused(
-    source: Option<&SourceName>,
-    rejection: &Rejection,
-    request_id: Uuid,
-    elapsed: Duration,
-) {
-    let name = source.map_or(OTHER, SourceName::as_str).to_owned();
-    let reason = rejection.reason();
-    let status = if rejection.status().is_server_error() {
-        "error"
-    } else {
-        "rejected"
-    };
-    histogram!("hooklog_ingest_duration_seconds", "source" => name.clone()).record(elapsed.as_secs_f64());
-    counter!("hooklog_ingest_rejected_total", "source" => name.clone(), "reason" => reason).increment(1);
-    counter!("webhook_events_total", "source" => name.clone(), "event" => OTHER, "status" => status)
-        .increment(1);
-    if *rejection == Rejection::SignatureInvalid {
-        tracing::warn!(source = name, %request_id, "webhook_signature_verification_failed");
-    } else if rejection.status().is_server_error() {
-        tracing::warn!(source = name, reason, %request_id, "webhook_refused");
-    } else {
-        tracing::info!(source = name, reason, %request_id, "webhook_rejected");
+/// Takes down requests that were not taken. Every one is counted; of those that anybody can send, a few a second are
+/// logged.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    forged: Sample,
+    rejected: Sample,
+}
+
+impl Refusals {
+    /// A request was not taken.
+    pub(crate) fn refused(
+        &self,
+        source: Option<&SourceName>,
+        rejection: &Rejection,
+        request_id: Uuid,
+        elapsed: Duration,
+    ) {
+        let name = source.map_or(OTHER, SourceName::as_str).to_owned();
+        let reason = rejection.reason();
+        let status = if rejection.status().is_server_error() {
+            "error"
+        } else {
+            "rejected"
+        };
+        histogram!("hooklog_ingest_duration_seconds", "source" => name.clone()).record(elapsed.as_secs_f64());
+        counter!("hooklog_ingest_rejected_total", "source" => name.clone(), "reason" => reason).increment(1);
+        counter!("webhook_events_total", "source" => name.clone(), "event" => OTHER, "status" => status)
+            .increment(1);
+        if *rejection == Rejection::SignatureInvalid {
+            if let Some(suppressed) = self.forged.admit(Instant::now()) {
+                tracing::warn!(source = name, %request_id, suppressed, "webhook_signature_verification_failed");
+            }
+        } else if rejection.status().is_server_error() {
+            tracing::warn!(source = name, reason, %request_id, "webhook_refused");
+        } else if let Some(suppressed) = self.rejected.admit(Instant::now()) {
+            tracing::info!(source = name, reason, %request_id, suppressed, "webhook_rejected");
+        }
     }
 }

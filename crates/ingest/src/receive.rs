@@ -4,23 +4,23 @@
 //! before is what the log says. Never here: a success that the log did not give.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use domain::{
-    Append, AppendError, ContentKey, DeliveryKey, DeliveryReceived, EventData, EventId, EventLog, Expected,
-    HeaderFact, NewEvent, Position, SourceName, StreamName, Timestamp, must_be_stored,
+    Append, ContentKey, DeliveryKey, DeliveryReceived, EventData, EventId, EventLog, Expected, HeaderFact,
+    NameReactors, NewEvent, Position, Revision, SourceName, StreamName, Timestamp, must_be_stored,
 };
-use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::append::{Outcome, append};
 use crate::body::{BodyReader, ReceivedBody, after, unwritable};
 use crate::facts::Facts;
+use crate::redelivery::retry_dead;
 use crate::rejection::Rejection;
 use crate::signature::VerifiedRequest;
 use crate::source::Source;
 
-/// The first pause before an append of unknown outcome is tried again.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Where the receipt of a delivery stands in its stream.
+const RECEIPT: Revision = Revision::new(0);
 
 /// What the receipt adds to what the request says.
 pub(crate) struct Receipt {
@@ -56,55 +56,88 @@ pub(crate) enum Stored {
     Before {
         /// Position of its first event.
         position: Position,
+        /// Whether it had been given up and is tried again because of this request.
+        retried: bool,
     },
     /// Nowhere: its source does not want it.
     Ignored,
 }
 
-/// Puts a delivery into the log.
-pub(crate) async fn receive(
-    log: &dyn EventLog,
-    reader: &mut BodyReader<'_>,
-    source: &Source,
-    request: VerifiedRequest,
-    facts: Facts,
-    receipt: Receipt,
-    timeout_ms: u64,
-) -> Result<Received, Rejection> {
-    let event_id = receipt.event_id;
-    let delivery = delivery_of(source, &request, &facts, receipt);
-    let metadata = delivery.to_metadata();
-    if metadata.len() > NewEvent::METADATA_BYTES_MAX {
-        return Err(Rejection::HeadersTooLarge);
-    }
-    let data = keep(request, reader).await?;
-    let append_to = Append {
-        stream: delivery.stream(),
-        expected: Expected::NoStream,
-        events: vec![NewEvent {
+/// What a delivery is written with.
+pub(crate) struct Writing<'a> {
+    pub(crate) log: &'a dyn EventLog,
+    pub(crate) reactors: &'a dyn NameReactors,
+    pub(crate) source: &'a Source,
+    /// The longest time for all that is written, in milliseconds.
+    pub(crate) timeout_ms: u64,
+}
+
+impl Writing<'_> {
+    /// Puts a delivery into the log. One that is there and was given up is asked to be tried again.
+    pub(crate) async fn receive(
+        &self,
+        reader: &mut BodyReader<'_>,
+        request: VerifiedRequest,
+        facts: Facts,
+        receipt: Receipt,
+    ) -> Result<Received, Rejection> {
+        let event_id = receipt.event_id;
+        let mut delivery = delivery_of(self.source, &request, &facts, receipt);
+        delivery.reactors_due = self.reactors.due(&delivery);
+        let metadata = delivery.to_metadata();
+        if metadata.len() > NewEvent::METADATA_BYTES_MAX {
+            return Err(Rejection::HeadersTooLarge);
+        }
+        let data = keep(request, reader).await?;
+        let event = NewEvent {
             id: event_id,
             event_type: DeliveryReceived::event_type(),
             schema: DeliveryReceived::SCHEMA,
             metadata,
             data,
-        }],
-        content: Some(ContentKey {
-            tenant: delivery.tenant,
-            source: delivery.source.clone(),
-            body_sha256: delivery.sha256,
-            sender_id: delivery.delivery_id.clone(),
-            received_at: delivery.received_at,
-            window_ms: source.dedup_window_ms,
-        }),
-    };
-    let stored = append(log, append_to, timeout_ms).await?;
-    Ok(Received {
-        source: delivery.source,
-        key: delivery.key,
-        delivery_id: delivery.delivery_id,
-        facts,
-        stored,
-    })
+        };
+        let stored = self.store(&delivery, event).await?;
+        Ok(Received {
+            source: delivery.source,
+            key: delivery.key,
+            delivery_id: delivery.delivery_id,
+            facts,
+            stored,
+        })
+    }
+
+    async fn store(&self, delivery: &DeliveryReceived, event: NewEvent) -> Result<Stored, Rejection> {
+        let deadline = after(self.timeout_ms);
+        let stream = delivery.stream();
+        let first = Append {
+            stream: stream.clone(),
+            expected: Expected::NoStream,
+            events: vec![event],
+            content: Some(ContentKey {
+                tenant: delivery.tenant.clone(),
+                source: delivery.source.clone(),
+                body_sha256: delivery.sha256,
+                sender_id: delivery.delivery_id.clone(),
+                received_at: delivery.received_at,
+                window_ms: self.source.dedup_window_ms,
+            }),
+        };
+        match append(self.log, first, deadline).await? {
+            Outcome::Appended(appended) => Ok(Stored::New {
+                position: appended.first,
+                duplicate_of: appended.duplicate_of,
+            }),
+            // Nothing happened to it after its receipt, so it was not given up.
+            Outcome::Conflict { current, first } if current == RECEIPT => Ok(Stored::Before {
+                position: first,
+                retried: false,
+            }),
+            Outcome::Conflict { first, .. } => Ok(Stored::Before {
+                position: first,
+                retried: retry_dead(self.log, &stream, delivery.received_at, deadline).await?,
+            }),
+        }
+    }
 }
 
 /// The key of a request's delivery.
@@ -168,46 +201,4 @@ async fn keep(request: VerifiedRequest, reader: &mut BodyReader<'_>) -> Result<E
         return Err(Rejection::Unavailable("large bodies can't be written"));
     }
     Ok(EventData::Stored(body))
-}
-
-/// Appends, and asks again with the same event as long as the outcome is unknown.
-async fn append(log: &dyn EventLog, append: Append, timeout_ms: u64) -> Result<Stored, Rejection> {
-    let deadline = after(timeout_ms);
-    let mut pause = RETRY_PAUSE;
-    loop {
-        let Ok(outcome) = tokio::time::timeout_at(deadline, log.append(append.clone())).await else {
-            return Err(Rejection::Unavailable("the log did not answer in time"));
-        };
-        let error = match outcome {
-            Ok(appended) => {
-                return Ok(Stored::New {
-                    position: appended.first,
-                    duplicate_of: appended.duplicate_of,
-                });
-            }
-            Err(AppendError::Conflict { first, .. }) => return Ok(Stored::Before { position: first }),
-            Err(error) => error,
-        };
-        match &error {
-            AppendError::Unknown(_) if Instant::now() + pause < deadline => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            AppendError::Unknown(_) => {
-                return Err(unappended(&error, Rejection::Unavailable("the log did not say")));
-            }
-            AppendError::Conflict { .. } | AppendError::Unavailable(_) => {
-                return Err(unappended(
-                    &error,
-                    Rejection::Unavailable("the log can't be written"),
-                ));
-            }
-            AppendError::Invalid(_) => return Err(unappended(&error, Rejection::Refused)),
-        }
-    }
-}
-
-fn unappended(error: &AppendError, rejection: Rejection) -> Rejection {
-    tracing::warn!(error = error as &dyn std::error::Error, "delivery not appended");
-    rejection
 }

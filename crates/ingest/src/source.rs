@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use domain::SourceName;
-use ipnet::IpNet;
+use domain::{EventFilter, InvalidGlob, SourceName};
+use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
 
-use crate::filter::Filter;
 use crate::head::Head;
 use crate::options::{IngestOptions, Secret, SourceOptions};
 use crate::rate::{KeyedRate, Rate};
@@ -74,7 +73,7 @@ pub enum BuildError {
         source_name: String,
         /// What is wrong with it.
         #[source]
-        source: globset::Error,
+        source: InvalidGlob,
     },
 }
 
@@ -84,7 +83,7 @@ pub(crate) struct Source {
     pub(crate) scheme: Box<dyn Scheme>,
     pub(crate) path: Option<String>,
     pub(crate) verify: bool,
-    pub(crate) filter: Filter,
+    pub(crate) filter: EventFilter,
     pub(crate) dedup_window_ms: u64,
     pub(crate) body_bytes_max: u64,
     secrets: Vec<Secret>,
@@ -107,7 +106,7 @@ impl Source {
         check_secrets(&name, &options.secrets)?;
         let path = options.path.map(|path| own_path(&name, path)).transpose()?;
         let filter =
-            Filter::new(&options.events, &options.repositories).map_err(|source| BuildError::Glob {
+            EventFilter::new(&options.events, &options.repositories).map_err(|source| BuildError::Glob {
                 source_name: name,
                 source,
             })?;
@@ -120,7 +119,7 @@ impl Source {
             dedup_window_ms: options.dedup_window_ms.unwrap_or(limits.dedup_window_ms),
             body_bytes_max: options.body_bytes_max.unwrap_or(limits.body_bytes_max),
             secrets: options.secrets,
-            address_allow: options.address_allow,
+            address_allow: options.address_allow.into_iter().map(canonical).collect(),
             user_agent_check: options.user_agent_check,
             source_rate: Rate::per_minute(options.source_rate_per_minute),
             repository_rate: KeyedRate::per_minute(options.repository_rate_per_minute, limits.rate_keys_max),
@@ -205,6 +204,19 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// A network of IPv4 addresses written as IPv6 ones is that of the IPv4 addresses, as which peers are compared.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let address = mapped.network().to_ipv4_mapped();
+    let prefix = mapped.prefix_len().checked_sub(96);
+    let plain = address
+        .zip(prefix)
+        .and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
+    plain.map_or(network, IpNet::V4)
 }
 
 /// What counts as one address: of IPv6 the network that one customer gets.
@@ -348,6 +360,22 @@ mod tests {
         assert!(check("192.30.253.9") && check("::ffff:192.30.253.9"));
         assert!(!check("192.30.251.9") && !check("::1") && !check("127.0.0.1"));
         assert!(source.check_address(None).is_err());
+    }
+
+    #[test]
+    fn a_listed_network_of_mapped_addresses_is_that_of_the_ipv4_ones() {
+        let allows = |network: &str, peer: &str| {
+            let source = build(|o| o.address_allow = vec![network.parse().unwrap()]).unwrap();
+            source.check_address(Some(peer.parse().unwrap())).is_ok()
+        };
+        for peer in ["192.30.253.9", "::ffff:192.30.253.9"] {
+            assert!(allows("::ffff:192.30.252.0/118", peer));
+            assert!(allows("::ffff:192.30.253.9/128", peer));
+            assert!(allows("::ffff:0:0/96", peer));
+            assert!(!allows("::ffff:192.30.251.0/120", peer));
+            assert!(!allows("::/0", peer), "all of IPv6 is not IPv4");
+        }
+        assert!(allows("::/0", "2001:db8::1") && !allows("::ffff:0:0/96", "2001:db8::1"));
     }
 
     #[test]

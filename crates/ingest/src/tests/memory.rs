@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::testing::{ManualClock, MemoryLog};
-use domain::{BodyError, BodyRef, BodyStore, BodyUpload, ContentHasher, LogId, Timestamp};
+use domain::{BodyError, BodyRef, BodyStore, BodyUpload, ContentHasher, LogId, NoReactors, Timestamp};
 use futures_util::future::join_all;
 use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
@@ -101,6 +101,7 @@ async fn thirty_two_large_bodies_at_once_stay_out_of_memory() {
         log,
         Arc::new(Files),
         clock,
+        Arc::new(NoReactors),
     )
     .unwrap();
 

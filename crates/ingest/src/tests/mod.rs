@@ -6,6 +6,8 @@ mod limits;
 mod memory;
 mod observed;
 mod once;
+mod reactions;
+mod redelivery;
 mod rig;
 mod secrets;
 mod server;

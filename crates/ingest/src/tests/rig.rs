@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
     BodyError, BodyRef, BodyStore, BodyUpload, ContentHash, DeliveryReceived, EventData, EventLog, LogId,
-    PageLimit, Position, RecordedEvent, Timestamp,
+    NameReactors, PageLimit, Position, RecordedEvent, Timestamp,
 };
 use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
@@ -114,9 +114,31 @@ impl Drop for MemoryUpload {
     }
 }
 
+/// Names the same reactors for every delivery, and keeps the facts that it was asked about.
+#[derive(Default)]
+pub(super) struct Due {
+    pub(super) names: Mutex<Vec<String>>,
+    pub(super) asked: Mutex<Vec<DeliveryReceived>>,
+}
+
+impl Due {
+    pub(super) fn set(&self, destinations: &[&str]) {
+        let names = destinations.iter().map(|name| format!("destination:{name}"));
+        *self.names.lock().unwrap() = names.collect();
+    }
+}
+
+impl NameReactors for Due {
+    fn due(&self, received: &DeliveryReceived) -> Vec<String> {
+        self.asked.lock().unwrap().push(received.clone());
+        self.names.lock().unwrap().clone()
+    }
+}
+
 /// An ingest and everything around it.
 pub(super) struct Rig {
     pub(super) ingest: Ingest,
+    pub(super) due: Arc<Due>,
     pub(super) log: Arc<MemoryLog>,
     pub(super) bodies: Arc<MemoryBodies>,
     pub(super) clock: Arc<ManualClock>,
@@ -148,6 +170,7 @@ impl Rig {
         let mut source = SourceOptions::new("github".parse().unwrap(), vec![Secret::new("first", SECRET)]);
         change(&mut options, &mut source);
         let bodies = Arc::new(MemoryBodies::default());
+        let due = Arc::new(Due::default());
         let store = Arc::new(Bodies(Arc::<MemoryBodies>::clone(&bodies)));
         let ingest = Ingest::build(
             options,
@@ -155,10 +178,12 @@ impl Rig {
             port,
             store,
             Arc::<ManualClock>::clone(&clock),
+            Arc::<Due>::clone(&due),
         )
         .unwrap();
         Self {
             ingest,
+            due,
             log,
             bodies,
             clock,
