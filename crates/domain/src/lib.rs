@@ -58,7 +58,9 @@ pub use log::{
     Append, AppendError, Appended, ContentKey, EventLog, Expected, FindDeliveries, LogHealth, LogPage,
     PageLimit, ReadError,
 };
-pub use message::{Message, MessageError, event_of, message_of, subject_of, unreadable_message_of};
+pub use message::{
+    Message, MessageError, event_of, message_of, replayed_message_of, subject_of, unreadable_message_of,
+};
 pub use outcome::{
     Attempt, AttemptResult, DeliveryCommand, DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome,
     DeliveryProcessed, DeliveryRejection, DeliveryReplayRequested, DeliveryState, DestinationWork, Failure,

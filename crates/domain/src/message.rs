@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    BodyRef, DeliveryReceived, EventData, EventId, EventType, LiveEvent, LogId, Position, RecordedEvent,
-    Revision, StreamName, Timestamp, subject_part,
+    BodyRef, DeliveryReceived, DeliveryReplayRequested, EventData, EventId, EventType, LiveEvent, LogId,
+    Position, RecordedEvent, Revision, StreamName, Timestamp, subject_part,
 };
 
 /// What no header may hold as it is, beside everything beyond ASCII.
@@ -37,6 +37,16 @@ pub enum MessageError {
     /// `Hooklog-Event` can't be read.
     #[error("header Hooklog-Event can't be read")]
     Envelope(#[from] serde_json::Error),
+    /// What is to be published again is no delivery.
+    #[error("the event at position {0} is no delivery")]
+    NoDelivery(Position),
+}
+
+/// What a message shows: mostly the event that it carries.
+struct Shown<'a> {
+    event: &'a RecordedEvent,
+    received: Option<&'a DeliveryReceived>,
+    base_url: &'a str,
 }
 
 /// What `Hooklog-Event` carries: one line of ASCII JSON, enough to rebuild the event.
@@ -52,6 +62,10 @@ struct Envelope {
     duplicate_of: Option<StreamName>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     body: Option<BodyRef>,
+    /// The event's own type, where the message shows another event: the delivery that a replay asks for. Payload,
+    /// `ce-type` and `ce-time` are then that one's, and the event itself has no data.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    event_type: Option<EventType>,
     metadata: Box<RawValue>,
 }
 
@@ -99,7 +113,44 @@ pub fn message_of(
 ) -> Result<Message, MessageError> {
     let received = DeliveryReceived::of(event).transpose()?;
     let metadata = serde_json::from_slice(&event.metadata)?;
-    assemble(event, received.as_ref(), metadata, log_id, previous, base_url)
+    let shown = Shown {
+        event,
+        received: received.as_ref(),
+        base_url,
+    };
+    assemble(event, &shown, metadata, log_id, previous)
+}
+
+/// The message of a request to publish a delivery again: on the delivery's subject, with its body and headers, at the
+/// request's own position and under its own id. Read back, it is the request, so that nobody takes it for a delivery.
+///
+/// # Errors
+/// When the metadata of either event can't be read, or the original is no delivery.
+pub fn replayed_message_of(
+    request: &RecordedEvent,
+    replay: &DeliveryReplayRequested,
+    original: &RecordedEvent,
+    log_id: LogId,
+    previous: Position,
+    base_url: &str,
+) -> Result<Message, MessageError> {
+    let received = DeliveryReceived::of(original).ok_or(MessageError::NoDelivery(original.position))??;
+    let metadata = serde_json::from_slice(&request.metadata)?;
+    let shown = Shown {
+        event: original,
+        received: Some(&received),
+        base_url,
+    };
+    let mut message = assemble(request, &shown, metadata, log_id, previous)?;
+    // Without a replay of its own, a request still is one.
+    let id = replay
+        .replay
+        .map_or_else(|| request.id.to_string(), |replay| replay.to_string());
+    message.headers.push(("Hooklog-Replay", id));
+    message
+        .headers
+        .push(("Hooklog-Original-Position", original.position.to_string()));
+    Ok(message)
 }
 
 /// The message of an event whose metadata can't be read, so that the stream keeps its order without a hole: on the
@@ -116,21 +167,26 @@ pub fn unreadable_message_of(
         Ok(json) => json,
         Err(_) => RawValue::from_string("{}".to_owned())?,
     };
-    assemble(event, None, metadata, log_id, previous, "")
+    let shown = Shown {
+        event,
+        received: None,
+        base_url: "",
+    };
+    assemble(event, &shown, metadata, log_id, previous)
 }
 
 fn assemble(
     event: &RecordedEvent,
-    received: Option<&DeliveryReceived>,
+    shown: &Shown<'_>,
     metadata: Box<RawValue>,
     log_id: LogId,
     previous: Position,
-    base_url: &str,
 ) -> Result<Message, MessageError> {
-    let (payload, body) = match &event.data {
+    let (payload, body) = match &shown.event.data {
         EventData::Inline(bytes) => (bytes.clone(), None),
         EventData::Stored(body) => (Bytes::new(), Some(*body)),
     };
+    let shows_another = shown.event.position != event.position;
     let envelope = Envelope {
         log_id,
         stream: event.stream.clone(),
@@ -138,7 +194,8 @@ fn assemble(
         schema: event.schema,
         recorded_at: event.recorded_at,
         duplicate_of: event.duplicate_of.clone(),
-        body,
+        body: body.filter(|_| !shows_another),
+        event_type: shows_another.then(|| event.event_type.clone()),
         metadata,
     };
     let mut headers = vec![
@@ -148,11 +205,11 @@ fn assemble(
         ("Hooklog-Event", ascii_json(&serde_json::to_string(&envelope)?)),
         ("ce-specversion", "1.0".to_owned()),
         ("ce-id", event.id.to_string()),
-        ("ce-type", event.event_type.to_string()),
-        ("ce-time", event.recorded_at.to_string()),
+        ("ce-type", shown.event.event_type.to_string()),
+        ("ce-time", shown.event.recorded_at.to_string()),
     ];
-    match received {
-        Some(received) => delivery_headers(received, body.map(|_| base_url), &mut headers),
+    match shown.received {
+        Some(received) => delivery_headers(received, body.map(|_| shown.base_url), &mut headers),
         None => headers.push((
             "ce-source",
             format!("/{}/{}", event.stream.tenant(), event.stream.category()),
@@ -160,7 +217,7 @@ fn assemble(
     }
     Ok(Message {
         position: event.position,
-        subject: subject_of(event, received),
+        subject: subject_of(shown.event, shown.received),
         headers,
         payload,
     })
@@ -205,19 +262,25 @@ pub fn event_of<'a>(
     }
     let envelope: Envelope =
         serde_json::from_str(header("Hooklog-Event").ok_or(MessageError::Header("Hooklog-Event"))?)?;
+    let (event_type, data) = match (envelope.event_type, envelope.body) {
+        // The payload is that of the delivery that it asks for.
+        (Some(own), _) => (own, EventData::Inline(Bytes::new())),
+        (None, body) => (
+            parsed::<EventType>(header("ce-type"), "ce-type")?,
+            body.map_or(EventData::Inline(payload), EventData::Stored),
+        ),
+    };
     let event = RecordedEvent {
         position: parsed::<Position>(header("Hooklog-Position"), "Hooklog-Position")?,
         stream: envelope.stream,
         revision: envelope.revision,
         id: parsed::<EventId>(header("ce-id"), "ce-id")?,
-        event_type: parsed::<EventType>(header("ce-type"), "ce-type")?,
+        event_type,
         schema: envelope.schema,
         recorded_at: envelope.recorded_at,
         duplicate_of: envelope.duplicate_of,
         metadata: Bytes::from(Box::<str>::from(envelope.metadata).into_boxed_bytes().into_vec()),
-        data: envelope
-            .body
-            .map_or(EventData::Inline(payload), EventData::Stored),
+        data,
     };
     let previous = parsed::<Position>(header("Hooklog-Previous"), "Hooklog-Previous")?;
     Ok(LiveEvent {
@@ -251,138 +314,4 @@ fn encoded(text: &str, set: &'static AsciiSet) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{TestDelivery, recorded};
-
-    const BASE: &str = "http://127.0.0.1:3000";
-
-    fn log_id() -> LogId {
-        LogId::new(uuid::Uuid::from_u128(7))
-    }
-
-    fn read_back(message: &Message) -> LiveEvent {
-        let find = |name: &str| message.headers.iter().find(|h| h.0 == name).map(|h| h.1.as_str());
-        event_of(find, message.payload.clone()).unwrap()
-    }
-
-    #[test]
-    fn an_event_survives_its_message() {
-        let delivery = TestDelivery::new("push", "ümlaut ☃ 𝄞 \u{7f} and \"quotes\"");
-        let event = recorded(9, &delivery);
-        let message = message_of(&event, log_id(), Position::new(8), BASE).unwrap();
-        for (name, value) in &message.headers {
-            assert!(
-                value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
-                "{name}: {value}"
-            );
-        }
-        let live = read_back(&message);
-        assert_eq!((live.log_id, live.previous), (log_id(), Position::new(8)));
-        assert_eq!(
-            DeliveryReceived::of(&live.event).unwrap().unwrap(),
-            DeliveryReceived::of(&event).unwrap().unwrap()
-        );
-        assert_eq!(
-            live.event,
-            RecordedEvent {
-                metadata: live.event.metadata.clone(),
-                ..event
-            }
-        );
-    }
-
-    #[test]
-    fn metadata_over_several_lines_travels_on_one() {
-        let mut event = recorded(3, &TestDelivery::new("push", "x"));
-        let pretty: serde_json::Value = serde_json::from_slice(&event.metadata).unwrap();
-        event.metadata = serde_json::to_vec_pretty(&pretty).unwrap().into();
-        let message = message_of(&event, log_id(), Position::START, BASE).unwrap();
-        assert!(message.headers.iter().all(|h| !h.1.contains(['\n', '\r', '\t'])));
-        let live = read_back(&message);
-        assert_eq!(
-            DeliveryReceived::of(&live.event).unwrap().unwrap(),
-            DeliveryReceived::of(&event).unwrap().unwrap()
-        );
-    }
-
-    #[test]
-    fn an_event_with_unreadable_metadata_still_has_a_message() {
-        for (metadata, kept) in [("not json", "{}"), (r#"{"tenant":7}"#, r#"{"tenant":7}"#)] {
-            let mut event = recorded(3, &TestDelivery::new("push", "x"));
-            event.metadata = Bytes::from(metadata);
-            assert!(message_of(&event, log_id(), Position::START, BASE).is_err());
-            let message = unreadable_message_of(&event, log_id(), Position::new(2)).unwrap();
-            assert_eq!(
-                message.subject,
-                "hooklog.log.v1.default.delivery.DeliveryReceived"
-            );
-            let live = read_back(&message);
-            assert_eq!((live.previous, live.event.id), (Position::new(2), event.id));
-            assert_eq!(live.event.metadata, kept);
-        }
-    }
-
-    #[test]
-    fn a_body_in_the_store_travels_as_a_reference() {
-        let mut event = recorded(1, &TestDelivery::new("push", "x"));
-        event.data = EventData::Stored(BodyRef {
-            sha256: crate::ContentHash::of(b"x"),
-            bytes: 300_000,
-        });
-        let message = message_of(&event, log_id(), Position::START, BASE).unwrap();
-        assert!(message.payload.is_empty());
-        let dataref = message.headers.iter().find(|h| h.0 == "ce-dataref").unwrap();
-        assert!(
-            dataref
-                .1
-                .starts_with("http://127.0.0.1:3000/api/webhooks/events/github."),
-            "{dataref:?}"
-        );
-        assert_eq!(read_back(&message).event.data, event.data);
-    }
-
-    #[test]
-    fn outside_text_in_headers_is_encoded_as_cloudevents_asks() {
-        let mut delivery = TestDelivery::new("push", "x");
-        delivery.repository = Some("a b/\"ü\u{7f}%".into());
-        delivery.delivery_id = " 1\t".into();
-        let message = message_of(&recorded(1, &delivery), log_id(), Position::START, BASE).unwrap();
-        let value = |name: &str| &message.headers.iter().find(|h| h.0 == name).unwrap().1;
-        assert_eq!(value("ce-subject"), "a%20b/%22%C3%BC%7F%25");
-        assert_eq!(value("Hooklog-Delivery-Id"), "%201%09");
-    }
-
-    #[test]
-    fn a_subject_is_escaped_and_lower_cased() {
-        let mut delivery = TestDelivery::new("workflow_job", "x");
-        delivery.repository = Some("Octo-Org/next.js".into());
-        delivery.action = Some("queued".into());
-        let event = recorded(1, &delivery);
-        let received = DeliveryReceived::of(&event).unwrap().unwrap();
-        assert_eq!(
-            subject_of(&event, Some(&received)),
-            "hooklog.v1.default.github.workflow_job.queued.octo-org.next%2Ejs"
-        );
-        delivery.repository = None;
-        delivery.action = None;
-        let event = recorded(1, &delivery);
-        let received = DeliveryReceived::of(&event).unwrap().unwrap();
-        assert_eq!(
-            subject_of(&event, Some(&received)),
-            "hooklog.v1.default.github.workflow_job._._._"
-        );
-        let other = RecordedEvent {
-            event_type: "SecretAdded".parse().unwrap(),
-            ..event
-        };
-        let other = RecordedEvent {
-            stream: "source-default.github".parse().unwrap(),
-            ..other
-        };
-        assert_eq!(
-            subject_of(&other, None),
-            "hooklog.log.v1.default.source.SecretAdded"
-        );
-    }
-}
+mod tests;
