@@ -15,7 +15,7 @@ use domain::{
 mod stream;
 mod tables;
 
-pub(crate) use stream::{FakeStream, Followed};
+pub(crate) use stream::{FakeStream, Followed, read};
 pub(crate) use tables::FakeTables;
 
 /// Numbers that a seed repeats (splitmix64).

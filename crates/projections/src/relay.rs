@@ -4,22 +4,25 @@
 //! leave a hole behind a later position; therefore every page names the sequence that it expects before it, and whenever
 //! that proves wrong the end is read again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Clock, EventLog, FanOut, FanOutError, FanOutTail, LogPage, Message, MessageError, PageLimit, Position,
-    ReadError, RecordedEvent, message_of, unreadable_message_of,
+    Clock, EventId, EventLog, FanOut, FanOutError, FanOutTail, LogPage, MessageError, PageLimit, Position,
+    ReadError, RecordedEvent,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
-use crate::lag::Lag;
+use status::Shared;
 
+mod message;
+mod status;
 #[cfg(test)]
 mod tests;
+
+pub use status::{RelayHandle, RelayState, RelayStatus};
 
 /// Settings of the relay.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -36,7 +39,8 @@ pub struct RelayOptions {
     /// How often an idle relay looks whether the stream is still as it left it, in milliseconds.
     pub tail_check_ms: u64,
     /// Empty and refill a stream that holds events beyond the end of the log, as after restoring an older backup. Without it
-    /// the relay stops and says so.
+    /// the relay stops and says so. Where the log has another event than the stream at the same position, there is nothing
+    /// to ask: that stream is emptied and refilled.
     pub rebind_when_ahead: bool,
     /// Where the API is reached, for bodies that travel by reference.
     pub base_url: String,
@@ -56,69 +60,12 @@ impl Default for RelayOptions {
     }
 }
 
-/// What the relay is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RelayState {
-    /// It has not read the stream's end yet.
-    Starting,
-    /// Events of the log wait to be published.
-    CatchingUp,
-    /// All are published.
-    Live,
-    /// Something failed; it tries again.
-    Waiting,
-    /// The stream is ahead of the log, which was restored from an older backup: a person must act.
-    Ahead,
-}
-
-/// How the relay is doing.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct RelayStatus {
-    /// The last event published.
-    pub position: Position,
-    /// The last event of the log.
-    pub head: Position,
-    /// The distance between them in positions, which is more than events where positions have gaps.
-    pub lag_events: u64,
-    /// How long the oldest unpublished event may have been waiting.
-    pub lag_seconds: f64,
-    /// Failures since the start.
-    pub errors: u64,
-    /// Events published once more since the start, because the stream had lost them.
-    pub republished: u64,
-    /// What it is doing.
-    pub state: RelayState,
-    /// What went wrong last, until it is right again.
-    pub error: Option<String>,
-}
-
 /// Publishes the log. Run one a process; a second one is fenced by the sequences.
 pub struct Relay {
     options: RelayOptions,
     log: Arc<dyn EventLog>,
     fanout: Arc<dyn FanOut>,
     shared: Arc<Shared>,
-}
-
-/// Asks a relay how it is doing.
-#[derive(Clone)]
-pub struct RelayHandle(Arc<Shared>);
-
-struct Shared {
-    log: Arc<dyn EventLog>,
-    clock: Arc<dyn Clock>,
-    errors: AtomicU64,
-    republished: AtomicU64,
-    now: Mutex<Now>,
-}
-
-struct Now {
-    state: RelayState,
-    error: Option<String>,
-    lag: Lag,
-    /// The furthest event that the stream was ever seen to hold.
-    published: Position,
 }
 
 /// Where to go on.
@@ -158,73 +105,6 @@ impl From<FanOutError> for Ended {
     }
 }
 
-impl RelayHandle {
-    /// How the relay is doing, without touching a disk or the network.
-    #[must_use]
-    pub fn status(&self) -> RelayStatus {
-        let head = self.0.log.health().head;
-        let now = self.0.now();
-        RelayStatus {
-            position: now.lag.position,
-            head,
-            lag_events: now.lag.events(head),
-            lag_seconds: now.lag.seconds(head, self.0.clock.now()),
-            errors: self.0.errors.load(Ordering::Relaxed),
-            republished: self.0.republished.load(Ordering::Relaxed),
-            state: now.state,
-            error: now.error.clone(),
-        }
-    }
-}
-
-impl Shared {
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failed(&self, state: RelayState, error: &Ended) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("hooklog_relay_errors_total").increment(1);
-        let mut now = self.now();
-        now.state = state;
-        now.error = Some(with_causes(error));
-    }
-
-    fn well(&self, state: RelayState) {
-        let mut now = self.now();
-        now.state = state;
-        now.error = None;
-        if state == RelayState::Live {
-            now.lag.at_head(self.clock.now());
-        }
-    }
-
-    fn published(&self, page: &LogPage, last: &RecordedEvent) {
-        let mut now = self.now();
-        let before = now.published;
-        let again = page.events.iter().filter(|e| e.position <= before).count() as u64;
-        now.lag.reached(last);
-        now.published = before.max(last.position);
-        drop(now);
-        self.republished.fetch_add(again, Ordering::Relaxed);
-        metrics::counter!("hooklog_relay_republished_total").increment(again);
-        metrics::counter!("hooklog_relay_published_total").increment(page.events.len() as u64);
-        self.report(page.head);
-    }
-
-    fn report(&self, head: Position) {
-        let lag = self.now().lag;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge is a float; positions stay far below 2^53"
-        )]
-        let gauge = |number: u64| number as f64;
-        metrics::gauge!("hooklog_relay_position").set(gauge(lag.position.get()));
-        metrics::gauge!("hooklog_relay_lag_events").set(gauge(lag.events(head)));
-        metrics::gauge!("hooklog_relay_lag_seconds").set(lag.seconds(head, self.clock.now()));
-    }
-}
-
 impl Relay {
     /// Wires a relay; nothing happens before [`Relay::run`].
     #[must_use]
@@ -234,18 +114,7 @@ impl Relay {
         fanout: Arc<dyn FanOut>,
         clock: Arc<dyn Clock>,
     ) -> (Self, RelayHandle) {
-        let shared = Arc::new(Shared {
-            log: Arc::clone(&log),
-            clock,
-            errors: AtomicU64::new(0),
-            republished: AtomicU64::new(0),
-            now: Mutex::new(Now {
-                state: RelayState::Starting,
-                error: None,
-                lag: Lag::default(),
-                published: Position::START,
-            }),
-        });
+        let shared = Arc::new(Shared::new(Arc::clone(&log), clock));
         let handle = RelayHandle(Arc::clone(&shared));
         let relay = Self {
             options,
@@ -265,13 +134,13 @@ impl Relay {
                 Ended::Moved => tracing::info!("relay_moved: reading the stream's end again"),
                 Ended::Ahead { .. } => {
                     tracing::error!(error = %ended, "relay_stopped: set rebind_when_ahead to refill the stream");
-                    self.shared.failed(RelayState::Ahead, &ended);
+                    self.shared.failed(RelayState::Ahead, with_causes(&ended));
                     self.shared.report(self.log.health().head);
                     return shutdown.cancelled().await;
                 }
                 Ended::FanOut(_) | Ended::Log(_) | Ended::Message(_) => {
                     tracing::warn!(error = with_causes(&ended), "relay_failed: trying again");
-                    self.shared.failed(RelayState::Waiting, &ended);
+                    self.shared.failed(RelayState::Waiting, with_causes(&ended));
                 }
             }
             // A lag must not be hidden by what causes it.
@@ -309,18 +178,29 @@ impl Relay {
             if last.position < page.head {
                 self.shared.well(RelayState::CatchingUp);
             }
-            let messages = self.messages(cursor.after, &page.events)?;
-            let publish = self.fanout.publish(cursor.sequence, messages);
-            let (sequence, next) = tokio::join!(publish, self.read(last.position));
-            cursor = Cursor {
-                after: last.position,
-                sequence: sequence?,
-                holds: true,
-            };
+            let publish = self.publish_page(cursor, &page.events);
+            let (published, next) = tokio::join!(publish, self.read(last.position));
+            cursor = published?;
             backoff.reset();
             self.shared.published(&page, &last);
             page = next?;
         }
+    }
+
+    /// Publishes a page. Events that ask for deliveries again are small, but what they show is not: so in pieces, as many
+    /// as it takes.
+    async fn publish_page(&self, mut cursor: Cursor, mut events: &[RecordedEvent]) -> Result<Cursor, Ended> {
+        while !events.is_empty() {
+            let messages = self.messages(cursor.after, events).await?;
+            let (done, rest) = events.split_at(messages.len().min(events.len()));
+            cursor = Cursor {
+                sequence: self.fanout.publish(cursor.sequence, messages).await?,
+                after: done.last().map_or(cursor.after, |last| last.position),
+                holds: true,
+            };
+            events = rest;
+        }
+        Ok(cursor)
     }
 
     /// Where the stream ends. A stream that isn't ours, or is empty, is filled with the newest events that it can hold.
@@ -342,6 +222,12 @@ impl Relay {
             }
             tracing::warn!(%stream, %head, "relay_rebinds: the stream is ahead of the log and is emptied");
             tail = self.fanout.rebind(ours).await?;
+        } else if let Some(stream) = tail.last_position
+            && !self.log_has(stream, tail.last_event).await?
+        {
+            // What the stream holds was taken back with the older log; nothing but the log is true.
+            tracing::warn!(%stream, %head, "relay_rebinds: the log went on differently after an older backup");
+            tail = self.fanout.rebind(ours).await?;
         }
         let after = match tail.last_position {
             Some(position) => position,
@@ -356,6 +242,15 @@ impl Relay {
             sequence: tail.last_sequence,
             holds: tail.last_position.is_some(),
         })
+    }
+
+    /// Whether the log has that event at that position.
+    async fn log_has(&self, position: Position, event: Option<EventId>) -> Result<bool, ReadError> {
+        let before = Position::new(position.get().saturating_sub(1));
+        let limit = PageLimit { events: 1, bytes: 1 };
+        let page = self.log.read_all(before, limit).await?;
+        let found = page.events.first().filter(|found| found.position == position);
+        Ok(found.is_some_and(|found| Some(found.id) == event))
     }
 
     /// The event after which an empty stream is filled. It is an event's own position, so that the first message names
@@ -400,24 +295,5 @@ impl Relay {
         } else {
             Err(Ended::Moved)
         }
-    }
-
-    fn messages(&self, after: Position, events: &[RecordedEvent]) -> Result<Vec<Message>, MessageError> {
-        let mut previous = after;
-        let mut messages = Vec::with_capacity(events.len());
-        for event in events {
-            messages.push(self.message(event, previous)?);
-            previous = event.position;
-        }
-        Ok(messages)
-    }
-
-    fn message(&self, event: &RecordedEvent, previous: Position) -> Result<Message, MessageError> {
-        let id = self.log.id();
-        message_of(event, id, previous, &self.options.base_url).or_else(|error| {
-            metrics::counter!("hooklog_relay_unreadable_total").increment(1);
-            tracing::error!(position = %event.position, %error, "relay_unreadable: published without its facts");
-            unreadable_message_of(event, id, previous)
-        })
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct StreamState {
     pub(crate) drops: u64,
     pub(crate) down: bool,
     pub(crate) dice: Dice,
+    /// Bytes of each call to publish.
+    pub(crate) published: Vec<usize>,
     epoch: u64,
 }
 
@@ -43,6 +45,7 @@ impl FakeStream {
                 drops: 0,
                 down: false,
                 dice: Dice::new(seed),
+                published: Vec::new(),
                 epoch: 0,
             }),
             changed: watch::Sender::new(0),
@@ -146,6 +149,8 @@ impl FanOut for FakeStream {
 
     async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
         let mut expected = expected_last_sequence;
+        let bytes = messages.iter().map(|m| m.payload.len()).sum();
+        self.state().published.push(bytes);
         for message in messages {
             tokio::task::yield_now().await;
             let mut state = self.state();

@@ -3,7 +3,10 @@ use domain::{Append, LogId, NewEvent};
 use tokio::task::JoinHandle;
 
 use super::*;
+
 use crate::doubles::{Dice, FakeStream, Gauges, all_events, append, clock, gapful_log, log_id, until};
+
+mod replays;
 
 struct Running {
     handle: RelayHandle,
@@ -218,6 +221,48 @@ async fn a_stream_ahead_of_the_log_stops_the_relay_unless_told_to_refill_it() {
         ..options()
     };
     let relay = start_with(told, &log, &stream);
+    relay.published_all(&log, &stream).await;
+    check(&log, &stream, true).await;
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_the_same_log_before_an_older_backup_is_emptied_and_refilled() {
+    // Below, at and beyond where the stream ended.
+    for restored in [5, 9, 12] {
+        let (log, stream) = (gapful_log(), FakeStream::new(1));
+        append(log.as_ref(), 9).await;
+        let relay = start(&log, &stream);
+        relay.published_all(&log, &stream).await;
+        relay.stop().await;
+        // The same log id and the same positions, but other events from the sixth on.
+        let older = gapful_log();
+        append(older.as_ref(), restored).await;
+        let told = RelayOptions {
+            rebind_when_ahead: restored < 9,
+            ..options()
+        };
+        let relay = start_with(told, &older, &stream);
+        until("the stream holds the other events", async || {
+            let events = all_events(older.as_ref()).await;
+            let ids = |live: &domain::LiveEvent| live.event.id;
+            stream.live().iter().map(ids).eq(events.iter().map(|e| e.id))
+        })
+        .await;
+        append(older.as_ref(), 3).await;
+        relay.published_all(&older, &stream).await;
+        check(&older, &stream, true).await;
+        relay.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_at_a_position_that_the_log_skipped_is_refilled() {
+    let (log, stream) = (gapful_log(), FakeStream::new(1));
+    append(log.as_ref(), 3).await;
+    let foreign = domain::testing::recorded(10, &TestDelivery::new("push", "{}"));
+    stream.put(log.id(), &foreign, Position::START);
+    let relay = start(&log, &stream);
     relay.published_all(&log, &stream).await;
     check(&log, &stream, true).await;
     relay.stop().await;

@@ -1,0 +1,148 @@
+//! What the relay says about itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::{Clock, EventLog, LogPage, Position, RecordedEvent};
+
+use crate::lag::Lag;
+
+/// What the relay is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelayState {
+    /// It has not read the stream's end yet.
+    Starting,
+    /// Events of the log wait to be published.
+    CatchingUp,
+    /// All are published.
+    Live,
+    /// Something failed; it tries again.
+    Waiting,
+    /// The stream is ahead of the log, which was restored from an older backup: a person must act.
+    Ahead,
+}
+
+/// How the relay is doing.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct RelayStatus {
+    /// The last event published.
+    pub position: Position,
+    /// The last event of the log.
+    pub head: Position,
+    /// The distance between them in positions, which is more than events where positions have gaps.
+    pub lag_events: u64,
+    /// How long the oldest unpublished event may have been waiting.
+    pub lag_seconds: f64,
+    /// Failures since the start.
+    pub errors: u64,
+    /// Events published once more since the start, because the stream had lost them.
+    pub republished: u64,
+    /// What it is doing.
+    pub state: RelayState,
+    /// What went wrong last, until it is right again.
+    pub error: Option<String>,
+}
+
+/// Asks a relay how it is doing.
+#[derive(Clone)]
+pub struct RelayHandle(pub(super) Arc<Shared>);
+
+/// What the relay writes about itself.
+pub(super) struct Shared {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) clock: Arc<dyn Clock>,
+    errors: AtomicU64,
+    republished: AtomicU64,
+    now: Mutex<Now>,
+}
+
+pub(super) struct Now {
+    state: RelayState,
+    error: Option<String>,
+    pub(super) lag: Lag,
+    /// The furthest event that the stream was ever seen to hold.
+    pub(super) published: Position,
+}
+
+impl RelayHandle {
+    /// How the relay is doing, without touching a disk or the network.
+    #[must_use]
+    pub fn status(&self) -> RelayStatus {
+        let head = self.0.log.health().head;
+        let now = self.0.now();
+        RelayStatus {
+            position: now.lag.position,
+            head,
+            lag_events: now.lag.events(head),
+            lag_seconds: now.lag.seconds(head, self.0.clock.now()),
+            errors: self.0.errors.load(Ordering::Relaxed),
+            republished: self.0.republished.load(Ordering::Relaxed),
+            state: now.state,
+            error: now.error.clone(),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            log,
+            clock,
+            errors: AtomicU64::new(0),
+            republished: AtomicU64::new(0),
+            now: Mutex::new(Now {
+                state: RelayState::Starting,
+                error: None,
+                lag: Lag::default(),
+                published: Position::START,
+            }),
+        }
+    }
+
+    pub(super) fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn failed(&self, state: RelayState, error: String) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("hooklog_relay_errors_total").increment(1);
+        let mut now = self.now();
+        now.state = state;
+        now.error = Some(error);
+    }
+
+    pub(super) fn well(&self, state: RelayState) {
+        let mut now = self.now();
+        now.state = state;
+        now.error = None;
+        if state == RelayState::Live {
+            now.lag.at_head(self.clock.now());
+        }
+    }
+
+    pub(super) fn published(&self, page: &LogPage, last: &RecordedEvent) {
+        let mut now = self.now();
+        let before = now.published;
+        let again = page.events.iter().filter(|e| e.position <= before).count() as u64;
+        now.lag.reached(last);
+        now.published = before.max(last.position);
+        drop(now);
+        self.republished.fetch_add(again, Ordering::Relaxed);
+        metrics::counter!("hooklog_relay_republished_total").increment(again);
+        metrics::counter!("hooklog_relay_published_total").increment(page.events.len() as u64);
+        self.report(page.head);
+    }
+
+    pub(super) fn report(&self, head: Position) {
+        let lag = self.now().lag;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; positions stay far below 2^53"
+        )]
+        let gauge = |number: u64| number as f64;
+        metrics::gauge!("hooklog_relay_position").set(gauge(lag.position.get()));
+        metrics::gauge!("hooklog_relay_lag_events").set(gauge(lag.events(head)));
+        metrics::gauge!("hooklog_relay_lag_seconds").set(lag.seconds(head, self.clock.now()));
+    }
+}
