@@ -40,7 +40,8 @@ const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_POWER_CUTS", None),
     ("HOOKLOG_SEED", None),
     ("HOOKLOG_SEEDS", None),
-    ("HOOKLOG_BENCH", None),
+    ("HOOKLOG_BENCH_SECONDS", None),
+    ("HOOKLOG_MATRIX", None),
     ("HOOKLOG_DRILL_TEST", None),
 ];
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Launch, Server, Signed, Tools};
+use crate::harness::{Launch, Server, Signed, Taken, Tools};
 
 /// A delivery, and the position that its 200 named.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +33,11 @@ impl Dumped {
     /// Its position.
     pub(crate) fn position(&self) -> u64 {
         self.0["position"].as_u64().expect("a position")
+    }
+
+    /// Whether it is the receipt of a delivery.
+    pub(crate) fn is_receipt(&self) -> bool {
+        self.0["type"] == "DeliveryReceived"
     }
 
     /// The sender's id.
@@ -87,6 +92,25 @@ pub(crate) fn reconcile(server: &Server, tools: &Tools, sent: &[Sent]) -> Value 
             &server.base(),
         ],
     )
+}
+
+/// Compares what a receiver got with the outcomes in the log, by idempotency key: each delivery arrived at least once under one
+/// key a round, and has one outcome. Returns how many requests came, and how many of them were repeats.
+pub(crate) fn forwarded(launch: &Launch, tools: &Tools, taken: &[Taken]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = write(folder.path(), "dump.ndjson", dump_text(launch).as_bytes());
+    let line = |taken: &Taken| {
+        let line = serde_json::json!({
+            "key": taken.idempotency_key(),
+            "delivery": taken.header("x-github-delivery"),
+            "sha256": sha256_of(&taken.body),
+            "answered": taken.answered,
+        });
+        line.to_string() + "\n"
+    };
+    let lines: String = taken.iter().map(line).collect();
+    let taken = write(folder.path(), "taken.ndjson", lines.as_bytes());
+    tools.python_json("forwarded.py", &["--dump", &dump, "--taken", &taken, "--destination", "ci"])
 }
 
 /// Compares statistics, repositories, jobs and workflow runs as the API tells them with a fold of what was sent.

@@ -36,6 +36,11 @@ impl Load {
         })
     }
 
+    /// More deliveries to send.
+    pub(crate) fn add(&self, deliveries: impl IntoIterator<Item = Signed>) {
+        self.waiting.lock().unwrap().extend(deliveries);
+    }
+
     /// Starts writers that go on until nothing waits or one send in a row went unanswered.
     pub(crate) fn start(self: &Arc<Self>, base: &str, writers: usize) -> JoinSet<()> {
         let client = reqwest::Client::new();

@@ -4,14 +4,18 @@ mod delivery;
 mod load;
 mod process;
 mod raw;
+mod receiver;
 mod server;
 mod tools;
 mod wait;
 
 pub(crate) use delivery::{Answer, Signed, github_headers};
 pub(crate) use load::Load;
-pub(crate) use process::{alive, child_running, descendants, kill9, peak_resident_bytes};
+pub(crate) use process::{
+    alive, child_running, descendants, kill9, peak_resident_bytes, send as signal,
+};
 pub(crate) use raw::{RawAnswer, RawConnection};
+pub(crate) use receiver::{Behaviour, Receiver, Taken};
 pub(crate) use server::{Launch, SECRET, Server};
 pub(crate) use tools::{Tools, openssl_signature};
 pub(crate) use wait::eventually;

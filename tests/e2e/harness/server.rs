@@ -71,6 +71,12 @@ impl Launch {
         self
     }
 
+    /// With a settings file in its folder.
+    pub(crate) fn settings(self, text: &str) -> Self {
+        std::fs::write(self.folder.join("hooklog.toml"), text).expect("settings are written");
+        self
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
@@ -201,6 +207,42 @@ impl Server {
         assert_eq!(answer.status, 200, "{path}: {}", answer.json);
         assert_eq!(answer.json["success"], true, "{path}: {}", answer.json);
         answer.json["data"].clone()
+    }
+
+    /// Commands something of the API.
+    pub(crate) async fn command(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.base()));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap_or_else(|e| panic!("no answer at {path}: {e}"));
+        let status = response.status().as_u16();
+        let json = serde_json::from_slice(&response.bytes().await.expect("the whole answer"));
+        Answer {
+            status,
+            json: json.unwrap_or(Value::Null),
+        }
+    }
+
+    /// Posts a command, and returns the `data` of its 200.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.command(reqwest::Method::POST, path, Some(body)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json);
+        answer.json["data"].clone()
+    }
+
+    /// Waits until a delivery has a status, and returns it in full.
+    pub(crate) async fn delivery_becomes(&self, id: &str, status: &str, deadline: Duration) -> Value {
+        let path = format!("/api/webhooks/events/{id}");
+        eventually(&format!("{id} is {status}"), deadline, || async {
+            let data = self.data_of(&path).await;
+            if data["status"] == status {
+                Ok(data)
+            } else {
+                Err(data["status"].to_string())
+            }
+        })
+        .await
     }
 
     /// Status and bytes of a path.

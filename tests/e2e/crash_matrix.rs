@@ -1,0 +1,206 @@
+//! Kill -9 of the server, of NATS and of ClickHouse, each at every step of a delivery's way: receive, append, relay, project,
+//! react, outcome. To be at a step, whatever comes after it is held: an engine is stopped in its tracks, the destination does
+//! not answer. In the end every delivery is compared one by one, from what was sent to what arrived.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::harness::{
+    Behaviour, Launch, Load, RawConnection, Receiver, Server, Signed, Tools, child_running, eventually,
+    github_headers, kill9, knob, signal,
+};
+use crate::reconcile::{Sent, dump, forwarded, reconcile, same_answers_as_the_fold};
+
+/// Deliveries sent in each cell of the matrix.
+const PER_CELL: usize = 60;
+const WRITERS: usize = 8;
+const SOON: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Serve,
+    Nats,
+    ClickHouse,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Half of a delivery's body has come.
+    Receive,
+    /// Appends are under way, some of them answered.
+    Append,
+    /// The log is ahead of the stream: NATS does not move.
+    Relay,
+    /// The stream is ahead of the tables: ClickHouse does not move.
+    Project,
+    /// Requests are at the destination, which does not answer.
+    React,
+    /// The destination has answered; the outcome is being appended.
+    Outcome,
+}
+
+const VICTIMS: [Victim; 3] = [Victim::Serve, Victim::Nats, Victim::ClickHouse];
+const STEPS: [Step; 6] = [
+    Step::Receive,
+    Step::Append,
+    Step::Relay,
+    Step::Project,
+    Step::React,
+    Step::Outcome,
+];
+
+/// What runs during the matrix.
+struct Stage {
+    server: Option<Server>,
+    receiver: Receiver,
+    load: std::sync::Arc<Load>,
+    /// Deliveries acknowledged when the cell began.
+    before: usize,
+}
+
+impl Stage {
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+
+    fn engine(&self, victim: Victim) -> u32 {
+        let word = match victim {
+            Victim::Nats => "nats",
+            Victim::ClickHouse => "clickhouse",
+            Victim::Serve => return self.server().pid(),
+        };
+        child_running(self.server().pid(), word).expect("the engine runs")
+    }
+
+    /// Brings deliveries to a step, and what held them there.
+    async fn reach(&mut self, step: Step) -> Option<u32> {
+        let held = match step {
+            Step::Relay => Some(self.engine(Victim::Nats)),
+            Step::Project => Some(self.engine(Victim::ClickHouse)),
+            Step::Receive | Step::Append | Step::React | Step::Outcome => None,
+        };
+        if let Some(pid) = held {
+            signal(pid, Signal::STOP);
+        }
+        if step == Step::React {
+            self.receiver.then(vec![Behaviour::Hang; 5]);
+        }
+        let seen = self.receiver.taken().len();
+        let writers = self.load.start(&self.server().base(), WRITERS);
+        let wanted = match step {
+            Step::Append => self.before + PER_CELL / 3,
+            Step::Receive | Step::Relay | Step::Project | Step::React | Step::Outcome => self.before + PER_CELL,
+        };
+        match step {
+            Step::Receive => self.half_a_body().await,
+            Step::Append | Step::Relay | Step::Project => self.load.acknowledged(wanted).await,
+            Step::React => {
+                self.receiver.has_taken(seen + 1, SOON).await;
+            }
+            // Between the answer of the destination and the outcome is a moment; with many of them, a kill falls into some.
+            Step::Outcome => {
+                self.receiver.has_taken(seen + PER_CELL / 2, SOON).await;
+            }
+        }
+        drop(writers);
+        held
+    }
+
+    async fn half_a_body(&self) {
+        let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(50_000));
+        let mut connection = RawConnection::open(self.server().port()).await;
+        let mut head = String::from("POST /api/webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\n");
+        for (name, value) in github_headers("push", "half-a-body", "sha256=00") {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        connection.send(head.as_bytes()).await;
+        connection.send(&body.as_bytes()[..25_000]).await;
+        self.load.acknowledged(self.before + 1).await;
+    }
+
+    async fn kill(&mut self, victim: Victim, held: Option<u32>) {
+        match victim {
+            Victim::Serve => {
+                let server = self.server.take().expect("it runs");
+                let launch = server.kill().await;
+                self.server = Some(launch.start().await);
+            }
+            Victim::Nats | Victim::ClickHouse => {
+                let pid = self.engine(victim);
+                kill9(pid);
+                if let Some(held) = held.filter(|held| *held != pid) {
+                    signal(held, Signal::CONT);
+                }
+                self.server().ready().await;
+            }
+        }
+    }
+}
+
+fn settings(receiver: &Receiver) -> String {
+    format!(
+        "[reactors]\nretry_delay_ms = 50\nretry_delay_ms_max = 1000\nretries_max = 20\ntimeout_ms = 3000\ncircuit_breaker = false\n\
+         addresses_allowed = [\"127.0.0.0/8\"]\n[[destination]]\nname = \"ci\"\nurl = \"{}\"\n",
+        receiver.url()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_nothing_is_lost_and_nothing_is_doubled() {
+    let rounds = knob("HOOKLOG_MATRIX", 1);
+    let tools = Tools::ready();
+    let cells = rounds * VICTIMS.len() * STEPS.len();
+    let deliveries = Signed::many(&tools, cells * PER_CELL, "matrix");
+    let by_id: HashMap<String, Signed> = deliveries.iter().map(|d| (d.delivery.clone(), d.clone())).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let launch = Launch::in_folder(folder.path()).settings(&settings(&receiver));
+    let mut stage = Stage {
+        server: Some(launch.start().await),
+        receiver,
+        load: Load::of(Vec::new()),
+        before: 0,
+    };
+    let mut waiting = deliveries.into_iter();
+    for _ in 0..rounds {
+        for step in STEPS {
+            for victim in VICTIMS {
+                stage.load.add(waiting.by_ref().take(PER_CELL));
+                stage.before = stage.load.acknowledged_now();
+                let held = stage.reach(step).await;
+                stage.kill(victim, held).await;
+                // Senders that got no answer send again.
+                stage.load.start(&stage.server().base(), WRITERS).join_all().await;
+                eprintln!("{victim:?} killed at {step:?}: {} acknowledged", stage.load.acknowledged_now());
+            }
+        }
+    }
+    stage.server().caught_up().await;
+    let server = stage.server();
+    eventually("every delivery has its outcome", Duration::from_secs(120), || async {
+        let destinations = server.data_of("/api/destinations").await;
+        match destinations["destinations"][0]["open"].as_u64() {
+            Some(0) => Ok(()),
+            _ => Err(destinations.to_string()),
+        }
+    })
+    .await;
+    server.caught_up().await;
+    let report = stage.load.report();
+    let sent: Vec<Sent> = dump(server.launch())
+        .into_iter()
+        .filter(|event| event.is_receipt())
+        .map(|event| Sent::new(by_id[&event.delivery_id()].clone(), event.position()))
+        .collect();
+    assert_eq!(sent.len(), by_id.len(), "every delivery is in the log");
+    for one in &sent {
+        assert_eq!(report.positions.get(&one.delivery.delivery), Some(&one.position));
+    }
+    reconcile(server, &tools, &sent);
+    same_answers_as_the_fold(server, &tools, &sent);
+    let told = forwarded(server.launch(), &tools, &stage.receiver.taken());
+    eprintln!("forwarded: {told}");
+}
