@@ -9,6 +9,7 @@
 pub mod destination;
 mod options;
 mod plan;
+pub mod replay;
 mod target;
 
 pub use options::{DestinationOptions, Ordering, Priority, ReactorOptions};

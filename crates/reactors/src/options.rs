@@ -54,6 +54,10 @@ pub struct ReactorOptions {
     pub replay_lag_ms_max: u64,
     /// Replays that may be under way at once; the others wait.
     pub replays_max: usize,
+    /// Replays that may be under way or wait for their turn; more are refused.
+    pub replays_open_max: usize,
+    /// How often a replay takes down how far it is, in milliseconds. What it did since is looked at again after a crash.
+    pub replay_progress_interval_ms: u64,
     /// How long counting what a replay is about may take, in milliseconds.
     pub replay_count_timeout_ms: u64,
     /// How long attempts under way may go on when the program stops, in milliseconds.
@@ -84,6 +88,8 @@ impl Default for ReactorOptions {
             replay_rate_per_second_max: 10_000,
             replay_lag_ms_max: 1000,
             replays_max: 4,
+            replays_open_max: 100,
+            replay_progress_interval_ms: 1000,
             replay_count_timeout_ms: 60_000,
             drain_timeout_ms: 10_000,
         }
