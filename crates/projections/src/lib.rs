@@ -6,6 +6,7 @@ mod causes;
 #[cfg(test)]
 mod doubles;
 mod lag;
+mod meter;
 mod model;
 pub mod models;
 mod progress;
@@ -14,6 +15,7 @@ mod runner;
 mod verify;
 
 pub use builds::{BuildRow, BuildState};
+pub use meter::{Meter, MeterOptions};
 pub use model::{BuildShape, ModelFactory, Projected, ReadModel, RowBatch, Table, View};
 pub use relay::{Relay, RelayHandle, RelayOptions, RelayState, RelayStatus};
 pub use runner::{

@@ -1,10 +1,11 @@
 //! Hourly bands, which the health score compares with. The score itself is computed when it is asked for.
 
-use domain::{DeliveryReceived, DeliveryStatus, RecordedEvent, TableError, TenantId, Timestamp};
+use domain::{DeliveryReceived, TableError, TenantId, Timestamp};
 use serde::Serialize;
 
-use super::column::{Band, Moment, micros_between};
+use super::column::{Band, Moment};
 use super::rollup::Rollup;
+use super::transition::{StatusCounts, Transition};
 use crate::{BuildShape, Projected, ReadModel, RowBatch, Table, View};
 
 const TABLE: &str = "health_hours";
@@ -20,10 +21,7 @@ pub(crate) struct Health(Rollup<(TenantId, Band), Counts>);
 
 #[derive(Debug, Clone, Default)]
 struct Counts {
-    total: i64,
-    processed: i64,
-    dead: i64,
-    duplicates: i64,
+    deliveries: StatusCounts,
     times: u64,
     times_micros: u64,
     last_received_at: Timestamp,
@@ -41,7 +39,7 @@ impl ReadModel for Health {
     }
 
     fn schema(&self) -> u16 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -58,25 +56,30 @@ impl ReadModel for Health {
 
     fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
-            let Some(received) = projected.received.as_ref().filter(|received| !received.synthetic) else {
+            let transition = Transition::of(projected).filter(Transition::changes);
+            let Some(transition) = transition.filter(|step| !step.received.synthetic) else {
                 continue;
             };
+            let received = transition.received;
             let key = (received.tenant.clone(), Band::hour(received.received_at));
-            self.0.add(&projected.event, key, |counts| {
-                counts.add_received(&projected.event, received)
-            });
+            self.0
+                .add(&projected.event, key, |counts| counts.add(&transition));
         }
         for ((tenant, hour), counts, slot) in self.0.take_changed() {
+            let deliveries = &counts.deliveries;
             let row = Row {
                 tenant,
                 hour,
                 partition: slot.partition,
                 block: slot.block,
                 upto: slot.upto,
-                total: counts.total,
-                processed: counts.processed,
-                dead: counts.dead,
-                duplicates: counts.duplicates,
+                total: deliveries.total,
+                retrying: deliveries.retrying,
+                processed: deliveries.processed,
+                dead: deliveries.dead,
+                duplicates: deliveries.duplicates,
+                attempts: deliveries.attempts,
+                retries: deliveries.retries,
                 processing_count: counts.times,
                 processing_us: counts.times_micros,
                 last_received_at: counts.last_received_at.into(),
@@ -88,15 +91,11 @@ impl ReadModel for Health {
 }
 
 impl Counts {
-    fn add_received(&mut self, event: &RecordedEvent, received: &DeliveryReceived) {
-        let duplicate = event.duplicate_of.is_some();
-        self.total += 1;
-        self.duplicates += i64::from(duplicate);
-        self.last_received_at = self.last_received_at.max(received.received_at);
-        if received.initial_status(duplicate) == DeliveryStatus::Processed {
-            self.processed += 1;
+    fn add(&mut self, transition: &Transition<'_>) {
+        self.deliveries.add(transition);
+        self.last_received_at = self.last_received_at.max(transition.received.received_at);
+        if let Some(micros) = transition.processing_us {
             self.times += 1;
-            let micros = micros_between(received.received_at, event.recorded_at);
             self.times_micros = self.times_micros.saturating_add(micros);
         }
     }
@@ -110,9 +109,12 @@ struct Row {
     block: u64,
     upto: u64,
     total: i64,
+    retrying: i64,
     processed: i64,
     dead: i64,
     duplicates: i64,
+    attempts: u64,
+    retries: u64,
     processing_count: u64,
     processing_us: u64,
     last_received_at: Moment,

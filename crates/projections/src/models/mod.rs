@@ -5,26 +5,34 @@
 
 mod column;
 mod deliveries;
+mod destinations;
 mod fold;
 mod health;
 mod histogram;
 mod jobs;
 mod json;
 mod precedence;
+mod replays;
 mod repository_activity;
 mod rollup;
 mod statistics;
+mod transition;
 
 use std::sync::Arc;
 
 use domain::DeliveryReceived;
 
 use self::deliveries::Deliveries;
+use self::destinations::Destinations;
 use self::health::Health;
 use self::jobs::Jobs;
+use self::replays::Replays;
 use self::repository_activity::RepositoryActivity;
 use self::statistics::Statistics;
 use crate::{BuildShape, ModelFactory, Projected, ReadModel};
+
+pub(crate) use self::jobs::{JOB_EVENT, JobEnd, JobMark};
+pub(crate) use self::transition::Transition;
 
 pub use self::fold::{FoldError, FoldedRow, FoldedTables};
 pub use self::histogram::{Bucket, Histogram};
@@ -42,13 +50,15 @@ pub fn factories() -> Vec<ModelFactory> {
         Arc::new(|_| Box::new(Deliveries)),
         Arc::new(|shape| Box::new(Statistics::new(shape))),
         Arc::new(|shape| Box::new(Health::new(shape))),
+        Arc::new(|shape| Box::new(Destinations::new(shape))),
+        Arc::new(|_| Box::new(Replays)),
         Arc::new(|shape| Box::new(RepositoryActivity::new(shape))),
         Arc::new(|_| Box::new(Jobs)),
     ]
 }
 
 /// The facts of a delivery that stands for an event of its own: neither a marked duplicate nor synthetic.
-fn counted_once(projected: &Projected) -> Option<&DeliveryReceived> {
+pub(crate) fn counted_once(projected: &Projected) -> Option<&DeliveryReceived> {
     let received = projected.received.as_ref()?;
     (projected.event.duplicate_of.is_none() && !received.synthetic).then_some(received)
 }

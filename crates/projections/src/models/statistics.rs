@@ -1,11 +1,14 @@
-//! Counts and processing times per minute, source, event, action and repository.
+//! Counts and processing times per minute of the receipt, source, event, action and repository.
+//!
+//! What becomes of a delivery later is counted where its receipt was: −1 in the status it leaves, +1 in the one it gets.
 
-use domain::{DeliveryReceived, DeliveryStatus, RecordedEvent, SourceName, TableError, TenantId};
+use domain::{DeliveryReceived, SourceName, TableError, TenantId};
 use serde::Serialize;
 
-use super::column::{Band, micros_between};
+use super::column::Band;
 use super::histogram::Histogram;
 use super::rollup::{Rollup, Slot};
+use super::transition::{StatusCounts, Transition};
 use crate::{BuildShape, Projected, ReadModel, RowBatch, Table, View};
 
 const TABLE: &str = "statistics";
@@ -43,13 +46,7 @@ struct Key {
 
 #[derive(Debug, Clone, Default)]
 struct Counts {
-    total: i64,
-    received: i64,
-    processing: i64,
-    retrying: i64,
-    processed: i64,
-    dead: i64,
-    duplicates: i64,
+    deliveries: StatusCounts,
     times: u64,
     times_micros: u64,
     buckets: Histogram,
@@ -67,7 +64,7 @@ impl ReadModel for Statistics {
     }
 
     fn schema(&self) -> u16 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -84,12 +81,12 @@ impl ReadModel for Statistics {
 
     fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
-            if let Some(received) = &projected.received {
-                let event = &projected.event;
-                self.0.add(event, Key::of(received), |counts| {
-                    counts.add_received(event, received)
-                });
-            }
+            let Some(transition) = Transition::of(projected).filter(Transition::changes) else {
+                continue;
+            };
+            let key = Key::of(transition.received);
+            self.0
+                .add(&projected.event, key, |counts| counts.add(&transition));
         }
         for (key, counts, slot) in self.0.take_changed() {
             rows.push(TABLE, &Row::new(&key, &counts, slot))?;
@@ -113,27 +110,12 @@ impl Key {
 }
 
 impl Counts {
-    fn add_received(&mut self, event: &RecordedEvent, received: &DeliveryReceived) {
-        let duplicate = event.duplicate_of.is_some();
-        let status = received.initial_status(duplicate);
-        self.total += 1;
-        self.duplicates += i64::from(duplicate);
-        *self.of_status(status) += 1;
-        if status == DeliveryStatus::Processed {
-            let micros = micros_between(received.received_at, event.recorded_at);
+    fn add(&mut self, transition: &Transition<'_>) {
+        self.deliveries.add(transition);
+        if let Some(micros) = transition.processing_us {
             self.times += 1;
             self.times_micros = self.times_micros.saturating_add(micros);
             self.buckets.add_micros(micros);
-        }
-    }
-
-    const fn of_status(&mut self, status: DeliveryStatus) -> &mut i64 {
-        match status {
-            DeliveryStatus::Received => &mut self.received,
-            DeliveryStatus::Processing => &mut self.processing,
-            DeliveryStatus::Retrying => &mut self.retrying,
-            DeliveryStatus::Processed => &mut self.processed,
-            DeliveryStatus::Dead => &mut self.dead,
         }
     }
 }
@@ -157,6 +139,8 @@ struct Row<'a> {
     processed: i64,
     dead: i64,
     duplicates: i64,
+    attempts: u64,
+    retries: u64,
     processing_count: u64,
     processing_us: u64,
     processing_buckets: &'a Histogram,
@@ -164,6 +148,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn new(key: &'a Key, counts: &'a Counts, slot: Slot) -> Self {
+        let deliveries = &counts.deliveries;
         Self {
             tenant: &key.tenant,
             minute: key.minute,
@@ -175,13 +160,15 @@ impl<'a> Row<'a> {
             partition: slot.partition,
             block: slot.block,
             upto: slot.upto,
-            total: counts.total,
-            received: counts.received,
-            processing: counts.processing,
-            retrying: counts.retrying,
-            processed: counts.processed,
-            dead: counts.dead,
-            duplicates: counts.duplicates,
+            total: deliveries.total,
+            received: deliveries.received,
+            processing: deliveries.processing,
+            retrying: deliveries.retrying,
+            processed: deliveries.processed,
+            dead: deliveries.dead,
+            duplicates: deliveries.duplicates,
+            attempts: deliveries.attempts,
+            retries: deliveries.retries,
             processing_count: counts.times,
             processing_us: counts.times_micros,
             processing_buckets: &counts.buckets,

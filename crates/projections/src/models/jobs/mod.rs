@@ -11,8 +11,9 @@ mod row;
 
 use domain::{DeliveryReceived, TableError};
 
-use self::announcement::{JobAnnouncement, RunAnnouncement};
+use self::announcement::{JobAnnouncement, RunAnnouncement, State};
 use self::row::{JobRow, JobStateRow, PullRow, RunRow, RunnerRow};
+use super::column::micros_between;
 use crate::{Projected, ReadModel, RowBatch, Table, View};
 
 const JOBS: &str = "jobs";
@@ -63,7 +64,8 @@ const VIEWS: &[View] = &[
     },
 ];
 
-const JOB_EVENT: &str = "workflow_job";
+/// The event that announces a job.
+pub(crate) const JOB_EVENT: &str = "workflow_job";
 const RUN_EVENT: &str = "workflow_run";
 
 /// The projection `jobs`.
@@ -127,4 +129,47 @@ fn project_run(received: &DeliveryReceived, payload: &[u8], rows: &mut RowBatch)
         rows.push(PULLS, &PullRow::new(received, &announced, *pull_request))?;
     }
     Ok(())
+}
+
+/// The beginning or the end of a job, for whoever only counts.
+#[derive(Debug)]
+pub(crate) struct JobMark {
+    /// The job.
+    pub(crate) job_id: u64,
+    /// The attempt.
+    pub(crate) run_attempt: u32,
+    /// How it ended; none when it was queued.
+    pub(crate) end: Option<JobEnd>,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub(crate) struct JobEnd {
+    /// The payload's word.
+    pub(crate) conclusion: String,
+    /// From its start, in microseconds; none where the payload does not say when it began.
+    pub(crate) duration_us: Option<u64>,
+}
+
+impl JobMark {
+    /// What the payload of a [`JOB_EVENT`] says; `None` for states between, and for payloads that are about no job.
+    pub(crate) fn read(received: &DeliveryReceived, payload: &[u8]) -> Option<Self> {
+        let announced = JobAnnouncement::read(received, payload)?;
+        let end = match announced.state {
+            State::Queued => None,
+            State::Completed => Some(JobEnd {
+                conclusion: announced.job.conclusion.text(),
+                duration_us: announced
+                    .started_at
+                    .zip(announced.completed_at)
+                    .map(|(started, completed)| micros_between(started, completed)),
+            }),
+            State::Waiting | State::InProgress => return None,
+        };
+        Some(Self {
+            job_id: announced.job_id,
+            run_attempt: announced.run_attempt,
+            end,
+        })
+    }
 }

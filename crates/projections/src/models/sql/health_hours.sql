@@ -5,9 +5,12 @@
     block UInt64,
     upto UInt64,
     total Int64,
+    retrying Int64,
     processed Int64,
     dead Int64,
     duplicates Int64,
+    attempts UInt64,
+    retries UInt64,
     processing_count UInt64,
     processing_us UInt64,
     last_received_at DateTime64(6, 'UTC')

@@ -16,6 +16,8 @@
     processed Int64,
     dead Int64,
     duplicates Int64,
+    attempts UInt64,
+    retries UInt64,
     processing_count UInt64,
     processing_us UInt64,
     processing_buckets Map(UInt16, UInt64)

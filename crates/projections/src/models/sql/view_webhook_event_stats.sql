@@ -12,6 +12,8 @@ SELECT
     pending,
     failed,
     duplicates,
+    attempts,
+    retries,
     if(total = 0, 100, round(100 * processed / total, 2)) AS success_rate,
     if(times = 0, NULL, times_us / times / 1000) AS avg_processing_ms,
     multiIf(
@@ -42,6 +44,8 @@ FROM
         sum(s.received + s.processing + s.retrying) AS pending,
         sum(s.dead) AS failed,
         sum(s.duplicates) AS duplicates,
+        sum(s.attempts) AS attempts,
+        sum(s.retries) AS retries,
         sum(s.processing_count) AS times,
         sum(s.processing_us) AS times_us,
         sumMap(s.processing_buckets) AS buckets,

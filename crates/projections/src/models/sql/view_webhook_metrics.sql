@@ -9,6 +9,8 @@ SELECT
     sum(s.received + s.processing + s.retrying) AS pending,
     sum(s.dead) AS failed,
     sum(s.duplicates) AS duplicates,
+    sum(s.attempts) AS attempts,
+    sum(s.retries) AS retries,
     if(sum(s.total) = 0, 100, round(100 * sum(s.processed) / sum(s.total), 2)) AS success_rate,
     if(sum(s.processing_count) = 0, NULL, sum(s.processing_us) / sum(s.processing_count) / 1000)
         AS avg_processing_ms

@@ -133,6 +133,12 @@ fn rows_have_the_columns_of_their_table_and_no_others() {
         projected(2, &TestDelivery::new("workflow_run", run)),
         projected(3, &TestDelivery::new("push", push)),
     ];
+    let events = [
+        &events[..],
+        &super::outcomes::one_of_each(10),
+        &super::replays::one_of_each(20),
+    ]
+    .concat();
     for model in all(SHAPE) {
         let tables = folded(model.name(), &events);
         for table in model.tables() {

@@ -4,7 +4,10 @@ mod activity;
 mod ci_session;
 mod definitions;
 mod hostile;
+mod outcomes;
+mod replays;
 mod rollups;
+mod told;
 
 use domain::testing::{TestDelivery, recorded};
 use domain::{RecordedEvent, StreamName};

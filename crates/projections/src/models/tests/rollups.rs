@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ROLLUPS: [&str; 3] = ["statistics", "health", "repository_activity"];
+const ROLLUPS: [&str; 4] = ["statistics", "health", "destinations", "repository_activity"];
 
 /// What varies between the deliveries of a log.
 #[derive(Debug, Clone)]
@@ -90,7 +90,12 @@ fn events(plans: &[Plan]) -> Vec<Projected> {
 }
 
 /// Feeds events in batches, and again from the start of the block whenever a restart is due.
-fn fed(name: &str, shape: BuildShape, events: &[Projected], batches: &[(usize, bool)]) -> FoldedTables {
+pub(super) fn fed(
+    name: &str,
+    shape: BuildShape,
+    events: &[Projected],
+    batches: &[(usize, bool)],
+) -> FoldedTables {
     let mut model = model(name, shape);
     let mut tables = FoldedTables::new(model.tables());
     let block = |at: usize| events[at].event.position.get() / shape.block_size;
@@ -110,7 +115,7 @@ fn fed(name: &str, shape: BuildShape, events: &[Projected], batches: &[(usize, b
     tables
 }
 
-fn summed(
+pub(super) fn summed(
     tables: &FoldedTables,
     table: &str,
     by: &[&str],
@@ -163,6 +168,21 @@ proptest! {
         for name in ROLLUPS {
             let whole = fed(name, shape, &events, &[(events.len(), false)]);
             let differences = whole.differences(&fed(name, shape, &events, &batches));
+            prop_assert!(differences.is_empty(), "{name}: {differences:#?}");
+        }
+    }
+
+    #[test]
+    fn batches_and_restarts_leave_no_trace_of_outcomes_either(
+        log in super::told::logs(),
+        batches in prop::collection::vec((1..7_usize, any::<bool>()), 1..6),
+        block_size in 1..30_u64,
+        partitions in 1..4_u32,
+    ) {
+        let shape = BuildShape { block_size, partitions };
+        for name in ROLLUPS {
+            let whole = fed(name, shape, &log.events, &[(log.events.len(), false)]);
+            let differences = whole.differences(&fed(name, shape, &log.events, &batches));
             prop_assert!(differences.is_empty(), "{name}: {differences:#?}");
         }
     }
