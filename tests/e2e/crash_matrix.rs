@@ -60,6 +60,14 @@ struct Stage {
     before: usize,
 }
 
+/// What holds deliveries at a step.
+struct Hold {
+    /// An engine that was stopped in its tracks.
+    stopped: Option<u32>,
+    /// A delivery of which only the half has come.
+    half: Option<RawConnection>,
+}
+
 impl Stage {
     fn server(&self) -> &Server {
         self.server.as_ref().expect("it runs")
@@ -74,16 +82,17 @@ impl Stage {
         child_running(self.server().pid(), word).expect("the engine runs")
     }
 
-    /// Brings deliveries to a step, and what held them there.
-    async fn reach(&mut self, step: Step) -> Option<u32> {
-        let held = match step {
+    /// Brings deliveries to a step; returns what holds them there.
+    async fn reach(&mut self, step: Step) -> Hold {
+        let stopped = match step {
             Step::Relay => Some(self.engine(Victim::Nats)),
             Step::Project => Some(self.engine(Victim::ClickHouse)),
             Step::Receive | Step::Append | Step::React | Step::Outcome => None,
         };
-        if let Some(pid) = held {
+        if let Some(pid) = stopped {
             signal(pid, Signal::STOP);
         }
+        let mut hold = Hold { stopped, half: None };
         if step == Step::React {
             self.receiver.then(vec![Behaviour::Hang; 5]);
         }
@@ -94,7 +103,7 @@ impl Stage {
             Step::Receive | Step::Relay | Step::Project | Step::React | Step::Outcome => self.before + PER_CELL,
         };
         match step {
-            Step::Receive => self.half_a_body().await,
+            Step::Receive => hold.half = Some(self.half_a_body().await),
             Step::Append | Step::Relay | Step::Project => self.load.acknowledged(wanted).await,
             Step::React => {
                 self.receiver.has_taken(seen + 1, SOON).await;
@@ -105,23 +114,24 @@ impl Stage {
             }
         }
         drop(writers);
-        held
+        hold
     }
 
-    async fn half_a_body(&self) {
-        let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(50_000));
-        let mut connection = RawConnection::open(self.server().port()).await;
-        let mut head = String::from("POST /api/webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\n");
-        for (name, value) in github_headers("push", "half-a-body", "sha256=00") {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        connection.send(head.as_bytes()).await;
-        connection.send(&body.as_bytes()[..25_000]).await;
+    /// Sends one and a half deliveries, and keeps the connection of the half one.
+    async fn half_a_body(&self) -> RawConnection {
+        let mut connection = RawConnection::to(self.server()).await;
+        let mut head: Vec<String> = github_headers("push", "half-a-body", "sha256=00")
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        head.push("Content-Length: 50000".into());
+        connection.write_head(&head).await;
+        connection.write([b'x'; 25_000]).await;
         self.load.acknowledged(self.before + 1).await;
+        connection
     }
 
-    async fn kill(&mut self, victim: Victim, held: Option<u32>) {
+    async fn kill(&mut self, victim: Victim, hold: Hold) {
         match victim {
             Victim::Serve => {
                 let server = self.server.take().expect("it runs");
@@ -131,12 +141,13 @@ impl Stage {
             Victim::Nats | Victim::ClickHouse => {
                 let pid = self.engine(victim);
                 kill9(pid);
-                if let Some(held) = held.filter(|held| *held != pid) {
-                    signal(held, Signal::CONT);
+                if let Some(stopped) = hold.stopped.filter(|stopped| *stopped != pid) {
+                    signal(stopped, Signal::CONT);
                 }
                 self.server().ready().await;
             }
         }
+        drop(hold.half);
     }
 }
 
@@ -170,8 +181,8 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_is_doubled() {
             for victim in VICTIMS {
                 stage.load.add(waiting.by_ref().take(PER_CELL));
                 stage.before = stage.load.acknowledged_now();
-                let held = stage.reach(step).await;
-                stage.kill(victim, held).await;
+                let hold = stage.reach(step).await;
+                stage.kill(victim, hold).await;
                 // Senders that got no answer send again.
                 stage.load.start(&stage.server().base(), WRITERS).join_all().await;
                 eprintln!("{victim:?} killed at {step:?}: {} acknowledged", stage.load.acknowledged_now());

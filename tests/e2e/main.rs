@@ -28,5 +28,6 @@ mod payloads;
 mod readme;
 mod rebuild;
 mod reconcile;
+mod replay;
 mod stop;
 mod trouble;
