@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod body;
 pub mod budget;
+pub mod checkpoint;
 pub mod clickhouse;
 pub mod data_dir;
 pub mod engine;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::testing::{ManualClock, TestDelivery};
-use domain::{BodyStore, Clock, EventLog, LogId, PageLimit, Position, RecordedEvent};
+use domain::{BodyStore, Checkpoints, Clock, EventLog, LogId, PageLimit, Position, RecordedEvent};
 use secrecy::ExposeSecret;
 
 use super::*;
 use crate::body::{BodyOptions, DirectoryBodyStore};
 use crate::budget::RoomHandle;
+use crate::checkpoint::DirectoryCheckpoints;
 use crate::data_dir::DataDir;
 use crate::log::{LogOptions, SegmentedLog};
 
@@ -277,4 +278,30 @@ fn a_manifest_never_leads_out_of_the_target() {
     manifest.write(parent.path()).unwrap();
     let refused = restore(parent.path(), &parent.path().join("c"), |_| {});
     assert!(matches!(refused, Err(BackupError::Damaged { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_restored_directory_has_no_notes_that_could_be_ahead_of_its_log() {
+    let parent = tempfile::tempdir().unwrap();
+    let (from, target, into) = (
+        parent.path().join("a"),
+        parent.path().join("b"),
+        parent.path().join("c"),
+    );
+    let source = node(&from).await;
+    source.append(3).await;
+    let notes = DirectoryCheckpoints::open(&source.directory.checkpoints()).unwrap();
+    notes.store("reactors", "{}".into()).await.unwrap();
+    let report = backup_of(&from, &target).unwrap();
+    assert!(
+        report
+            .manifest
+            .files
+            .iter()
+            .all(|file| !file.path.contains("checkpoints"))
+    );
+    restore(&target, &into, |_| {}).unwrap();
+    let restored = node(&into).await;
+    let notes = DirectoryCheckpoints::open(&restored.directory.checkpoints()).unwrap();
+    assert_eq!(notes.load("reactors").await.unwrap(), None);
 }

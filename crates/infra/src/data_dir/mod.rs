@@ -107,6 +107,7 @@ impl DataDir {
             directory.bodies(),
             directory.log(),
             directory.trash(),
+            directory.checkpoints(),
         ] {
             create_private(&part)?;
         }
@@ -148,6 +149,12 @@ impl DataDir {
     #[must_use]
     pub fn secrets(&self) -> PathBuf {
         self.path.join("secrets")
+    }
+
+    /// Where notes are that only save work; they are in no backup.
+    #[must_use]
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
     }
 
     /// Where swept bodies go.

@@ -10,6 +10,7 @@ mod publish;
 #[cfg(feature = "testing")]
 pub mod simulated;
 mod stream;
+mod subject;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 pub use options::JetStreamOptions;
+pub use subject::Subjects;
 
 /// A JetStream server or cluster. Cheap to clone; the connection is kept up in the background.
 #[derive(Clone)]

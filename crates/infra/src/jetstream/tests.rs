@@ -1,6 +1,7 @@
 //! Against the real server.
 
 mod server;
+mod subject;
 
 use std::time::Duration;
 
