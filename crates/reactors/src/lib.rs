@@ -10,8 +10,12 @@ pub mod destination;
 mod options;
 mod plan;
 pub mod replay;
+mod runtime;
 mod target;
 
 pub use options::{DestinationOptions, Ordering, Priority, ReactorOptions};
 pub use plan::{BreakerPolicy, DestinationPlan, RetryPolicy};
+pub use runtime::{
+    ReactorError, ReactorHandle, ReactorPorts, ReactorStatus, Reactors, RememberedDeadLetters,
+};
 pub use target::{Dispatch, Sent, Target};

@@ -1,0 +1,285 @@
+//! The runtime: has every delivery done that is due, and writes down what came of it.
+//!
+//! One reader follows the log for all destinations and keeps an index of what is open (`board.rs`, `lane.rs`, `queue.rs`).
+//! Each destination has its own hands (`dispatch.rs`), so that none waits for another. An attempt (`attempt.rs`) looks at the
+//! delivery in the log first: the index may be behind, the log is right. A note (`note.rs`) saves a restart some reading.
+//!
+//! Never here: a decision that the log does not see, a result that is dropped while the program runs, or a queue without a
+//! bound.
+
+mod attempt;
+mod backoff;
+mod board;
+mod breaker;
+mod catch_up;
+mod dead;
+mod dispatch;
+mod entry;
+mod fact;
+mod handle;
+mod keeper;
+mod lane;
+mod note;
+mod pause;
+mod queue;
+mod rate;
+mod reader;
+mod record;
+mod retry;
+mod strangers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::{Checkpoints, Clock, DestinationName, EventId, EventLog, Position, ReadError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use self::handle::{ReactorHandle, ReactorStatus, RememberedDeadLetters};
+
+use self::attempt::Stops;
+use self::backoff::Backoff;
+use self::board::Board;
+use self::breaker::Verdict;
+use self::dead::DeadLetters;
+use self::fact::Place;
+use self::keeper::Keeper;
+use self::lane::{Lane, Next, Now};
+use self::note::Begin;
+use crate::{DestinationPlan, ReactorOptions};
+
+/// What the runtime needs from outside.
+#[derive(Clone)]
+pub struct ReactorPorts {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Where the note is kept.
+    pub checkpoints: Arc<dyn Checkpoints>,
+    /// The time of day. It must go on as tokio's time does, or due times are found late.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids of events.
+    pub new_id: Arc<dyn Fn() -> EventId + Send + Sync>,
+}
+
+/// Why the runtime can't begin or go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReactorError {
+    /// Two destinations have the same name.
+    #[error("there are two destinations named {0}")]
+    TwoOfOneName(DestinationName),
+    /// A part of it ended that never should.
+    #[error("a part of the reactors broke: {0}")]
+    Broken(String),
+}
+
+/// The runtime; see [`Reactors::run`].
+pub struct Reactors {
+    shared: Arc<Shared>,
+}
+
+/// What all parts share.
+struct Shared {
+    options: ReactorOptions,
+    ports: ReactorPorts,
+    cells: Vec<Cell>,
+    places: Arc<HashMap<Place, usize>>,
+    board: Mutex<Board>,
+}
+
+/// A destination as its tasks see it.
+struct Cell {
+    plan: DestinationPlan,
+    /// Something changed: there may be work.
+    work: Notify,
+    /// Something changed: there may be room, or it is behind.
+    room: Notify,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            time: self.ports.clock.now(),
+            instant: Instant::now(),
+        }
+    }
+
+    /// Does something with a lane, told how far the shared reader is.
+    fn with_lane<T>(&self, index: usize, act: impl FnOnce(&mut Lane, Position) -> T) -> Option<T> {
+        let mut board = self.board();
+        let reader = board.position;
+        board.lanes.get_mut(index).map(|lane| act(lane, reader))
+    }
+
+    fn next(&self, index: usize, now: Now) -> Next {
+        let mut board = self.board();
+        let (reader, Some(began)) = (board.position, board.head_at_start) else {
+            return Next::Idle;
+        };
+        let lane = board.lanes.get_mut(index);
+        lane.map_or(Next::Idle, |lane| lane.next(now, reader, began))
+    }
+
+    fn judged(&self, index: usize, probe: bool, sent: bool, verdict: Verdict) {
+        let now = Instant::now();
+        self.with_lane(index, |lane, _| lane.judged(probe, sent, verdict, now));
+    }
+
+    fn wake(&self, index: usize) {
+        if let Some(cell) = self.cells.get(index) {
+            cell.work.notify_one();
+            cell.room.notify_one();
+        }
+    }
+}
+
+impl Reactors {
+    /// A runtime for these destinations, and its handle.
+    ///
+    /// # Errors
+    /// When two destinations have the same name.
+    pub fn build(
+        options: ReactorOptions,
+        destinations: Vec<DestinationPlan>,
+        ports: ReactorPorts,
+    ) -> Result<(Self, ReactorHandle), ReactorError> {
+        let mut places = HashMap::new();
+        let mut lanes: Vec<Lane> = Vec::new();
+        for plan in &destinations {
+            if lanes.iter().any(|lane| lane.place.name == plan.name) {
+                return Err(ReactorError::TwoOfOneName(plan.name.clone()));
+            }
+            let lane = Lane::new(plan, &options);
+            places.insert(lane.place.clone(), lanes.len());
+            lanes.push(lane);
+        }
+        let places = Arc::new(places);
+        let dead = DeadLetters::new(Vec::new(), true, options.dead_letters_max);
+        let cells = destinations.into_iter().map(|plan| Cell {
+            plan,
+            work: Notify::new(),
+            room: Notify::new(),
+        });
+        let shared = Arc::new(Shared {
+            cells: cells.collect(),
+            board: Mutex::new(Board::new(lanes, Arc::clone(&places), dead)),
+            options,
+            ports,
+            places,
+        });
+        let handle = ReactorHandle {
+            shared: Arc::clone(&shared),
+        };
+        Ok((Self { shared }, handle))
+    }
+
+    /// Runs until told to stop; then begins nothing new, gives the attempts under way the time of `drain_timeout_ms`, and
+    /// writes the note.
+    ///
+    /// # Errors
+    /// When a part of it broke. What was under way is found in the log by the next run.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ReactorError> {
+        let stops = Stops {
+            stop: shutdown.child_token(),
+            leave: CancellationToken::new(),
+        };
+        if !self.begin(&stops.stop).await {
+            return Ok(());
+        }
+        let mut hands = JoinSet::new();
+        let mut followers = JoinSet::new();
+        for index in 0..self.shared.cells.len() {
+            hands.spawn(dispatch::run(Arc::clone(&self.shared), index, stops.clone()));
+            let (shared, stop) = (Arc::clone(&self.shared), stops.stop.clone());
+            followers.spawn(async move { catch_up::run(&shared, index, stop).await });
+        }
+        let (shared, stop) = (Arc::clone(&self.shared), stops.stop.clone());
+        followers.spawn(async move { reader::run(&shared, stop).await });
+        let (shared, stop) = (Arc::clone(&self.shared), stops.stop.clone());
+        let keeper = tokio::spawn(async move { Keeper::default().run(&shared, stop).await });
+        let result = tokio::select! {
+            biased;
+            () = stops.stop.cancelled() => Ok(()),
+            Some(ended) = hands.join_next() => Err(broken(ended)),
+            Some(ended) = followers.join_next() => Err(broken(ended)),
+        };
+        stops.stop.cancel();
+        while followers.join_next().await.is_some() {}
+        self.drain(&mut hands, &stops.leave).await;
+        let mut keeper = keeper.await.unwrap_or_default();
+        keeper.write(&self.shared).await;
+        result
+    }
+
+    /// Lays out what is known: the note, and which destinations are paused. `false` when it is to stop.
+    async fn begin(&self, stop: &CancellationToken) -> bool {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.lay_out().await {
+                Ok(()) => return true,
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the reactors can't begin: they try again"
+                ),
+            }
+            if !backoff.wait(stop).await {
+                return false;
+            }
+        }
+    }
+
+    async fn lay_out(&self) -> Result<(), ReadError> {
+        let shared = &self.shared;
+        let log = shared.ports.log.as_ref();
+        let note = shared.ports.checkpoints.load(note::NAME).await;
+        let note = note.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the note of the reactors can't be read: the log is read from its start"
+            );
+            None
+        });
+        let begin = Begin::of(note.as_deref(), log).await?;
+        let mut states = Vec::new();
+        for index in 0..shared.cells.len() {
+            let known = shared.with_lane(index, |lane, _| lane.destination.clone());
+            if let Some(known) = known {
+                states.push(pause::load(log, known).await?);
+            }
+        }
+        let head = log.head().await?;
+        let mut board = shared.board();
+        begin.lay_out(&mut board, shared.options.dead_letters_max);
+        for (lane, state) in board.lanes.iter_mut().zip(states) {
+            lane.know(state);
+        }
+        board.head_at_start = Some(head);
+        Ok(())
+    }
+
+    async fn drain(&self, hands: &mut JoinSet<()>, leave: &CancellationToken) {
+        let drained = Duration::from_millis(self.shared.options.drain_timeout_ms);
+        let all = async { while hands.join_next().await.is_some() {} };
+        if tokio::time::timeout(drained, all).await.is_err() {
+            tracing::warn!("attempts under way are left: they are made again, under the same key");
+            leave.cancel();
+            while hands.join_next().await.is_some() {}
+        }
+    }
+}
+
+fn broken(ended: Result<(), tokio::task::JoinError>) -> ReactorError {
+    let why = ended
+        .err()
+        .map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
+    tracing::error!(why, "a part of the reactors broke");
+    ReactorError::Broken(why)
+}

@@ -1,0 +1,4 @@
+//! The runtime, tried on a log in memory.
+
+mod attempts;
+mod doubles;
