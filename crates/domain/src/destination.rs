@@ -160,3 +160,97 @@ impl DestinationState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::recorded_as;
+
+    fn pause(by: &str) -> DestinationCommand {
+        DestinationCommand::Pause(DestinationPaused {
+            paused_by: by.into(),
+            reason: Some("it answered 410 Gone".into()),
+        })
+    }
+
+    fn resume() -> DestinationCommand {
+        DestinationCommand::Resume(DestinationResumed {
+            resumed_by: "alice".into(),
+        })
+    }
+
+    /// A destination after commands, each at a revision of its own.
+    fn after(commands: &[DestinationCommand]) -> DestinationState {
+        let mut state = DestinationState::new(TenantId::default(), "orders".parse().unwrap());
+        for (n, command) in (0_u64..).zip(commands) {
+            let fact = state.decide(command.clone()).unwrap();
+            let append = state.append(&fact, EventId::new(uuid::Uuid::from_u128(n.into())));
+            let expected = n.checked_sub(1).map(Revision::new);
+            assert_eq!(
+                append.expected,
+                expected.map_or(Expected::NoStream, Expected::Revision)
+            );
+            let new = append.events.into_iter().next().unwrap();
+            let at = Timestamp::from_millis(i64::try_from(n).unwrap());
+            let event = recorded_as(new, append.stream, n, n + 1, at);
+            state.evolve(&event).unwrap();
+        }
+        state
+    }
+
+    #[track_caller]
+    fn check(given: &[DestinationCommand], when: DestinationCommand, then: Option<&str>) {
+        let decided = after(given).decide(when);
+        assert_eq!(
+            decided.as_ref().map(DestinationEvent::type_name),
+            then,
+            "{decided:?}"
+        );
+    }
+
+    #[test]
+    fn a_destination_is_paused_and_resumed_once() {
+        check(&[], pause("hooklog"), Some("DestinationPaused"));
+        check(&[], resume(), None);
+        check(&[pause("hooklog")], pause("alice"), None);
+        check(&[pause("hooklog")], resume(), Some("DestinationResumed"));
+        check(&[pause("hooklog"), resume()], resume(), None);
+        check(
+            &[pause("hooklog"), resume()],
+            pause("alice"),
+            Some("DestinationPaused"),
+        );
+    }
+
+    #[test]
+    fn the_state_says_who_paused_it_why_and_since_when() {
+        let state = after(&[pause("alice"), resume(), pause("hooklog")]);
+        let (paused, at) = state.paused.clone().unwrap();
+        assert_eq!(
+            (paused.paused_by.as_str(), at),
+            ("hooklog", Timestamp::from_millis(2))
+        );
+        assert_eq!(paused.reason.as_deref(), Some("it answered 410 Gone"));
+        assert_eq!(state.stream().as_str(), "destination-default.orders");
+        assert_eq!(after(&[pause("alice"), resume()]).paused, None);
+    }
+
+    #[test]
+    fn a_type_of_a_later_version_changes_the_revision_only_and_damage_is_an_error() {
+        let mut state = after(&[pause("alice")]);
+        let paused = state.paused.clone();
+        let fact = DestinationEvent::Resumed(DestinationResumed {
+            resumed_by: "bob".into(),
+        });
+        let new = state
+            .append(&fact, EventId::new(uuid::Uuid::from_u128(9)))
+            .events
+            .remove(0);
+        let mut event = recorded_as(new, state.stream(), 1, 2, Timestamp::default());
+        event.metadata = Bytes::from_static(b"[]");
+        assert!(state.evolve(&event).is_err());
+        event.event_type = "DestinationPainted".parse().unwrap();
+        state.evolve(&event).unwrap();
+        assert_eq!((state.paused, state.revision), (paused, Some(Revision::new(1))));
+    }
+}

@@ -21,6 +21,20 @@ pub enum AttemptResult {
     GivenUp(Attempt),
 }
 
+impl AttemptResult {
+    /// Whether a failure of that attempt was taken down before: by a replica that made it too, or before a crash. What
+    /// arrived is always news.
+    fn is_told_of(&self, part: &DestinationWork) -> bool {
+        match self {
+            Self::Delivered(_) | Self::Skipped(_) => false,
+            Self::RetryAt(attempt, _) | Self::GivenUp(attempt) => part
+                .attempts
+                .last()
+                .is_some_and(|last| attempt.number <= last.number),
+        }
+    }
+}
+
 /// What somebody wants to happen to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryCommand {
@@ -84,7 +98,7 @@ impl DeliveryState {
                     .get(&destination)
                     .ok_or_else(|| DeliveryRejection::NotDue(destination.clone()))?;
                 // Another round was opened meanwhile, or the outcome is known: this attempt changes nothing.
-                if part.work != Work::Open || part.round.opened_by != round {
+                if part.work != Work::Open || part.round.opened_by != round || result.is_told_of(part) {
                     return Ok(None);
                 }
                 attempted(destination, part, result)
