@@ -30,12 +30,18 @@ pub struct ReactorOptions {
     pub concurrency: usize,
     /// How long an attempt may take, in milliseconds, its answer included.
     pub timeout_ms: u64,
+    /// How long a connection may take to be made, in milliseconds.
+    pub connect_timeout_ms: u64,
     /// Redirects followed, each checked like the first address; 0 follows none.
     pub redirects_max: usize,
     /// The most of an answer that is read, in bytes.
     pub response_bytes_max: usize,
     /// The largest body that conditions, priorities and transformations look into, in bytes.
     pub json_bytes_max: u64,
+    /// How long a condition or a transformation may take, in milliseconds.
+    pub expression_timeout_ms: u64,
+    /// The largest body that a transformation may make, in bytes.
+    pub transform_bytes_max: usize,
     /// Private, loopback and other special networks that destinations may be in.
     pub addresses_allowed: Vec<IpNet>,
     /// Open deliveries held in memory, per destination; the rest is read from the log when there is room.
@@ -76,9 +82,12 @@ impl Default for ReactorOptions {
             breaker_probes: 1,
             concurrency: 5,
             timeout_ms: 15_000,
+            connect_timeout_ms: 5000,
             redirects_max: 3,
             response_bytes_max: 64 * 1024,
             json_bytes_max: 4 * 1024 * 1024,
+            expression_timeout_ms: 2000,
+            transform_bytes_max: 8 * 1024 * 1024,
             addresses_allowed: Vec::new(),
             window_max: 20_000,
             dead_letters_max: 100_000,

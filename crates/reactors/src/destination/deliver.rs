@@ -1,0 +1,288 @@
+//! One attempt from its beginning to its end: does the condition hold, what is the body, where does it go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cel::Value;
+use domain::{BodyStore, DeliveryReceived, DestinationName, ErrorCode, EventData, Failure, Response};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use url::Url;
+
+use super::classify;
+use super::expression::{Expression, Unevaluated};
+use super::facts::json_of;
+use super::http::{HttpSender, NotDelivered};
+use super::payload::Payload;
+use super::share::{Share, Taken};
+use super::subject::SubjectSender;
+use super::transform::{NoBody, Transform};
+use crate::{Dispatch, Sent, Target};
+
+/// The type of every transformed body.
+const JSON: &str = "application/json";
+/// Bodies up to this size are looked into on the spot, larger ones on a thread where it disturbs nobody, in bytes.
+const ON_THE_SPOT_BYTES: usize = 16 * 1024;
+/// How long a priority may take: it is asked for by the one who decides what is next.
+const PRIORITY_TIME: Duration = Duration::from_millis(20);
+
+/// Where a destination is.
+pub(crate) enum Way {
+    /// At one URL or several.
+    Http {
+        /// The URLs.
+        share: Share,
+        /// What posts to them.
+        sender: Box<HttpSender>,
+    },
+    /// At a NATS subject.
+    Subject(SubjectSender),
+}
+
+/// How urgent deliveries are.
+pub(crate) enum Urgency {
+    /// All the same.
+    Same(i64),
+    /// As an expression says.
+    Asked(Expression),
+}
+
+/// A destination.
+pub(crate) struct Destination {
+    pub(crate) name: DestinationName,
+    pub(crate) way: Way,
+    pub(crate) condition: Option<Arc<Expression>>,
+    pub(crate) transform: Option<Transform>,
+    pub(crate) urgency: Urgency,
+    pub(crate) bodies: Arc<dyn BodyStore>,
+    pub(crate) timeout: Duration,
+    pub(crate) expression_time: Duration,
+    pub(crate) json_bytes_max: u64,
+    /// A priority that fails was logged.
+    pub(crate) complained: AtomicBool,
+}
+
+/// How an attempt ended that got to the point of sending, or did not.
+enum End {
+    Delivered(Option<Response>),
+    Skipped(&'static str),
+    Failed(NotDelivered),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+#[async_trait]
+impl Target for Destination {
+    fn describe(&self) -> Vec<String> {
+        match &self.way {
+            Way::Http { share, .. } => share.urls().map(shown).collect(),
+            Way::Subject(sender) => vec![format!("nats:{}", sender.template)],
+        }
+    }
+
+    async fn send(&self, dispatch: &Dispatch) -> Sent {
+        let place = match &self.way {
+            Way::Http { share, .. } => share.take(&dispatch.idempotency_key),
+            Way::Subject(_) => None,
+        };
+        let target = self.target(place.as_ref(), dispatch);
+        // Boxed: it holds all of a request, and there are many of them.
+        let attempt = Box::pin(self.attempt(dispatch, place.as_ref()));
+        let end = timeout(self.timeout, attempt).await.unwrap_or_else(|_| {
+            let message = format!("no answer within {} ms", self.timeout.as_millis());
+            Failure::new(ErrorCode::TimeoutError, message).into()
+        });
+        if let Some(place) = &place {
+            place.note(&dispatch.idempotency_key, matches!(end, End::Failed(_)));
+        }
+        match end {
+            End::Delivered(response) => Sent::Delivered { target, response },
+            End::Skipped(why) => Sent::Skipped(why.to_owned()),
+            End::Failed(failed) => Sent::Failed {
+                target,
+                response: failed.response,
+                failure: failed.failure,
+                retry_after: failed.retry_after,
+                gone: failed.gone,
+            },
+        }
+    }
+
+    fn priority(&self, received: &DeliveryReceived, data: &EventData) -> i64 {
+        let expression = match &self.urgency {
+            Urgency::Same(number) => return *number,
+            Urgency::Asked(expression) => expression,
+        };
+        // A body in the store is null here: it would have to be read first.
+        let json = match data {
+            EventData::Inline(bytes) if expression.asks_for_body() => json_of(received, bytes),
+            EventData::Inline(_) | EventData::Stored(_) => None,
+        };
+        match expression.value(received, json.as_deref(), PRIORITY_TIME) {
+            Ok(value) => number(&value).unwrap_or_else(|| self.complain("it gives no number")),
+            // A field that a body has not is usual.
+            Err(Unevaluated::Missing(_)) => 0,
+            Err(error) => self.complain(&error.to_string()),
+        }
+    }
+}
+
+impl Destination {
+    fn target(&self, place: Option<&Taken<'_>>, dispatch: &Dispatch) -> String {
+        match &self.way {
+            Way::Http { .. } => place.map(|place| shown(place.url())).unwrap_or_default(),
+            Way::Subject(sender) => {
+                let subject = sender.template.of(&dispatch.received);
+                format!("nats:{}", subject.unwrap_or_else(|_| sender.template.to_string()))
+            }
+        }
+    }
+
+    async fn attempt(&self, dispatch: &Dispatch, place: Option<&Taken<'_>>) -> End {
+        let original = Payload::new(&dispatch.data, &self.bodies);
+        match self.body(dispatch, original).await {
+            Ok(Ok((payload, made_anew))) => self.hand_over(dispatch, place, &payload, made_anew).await,
+            Ok(Err(skipped)) => End::Skipped(skipped),
+            Err(failure) => failure.into(),
+        }
+    }
+
+    /// What is to be sent, and its content type if it was made anew; or why nothing is.
+    async fn body(
+        &self,
+        dispatch: &Dispatch,
+        original: Payload,
+    ) -> Result<Result<(Payload, Option<&'static str>), &'static str>, Failure> {
+        let condition = self.condition.as_ref();
+        let looks = self.transform.is_some() || condition.is_some_and(|condition| condition.asks_for_body());
+        let json = if looks {
+            self.json(dispatch, &original).await?
+        } else {
+            None
+        };
+        if let Some(condition) = condition
+            && !self.holds(condition, dispatch, json.clone()).await?
+        {
+            return Ok(Err("the condition does not hold"));
+        }
+        let Some(transform) = &self.transform else {
+            return Ok(Ok((original, None)));
+        };
+        match transform.run(json.unwrap_or_default()).await {
+            Ok(Some(body)) => Ok(Ok((Payload::Bytes(body), Some(JSON)))),
+            Ok(None) => Ok(Err("the transformation gave nothing")),
+            Err(error) => {
+                let code = match error {
+                    NoBody::NotNow(_) => ErrorCode::ServiceUnavailable,
+                    NoBody::Input(_) | NoBody::Failed(_) | NoBody::Stopped(_) => ErrorCode::ValidationError,
+                };
+                Err(Failure::new(code, format!("transform: {error}")))
+            }
+        }
+    }
+
+    /// The JSON in the body. A body that is too large to look into is a failure, not a condition that does not hold: the
+    /// delivery would be gone without a word.
+    async fn json(&self, dispatch: &Dispatch, payload: &Payload) -> Result<Option<Bytes>, Failure> {
+        let bytes = payload.byte_len();
+        if bytes > self.json_bytes_max {
+            let message = format!(
+                "the body has {bytes} bytes, and condition and transform look into at most json_bytes_max = {}",
+                self.json_bytes_max
+            );
+            return Err(Failure::new(ErrorCode::ValidationError, message));
+        }
+        let whole = payload.whole().await;
+        let whole = whole.map_err(|lost| classify::of_lost(&lost))?;
+        Ok(json_of(&dispatch.received, &whole))
+    }
+
+    /// Whether a condition holds. Of a body that lacks a field it asks for, it does not.
+    async fn holds(
+        &self,
+        condition: &Arc<Expression>,
+        dispatch: &Dispatch,
+        json: Option<Bytes>,
+    ) -> Result<bool, Failure> {
+        let time = self.expression_time;
+        let value = if json.as_ref().is_none_or(|json| json.len() <= ON_THE_SPOT_BYTES) {
+            condition.value(&dispatch.received, json.as_deref(), time)
+        } else {
+            let (condition, received) = (Arc::clone(condition), Arc::clone(&dispatch.received));
+            let evaluation = spawn_blocking(move || condition.value(&received, json.as_deref(), time));
+            evaluation
+                .await
+                .unwrap_or_else(|error| Err(Unevaluated::Broken(error.to_string())))
+        };
+        let broken = |why: String| Failure::new(ErrorCode::ValidationError, format!("condition: {why}"));
+        match value {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(broken(format!(
+                "it gives a {}, not true or false",
+                other.type_of()
+            ))),
+            Err(Unevaluated::Missing(_)) => Ok(false),
+            Err(error @ (Unevaluated::Broken(_) | Unevaluated::Late(_))) => Err(broken(error.to_string())),
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        dispatch: &Dispatch,
+        place: Option<&Taken<'_>>,
+        payload: &Payload,
+        made_anew: Option<&'static str>,
+    ) -> End {
+        match (&self.way, place) {
+            (Way::Http { sender, .. }, Some(place)) => {
+                match sender.post(place.url(), dispatch, payload, made_anew).await {
+                    Ok(response) => End::Delivered(Some(response)),
+                    Err(failed) => End::Failed(failed),
+                }
+            }
+            (Way::Http { .. }, None) => {
+                Failure::new(ErrorCode::ValidationError, "the destination has no address").into()
+            }
+            (Way::Subject(sender), _) => match sender.publish(dispatch, payload, made_anew).await {
+                Ok(()) => End::Delivered(None),
+                Err(failure) => failure.into(),
+            },
+        }
+    }
+
+    fn complain(&self, why: &str) -> i64 {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            tracing::warn!(destination = %self.name, why, "the priority of a delivery can't be told; it is taken as 0");
+        }
+        0
+    }
+}
+
+/// A number as a whole one; what is out of range is held at its end.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cast of a float saturates, as wanted here"
+)]
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        Value::UInt(number) => Some(i64::try_from(*number).unwrap_or(i64::MAX)),
+        Value::Float(number) if !number.is_nan() => Some(*number as i64),
+        Value::Bool(yes) => Some(i64::from(*yes)),
+        _ => None,
+    }
+}
+
+/// A URL for people: without credentials, query and fragment.
+pub(crate) fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
+}

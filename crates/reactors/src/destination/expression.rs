@@ -1,0 +1,314 @@
+//! CEL expressions over a delivery: conditions and priorities.
+//!
+//! CEL has no loops but those over lists and maps, so each evaluation ends; nested ones over a hostile body could still take
+//! hours. Every look-up of a variable passes through [`Watched`], which ends the evaluation once its time is over.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
+
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use cel::{Context, ExecutionError, Program, Value};
+use domain::DeliveryReceived;
+
+use super::facts::{NAMES, facts};
+
+/// A compiled expression.
+pub(crate) struct Expression {
+    program: Program,
+    asked: Vec<&'static str>,
+}
+
+/// Why an expression gave nothing that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unevaluated {
+    /// It asks for a field that this body does not have, or has as something else.
+    #[error("a field is missing: {0}")]
+    Missing(String),
+    /// It can't be evaluated.
+    #[error("{0}")]
+    Broken(String),
+    /// It took too long.
+    #[error("it took longer than {} ms", .0.as_millis())]
+    Late(Duration),
+}
+
+/// Unwinds an evaluation whose time is over; CEL has no other way out of it.
+struct TimeIsOver;
+
+impl Expression {
+    /// Compiles an expression, and refuses names that it can't know.
+    pub(crate) fn compile(text: &str) -> Result<Self, String> {
+        // The parser is not ours, and a text from a settings file must not end the program.
+        let compiled =
+            catch_unwind(|| Program::compile(text)).map_err(|_| "it can't be parsed".to_owned())?;
+        let program = compiled.map_err(|errors| errors.to_string().trim().to_owned())?;
+        let references = program.references();
+        let asked = NAMES
+            .into_iter()
+            .filter(|name| references.has_variable(name))
+            .collect();
+        let expression = Self { program, asked };
+        expression.try_out()?;
+        Ok(expression)
+    }
+
+    /// Whether it looks into the body.
+    pub(crate) fn asks_for_body(&self) -> bool {
+        self.asked.contains(&"body")
+    }
+
+    /// Its value for a delivery.
+    pub(crate) fn value(
+        &self,
+        received: &DeliveryReceived,
+        json: Option<&[u8]>,
+        time: Duration,
+    ) -> Result<Value, Unevaluated> {
+        let values = facts(received, json, |name| self.asked.contains(&name));
+        let watched = Watched::new(values, time);
+        self.run(&watched)
+    }
+
+    fn run(&self, watched: &Watched) -> Result<Value, Unevaluated> {
+        match self.executed(watched) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(unevaluated(&error)),
+            Err(panic) if panic.is::<TimeIsOver>() => Err(Unevaluated::Late(watched.time)),
+            Err(_) => Err(Unevaluated::Broken("the evaluation failed inside".to_owned())),
+        }
+    }
+
+    fn executed(&self, watched: &Watched) -> std::thread::Result<Result<Value, ExecutionError>> {
+        let mut context = Context::default();
+        context.set_variable_resolver(watched);
+        catch_unwind(AssertUnwindSafe(|| self.program.execute(&context)))
+    }
+
+    /// Evaluates it with nothing in hand: what does not exist at all shows now, and not on the first delivery.
+    fn try_out(&self) -> Result<(), String> {
+        let nothing = self.asked.iter().map(|name| (*name, Value::from("")));
+        let watched = Watched::new(nothing.collect(), Duration::from_secs(1));
+        let Ok(Err(ExecutionError::UndeclaredReference(name))) = self.executed(&watched) else {
+            return Ok(());
+        };
+        let is_function = self.program.references().has_function(name.as_str());
+        let kind = if is_function { "function" } else { "name" };
+        Err(format!(
+            "there is no {kind} {name}; the names are {}",
+            NAMES.join(", ")
+        ))
+    }
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expression").field("asked", &self.asked).finish()
+    }
+}
+
+/// The variables, and the time left to ask for them.
+struct Watched {
+    values: HashMap<&'static str, Box<dyn Val>>,
+    until: Instant,
+    time: Duration,
+}
+
+impl Watched {
+    fn new(values: HashMap<&'static str, Value>, time: Duration) -> Self {
+        let boxed = |(name, value): (&'static str, Value)| Some((name, value.try_into().ok()?));
+        Self {
+            values: values.into_iter().filter_map(boxed).collect(),
+            until: Instant::now() + time,
+            time,
+        }
+    }
+}
+
+impl VariableResolver for Watched {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        if Instant::now() > self.until {
+            resume_unwind(Box::new(TimeIsOver));
+        }
+        self.values
+            .get(variable)
+            .map(|value| CowVal::Borrowed(value.as_ref()))
+    }
+}
+
+/// A field that is not there is usual: bodies of different events look different. Anything else is a fault of the
+/// expression.
+fn unevaluated(error: &ExecutionError) -> Unevaluated {
+    let text: String = error.to_string().chars().take(300).collect();
+    let missing = match error {
+        ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => true,
+        // A field of something that has none: null, a text, a number.
+        ExecutionError::NoSuchOverload(call) => matches!(call.function(), "_._" | "_[_]"),
+        _ => false,
+    };
+    if missing {
+        Unevaluated::Missing(text)
+    } else {
+        Unevaluated::Broken(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::HeaderFact;
+    use domain::testing::TestDelivery;
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(5);
+    const BODY: &str = r#"{"ref":"refs/heads/main","size":3,"big":18446744073709551615,"ratio":0.5,"draft":false,
+        "none":null,"commits":[{"id":"a","files":["x.rs"]},{"id":"b","files":[]}],"head.ref":"x"}"#;
+
+    fn received() -> DeliveryReceived {
+        let mut delivery = TestDelivery::new("push", BODY);
+        delivery.action = Some("opened".into());
+        let mut received = delivery.received();
+        received
+            .headers
+            .push(HeaderFact("X-GitHub-Event".into(), "push".into()));
+        received
+    }
+
+    fn value(text: &str, body: &str) -> Result<Value, Unevaluated> {
+        let expression = Expression::compile(text).unwrap();
+        expression.value(&received(), Some(body.as_bytes()), TIME)
+    }
+
+    #[test]
+    fn facts_headers_and_body_can_be_asked_for() {
+        for text in [
+            "source == 'github' && event == 'push' && action == 'opened'",
+            "repository.startsWith('octo-org/') && sender == 'octocat' && tenant == 'default'",
+            "hook_id == '41' && delivery_id != ''",
+            "headers['x-github-event'] == 'push' && 'content-type' in headers",
+            "body.ref == 'refs/heads/main' && body.size == 3 && body.size > 2 && body.ratio < 1.0",
+            "body.size + 1 == 4",
+            "body.big > 5u",
+            "!body.draft && body.none == null",
+            "has(body.ref) && !has(body.nothing)",
+            "body.commits.exists(c, c.id == 'b') && body.commits.all(c, size(c.id) == 1)",
+            "body.commits.map(c, c.id) == ['a', 'b'] && size(body.commits.filter(c, size(c.files) > 0)) == 1",
+            "body['head.ref'] == 'x' && body.ref.matches('^refs/heads/(main|dev)$')",
+        ] {
+            assert_eq!(value(text, BODY), Ok(Value::Bool(true)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_body_has_not_is_told_from_a_fault() {
+        for text in [
+            "body.nothing == 1",
+            "body.commits[7].id == 'a'",
+            "headers['x-none'] == ''",
+        ] {
+            assert!(
+                matches!(value(text, BODY), Err(Unevaluated::Missing(_))),
+                "{text}: {:?}",
+                value(text, BODY)
+            );
+        }
+        for text in ["body.ref > 1", "body.ref + 1 == 2"] {
+            assert!(
+                matches!(value(text, BODY), Err(Unevaluated::Broken(_))),
+                "{text}: {:?}",
+                value(text, BODY)
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_of_something_that_has_none_is_missing_too() {
+        for (text, body) in [
+            ("body.none.deeper == 1", BODY),
+            ("body.ref.deeper == 1", BODY),
+            ("body.size.deeper == 1", BODY),
+            ("body.commits.deeper == 1", BODY),
+            ("body.ref == 'x'", "no json"),
+            ("body.ref == 'x'", "[]"),
+            ("body.ref == 'x'", "7"),
+        ] {
+            let found = value(text, body);
+            assert!(
+                matches!(found, Err(Unevaluated::Missing(_))),
+                "{text} of {body:.20}: {found:?}"
+            );
+        }
+        assert_eq!(value("body == null", "no json"), Ok(Value::Bool(true)));
+    }
+
+    #[test]
+    fn what_does_not_compile_is_refused_with_its_reason() {
+        for text in [
+            "",
+            "event ==",
+            "event == 'push",
+            "1 +",
+            "(",
+            "événement == 1",
+            "\u{0}",
+        ] {
+            assert!(Expression::compile(text).is_err(), "{text:?}");
+        }
+        for (text, name) in [("evnt == 'push'", "evnt"), ("lower(event) == 'push'", "lower")] {
+            let error = Expression::compile(text).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
+        let deep = format!("{}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert!(Expression::compile(&deep).is_err());
+    }
+
+    #[test]
+    fn hostile_bodies_end_in_a_value_or_an_error() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let nested = format!("{}1{}", "{\"a\":".repeat(120), "}".repeat(120));
+        let numbers =
+            "[1e400,-1e400,1e-400,99999999999999999999999999,-9223372036854775808,9223372036854775807]";
+        for body in [
+            &deep,
+            &nested,
+            numbers,
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":1,\"a\":2}",
+            "\u{feff}{}",
+            "",
+        ] {
+            for text in [
+                "body == body",
+                "body[0] == 1",
+                "size(body) > 0",
+                "body.a.a.a == 1",
+                "body.map(x, x)[0] == 1",
+                "string(body) == ''",
+                "body[5] + 1 > 0",
+                "body[4] / -1 > 0",
+                "-body[4] > 0",
+                "double(body[3]) > 0.0 && int(body[3]) > 0",
+            ] {
+                let _ = value(text, body);
+            }
+        }
+    }
+
+    #[test]
+    fn an_evaluation_ends_when_its_time_is_over() {
+        let many = format!("[{}1]", "1,".repeat(5000));
+        let text = "body.all(a, body.all(b, body.all(c, a + b + c < 0 || true)))";
+        let expression = Expression::compile(text).unwrap();
+        let (begun, time) = (Instant::now(), Duration::from_millis(50));
+        let ended = expression.value(&received(), Some(many.as_bytes()), time);
+        assert_eq!(ended, Err(Unevaluated::Late(time)));
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn the_body_is_read_only_for_those_that_ask() {
+        assert!(Expression::compile("body.a == 1").unwrap().asks_for_body());
+        assert!(!Expression::compile("event == 'body'").unwrap().asks_for_body());
+    }
+}

@@ -1,0 +1,1 @@
+//! Destinations against real servers on the loopback interface.

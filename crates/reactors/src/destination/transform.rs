@@ -1,0 +1,528 @@
+//! jq programs that make the body to send. The first output is the body; none means that nothing is sent.
+//!
+//! A program comes from the settings, and is trusted not to be malicious, but not to be right: it runs on a thread of its
+//! own with a time, a number of steps and a stack that it can't exceed (`fuel`), sees no file and no environment, and its
+//! output is bounded. The body it looks into is trusted with nothing.
+
+use std::any::Any;
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jaq_core::data::JustLut;
+use jaq_core::load::parse::{Def, Term};
+use jaq_core::load::{Arena, File, Lexer, Loader, Parser, span};
+use jaq_core::{Compiler, Ctx, Filter, Vars};
+use jaq_json::Val;
+use serde::de::IgnoredAny;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::fuel::{self, Fuel, UsedUp};
+
+/// What programs work on.
+pub(crate) type Data = JustLut<Val>;
+
+/// The deepest nesting of a body that a program gets to see.
+const DEPTH_MAX: usize = 128;
+/// The stack of a run, most of it never touched. Deep values made by a program are also dropped on it, one frame in the other,
+/// hence so much more than a program itself may use.
+const STACK_BYTES: usize = 512 * 1024 * 1024;
+/// How much of it the program itself may use, in bytes.
+const STACK_BYTES_USED_MAX: usize = 64 * 1024 * 1024;
+/// Steps of a run, which also bound how deep a value a program can nest.
+const STEPS_MAX: u64 = 4_000_000;
+/// Runs at once, of one program. One that hangs inside a native filter keeps its place.
+const RUNS_MAX: usize = 4;
+/// How much longer than its time a run is waited for.
+const GRACE: Duration = Duration::from_millis(500);
+/// Filters that reach outside, or end the process.
+const REMOVED: [&str; 6] = ["env", "halt", "debug_empty", "stderr_empty", "input", "inputs"];
+/// What the library builds on them.
+const REMOVED_DEFINITIONS: [&str; 4] = ["halt", "halt_error", "debug", "stderr"];
+/// What the program is called as a definition.
+const PROGRAM: &str = "hooklog_program";
+/// The longest program, in bytes.
+const PROGRAM_BYTES_MAX: usize = 64 * 1024;
+/// The most of an error's text that is looked at, in bytes.
+const ERROR_BYTES_MAX: usize = 500;
+
+/// A compiled program.
+pub(crate) struct Transform {
+    filter: Arc<Filter<Data>>,
+    runs: Arc<Semaphore>,
+    fuel: Fuel,
+    output_bytes_max: usize,
+}
+
+/// Why a program gave no body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoBody {
+    /// The body is no JSON that it can look into.
+    #[error("the body {0}")]
+    Input(&'static str),
+    /// It failed.
+    #[error("{0}")]
+    Failed(String),
+    /// It used up what a run may use.
+    #[error("it {0}")]
+    Stopped(String),
+    /// It could not be run now.
+    #[error("it could not be run: {0}")]
+    NotNow(String),
+}
+
+impl Transform {
+    /// Compiles a program.
+    pub(crate) fn compile(text: &str, time: Duration, output_bytes_max: usize) -> Result<Self, String> {
+        let filter = compile_apart(text)?;
+        Ok(Self {
+            filter: Arc::new(filter),
+            runs: Arc::new(Semaphore::new(RUNS_MAX)),
+            fuel: Fuel {
+                time,
+                steps: STEPS_MAX,
+                stack_bytes: STACK_BYTES_USED_MAX,
+            },
+            output_bytes_max,
+        })
+    }
+
+    /// Runs it on a JSON body. `None` when it gives nothing.
+    pub(crate) async fn run(&self, json: Bytes) -> Result<Option<Bytes>, NoBody> {
+        let whole = self.fuel.time + GRACE;
+        let place = timeout(whole, Arc::clone(&self.runs).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(NoBody::NotNow("earlier runs have not ended".to_owned()));
+        };
+        let (answer, answered) = oneshot::channel();
+        let run = Run {
+            filter: Arc::clone(&self.filter),
+            fuel: self.fuel,
+            output_bytes_max: self.output_bytes_max,
+            json,
+            place,
+        };
+        std::thread::Builder::new()
+            .name("hooklog-jq".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                // Nobody waits any longer when it took too long.
+                let _ = answer.send(run.perform());
+            })
+            .map_err(|error| NoBody::NotNow(format!("no thread could be started: {error}")))?;
+        match timeout(whole, answered).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(_)) => Err(NoBody::Failed("it ended without an answer".to_owned())),
+            Err(_) => Err(NoBody::Stopped(late(self.fuel.time))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Transform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transform").field("fuel", &self.fuel).finish()
+    }
+}
+
+fn late(time: Duration) -> String {
+    format!("took longer than {} ms", time.as_millis())
+}
+
+/// One run, on its own thread.
+struct Run {
+    filter: Arc<Filter<Data>>,
+    fuel: Fuel,
+    output_bytes_max: usize,
+    json: Bytes,
+    /// Held until the thread ends.
+    place: OwnedSemaphorePermit,
+}
+
+impl Run {
+    fn perform(self) -> Result<Option<Bytes>, NoBody> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.first_output()));
+        drop(self.place);
+        outcome.unwrap_or_else(|panic| Err(stopped(panic.as_ref(), self.fuel)))
+    }
+
+    fn first_output(&self) -> Result<Option<Bytes>, NoBody> {
+        let input = read(&self.json)?;
+        fuel::fill(self.fuel);
+        let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([]));
+        let first = self.filter.id.run((context, input)).next();
+        match first {
+            None => Ok(None),
+            Some(Ok(value)) => self.written(&value).map(Some),
+            Some(Err(exception)) => Err(NoBody::Failed(match exception.get_err() {
+                Ok(error) => shown(&error),
+                Err(_) => "it left the program".to_owned(),
+            })),
+        }
+    }
+
+    fn written(&self, value: &Val) -> Result<Bytes, NoBody> {
+        let mut output = Bounded {
+            bytes: Vec::new(),
+            left: self.output_bytes_max,
+        };
+        jaq_json::write::write(&mut output, &jaq_json::write::Pp::default(), 0, value)
+            .map_err(|_| NoBody::Stopped(format!("gave more than {} bytes", self.output_bytes_max)))?;
+        // NaN, raw bytes and keys that are no text are values to jaq, but no JSON.
+        serde_json::from_slice::<IgnoredAny>(&output.bytes)
+            .map_err(|_| NoBody::Failed("what it gave is no JSON".to_owned()))?;
+        Ok(output.bytes.into())
+    }
+}
+
+/// Writes until it is full.
+struct Bounded {
+    bytes: Vec<u8>,
+    left: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.left = self
+            .left
+            .checked_sub(piece.len())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compiles on a thread with a large stack: the parser goes as deep as the text does.
+fn compile_apart(text: &str) -> Result<Filter<Data>, String> {
+    if text.len() > PROGRAM_BYTES_MAX {
+        return Err(format!("it is longer than {PROGRAM_BYTES_MAX} bytes"));
+    }
+    let unparsed = || "it can't be parsed".to_owned();
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let compiling = builder.spawn_scoped(scope, || compile(text));
+        let compiling = compiling.map_err(|error| format!("no thread could be started: {error}"))?;
+        compiling.join().map_err(|_| unparsed())?
+    })
+}
+
+fn compile(text: &str) -> Result<Filter<Data>, String> {
+    // The program becomes a definition, so that it is metered like those of the library.
+    let program = Def {
+        name: PROGRAM,
+        args: Vec::new(),
+        body: parsed(text)?,
+    };
+    let library = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs())
+        .filter(|def| !REMOVED_DEFINITIONS.contains(&def.name));
+    let definitions = library.map(of_any_lifetime).chain([program]).map(fuel::metered);
+    let main = File {
+        code: PROGRAM,
+        path: (),
+    };
+    let arena = Arena::default();
+    let modules = Loader::new(definitions)
+        .load(&arena, main)
+        .map_err(|_| "it can't be loaded".to_owned())?;
+    let natives = jaq_core::funs::<Data>()
+        .chain(jaq_std::funs::<Data>())
+        .chain(jaq_json::funs::<Data>())
+        .filter(|native| !REMOVED.contains(&native.0))
+        .chain([fuel::filter()]);
+    let compiled = Compiler::default().with_funs(natives).compile(modules);
+    compiled.map_err(|errors| {
+        let unknown = errors.iter().flat_map(|(_, errors)| errors).next();
+        match unknown {
+            Some((name, kind)) => format!("there is no {} {name}", kind.as_str()),
+            None => "it can't be compiled".to_owned(),
+        }
+    })
+}
+
+/// A definition of the library beside those of a program, which live shorter.
+fn of_any_lifetime<'s>(def: Def<&'static str>) -> Def<&'s str> {
+    def
+}
+
+fn parsed(text: &str) -> Result<Term<&str>, String> {
+    let at = |rest: &str| text.len() - rest.len() + 1;
+    let tokens = Lexer::new(text).lex().map_err(|errors| match errors.first() {
+        Some((expected, rest)) => format!("{} expected at character {}", expected.as_str(), at(rest)),
+        None => "it can't be read".to_owned(),
+    })?;
+    Parser::new(&tokens)
+        .parse(|parser| parser.term())
+        .map_err(|errors| match errors.first() {
+            Some((expected, Some(token))) => {
+                let place = span(text, token.0).start + 1;
+                format!(
+                    "{} expected at character {place}, not {:?}",
+                    expected.as_str(),
+                    token.0
+                )
+            }
+            Some((expected, None)) => format!("{} expected at the end", expected.as_str()),
+            None => "it can't be parsed".to_owned(),
+        })
+}
+
+/// Reads the body. jaq's own reader takes more than JSON and goes as deep as it is told, so both are looked at before.
+fn read(json: &[u8]) -> Result<Val, NoBody> {
+    serde_json::from_slice::<IgnoredAny>(json).map_err(|_| NoBody::Input("is no JSON"))?;
+    if depth(json) > DEPTH_MAX {
+        return Err(NoBody::Input("is nested beyond 128"));
+    }
+    jaq_json::read::parse_single(json).map_err(|_| NoBody::Input("is no JSON"))
+}
+
+/// How deep valid JSON is nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn stopped(panic: &(dyn Any + Send), fuel: Fuel) -> NoBody {
+    match panic.downcast_ref::<UsedUp>() {
+        Some(UsedUp::Time) => NoBody::Stopped(late(fuel.time)),
+        Some(UsedUp::Steps) => NoBody::Stopped(format!("took more than {} steps", fuel.steps)),
+        Some(UsedUp::Stack) => NoBody::Stopped("called itself too deep".to_owned()),
+        None => NoBody::Failed("the run failed inside".to_owned()),
+    }
+}
+
+/// The text of an error, which may hold a whole body: only its beginning is of use.
+fn shown(error: &jaq_json::Error) -> String {
+    let mut text = Bounded {
+        bytes: Vec::new(),
+        left: ERROR_BYTES_MAX,
+    };
+    // It is full where the text is longer.
+    let _ = write!(text, "{error}");
+    String::from_utf8_lossy(&text.bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(20);
+
+    async fn run(program: &str, json: &str) -> Result<Option<String>, NoBody> {
+        let transform = Transform::compile(program, TIME, 1 << 20).unwrap();
+        let made = transform.run(Bytes::copy_from_slice(json.as_bytes())).await;
+        made.map(|body| body.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn the_first_output_is_the_body() {
+        let body = r#"{"ref":"refs/heads/main","commits":[{"id":"a","n":1},{"id":"b","n":2}],"big":12345678901234567890,"f":1.10}"#;
+        for (program, made) in [
+            (".ref", r#""refs/heads/main""#),
+            (
+                "{text: \"pushed \\(.ref | ltrimstr(\"refs/heads/\"))\"}",
+                r#"{"text":"pushed main"}"#,
+            ),
+            (".commits[]", r#"{"id":"a","n":1}"#),
+            (".commits | map(.n) | add", "3"),
+            ("[.commits[] | select(.n > 1) | .id]", r#"["b"]"#),
+            (".big", "12345678901234567890"),
+            (".f", "1.10"),
+            ("del(.commits, .f, .big)", r#"{"ref":"refs/heads/main"}"#),
+            (".commits |= map(.n += 1) | [.commits[].n]", "[2,3]"),
+            ("to_entries | map(.key)", r#"["ref","commits","big","f"]"#),
+            ("reduce .commits[] as $c (0; . + $c.n)", "3"),
+            ("[foreach .commits[] as {n: $n} (0; . + $n)]", "[1,3]"),
+            ("[limit(3; repeat(1))]", "[1,1,1]"),
+            ("first(range(10; 1000000000000))", "10"),
+            ("def f: if . > 100000 then . else . + 1 | f end; 0 | f", "100001"),
+            ("[paths | tojson] | length", "11"),
+            ("try error(\"x\") catch .", r#""x""#),
+            ("[.commits[] | .id | test(\"^a\")]", "[true,false]"),
+            ("(.commits[0].id) = \"z\" | .commits[0].id", r#""z""#),
+            (
+                "label $out | foreach .commits[] as $c (0; . + 1; if . == 2 then ., break $out else empty end)",
+                "2",
+            ),
+            (
+                "walk(if type == \"number\" then 0 else . end) | .commits[1].n",
+                "0",
+            ),
+            (".commits | group_by(.n) | length", "2"),
+            ("@base64 \"\\(.ref)\"", r#""cmVmcy9oZWFkcy9tYWlu""#),
+        ] {
+            assert_eq!(run(program, body).await, Ok(Some(made.to_owned())), "{program}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_output_is_nothing_to_send() {
+        for program in [
+            "empty",
+            ".missing // empty",
+            "select(.a == 2)",
+            ".[] | select(. > 9)",
+        ] {
+            assert_eq!(run(program, r#"{"a":1}"#).await, Ok(None), "{program}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_says_why() {
+        for (program, why) in [
+            ("error(\"no such thing\")", "no such thing"),
+            (".a.b.c", "cannot index"),
+            ("nan", "no JSON"),
+            ("{(1|tostring): infinite}", "no JSON"),
+        ] {
+            let error = run(program, r#"{"a":1}"#).await.unwrap_err();
+            assert!(error.to_string().contains(why), "{program}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_no_json_or_too_deep_is_not_looked_into() {
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        for body in [
+            "",
+            "x",
+            "{",
+            "NaN",
+            "{\"a\":1}x",
+            "[1,]",
+            "{a:1}",
+            "# comment\n1",
+            &deep(129),
+            &deep(200_000),
+        ] {
+            let refused = run(".", body).await;
+            assert!(
+                matches!(refused, Err(NoBody::Input(_))),
+                "{body:.20}: {refused:?}"
+            );
+        }
+        assert!(run(".", &deep(128)).await.is_ok());
+        assert_eq!(depth(br#"{"[[[\"{{{":"\\","a":[[]]}"#), 3);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_runs_away_is_stopped() {
+        let time = Duration::from_millis(300);
+        for program in [
+            "def f: f; f",
+            "def f: 1 + f; f",
+            "def f: f | . + 1; 0 | f",
+            "def f(g): f(g | g); f(.)",
+            "[repeat(1)]",
+            "last(repeat(1))",
+            "[range(1e12)]",
+            "reduce range(1e12) as $x (0; . + 1)",
+            "last(range(1e12))",
+            "range(1e12) | empty",
+            "first(range(1e12) | select(false))",
+            "if range(1e12) then empty else . end",
+            "def f: try f catch f; f",
+            "def f: try error(\"x\") catch f; f",
+            "def f: (try repeat(error(1)) catch empty), f; f",
+            "isempty(range(1e12) | empty)",
+            "[recurse([.])] | length",
+            "until(false; . )",
+            "while(true; .) | empty",
+            "[limit(1e12; repeat(0))]",
+            "path(repeat(.)) | empty",
+            "(repeat(.)) |= .",
+            "reduce repeat(0) as $i (null; [.])",
+        ] {
+            let transform = Transform::compile(program, time, 1 << 20).unwrap();
+            let begun = std::time::Instant::now();
+            let ended = transform.run(Bytes::from_static(b"{}")).await;
+            assert!(matches!(ended, Err(NoBody::Stopped(_))), "{program}: {ended:?}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "{program}: {:?}",
+                begun.elapsed()
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_nested_as_deep_as_the_steps_allow_ends_the_run_and_not_the_process() {
+        let time = Duration::from_secs(120);
+        let program = "reduce repeat(0) as $i (null; [.])";
+        let transform = Transform::compile(program, time, 1 << 20).unwrap();
+        let ended = transform.run(Bytes::from_static(b"{}")).await;
+        let steps = NoBody::Stopped("took more than 4000000 steps".to_owned());
+        assert_eq!(ended, Err(steps), "{program}");
+    }
+
+    #[tokio::test]
+    async fn output_is_bounded() {
+        let body = format!("\"{}\"", "x".repeat(1000));
+        let transform = Transform::compile("[., .]", TIME, 1500).unwrap();
+        let made = transform.run(Bytes::from(body.clone())).await;
+        assert!(matches!(made, Err(NoBody::Stopped(_))), "{made:?}");
+        let error = run("error([., ., .])", &body).await.unwrap_err().to_string();
+        assert!(error.len() < 1000, "{}", error.len());
+    }
+
+    #[test]
+    fn what_does_not_compile_is_refused_with_its_reason() {
+        for (program, why) in [
+            (".a |", "expected"),
+            ("(", "expected"),
+            (".a b", "expected"),
+            ("\"open", "expected"),
+            ("nonsense(1)", "nonsense"),
+            ("$nonsense", "nonsense"),
+            ("", "expected"),
+        ] {
+            let error = Transform::compile(program, TIME, 1).unwrap_err();
+            assert!(error.contains(why), "{program:?}: {error}");
+        }
+        let deep = format!("{}1{}", "(".repeat(30_000), ")".repeat(30_000));
+        // Whatever it says, it says it without an overflow.
+        let _ = Transform::compile(&deep, TIME, 1);
+        assert!(Transform::compile(&" ".repeat(PROGRAM_BYTES_MAX + 1), TIME, 1).is_err());
+    }
+
+    #[test]
+    fn nothing_reaches_outside() {
+        for program in [
+            "env",
+            "$ENV",
+            "$ENV.HOME",
+            "halt",
+            "halt_error",
+            "halt(3)",
+            "debug",
+            "stderr",
+            "input",
+            "inputs",
+            "include \"x\"; .",
+            "import \"x\" as x; .",
+            "import \"/etc/passwd\" as $x; .",
+        ] {
+            assert!(Transform::compile(program, TIME, 1).is_err(), "{program}");
+        }
+    }
+}
