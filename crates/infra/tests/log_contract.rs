@@ -32,7 +32,8 @@ async fn the_segmented_log_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_contract_holds_over_tiny_segments_and_an_eager_index() {
     let options = LogOptions {
-        segment_bytes: 64 * 1024,
+        // Room for the largest metadata, and little more.
+        segment_bytes: 80 * 1024,
         fill_ahead_bytes: 0,
         fill_step_bytes: 4096,
         index_delay_ms: 0,

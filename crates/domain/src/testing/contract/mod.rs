@@ -4,6 +4,7 @@
 
 mod append;
 mod content;
+mod outcome;
 mod reading;
 
 use std::sync::Arc;
@@ -68,6 +69,9 @@ where
         content::a_mark_always_names_the_unmarked_original,
         content::the_same_sender_id_under_another_hook_is_marked_for_ever,
         content::content_is_compared_within_tenant_and_source,
+        outcome::an_outcome_without_data_is_read_back_in_its_stream,
+        outcome::of_two_outcomes_decided_from_one_state_one_stands,
+        outcome::metadata_up_to_its_limit_is_taken,
         reading::deliveries_are_found_by_their_senders_id,
         reading::the_tail_is_no_longer_than_asked,
         reading::health_shows_the_head,
