@@ -162,6 +162,7 @@ async fn history_synthetic_deliveries_duplicates_and_replays_count_nothing() {
     let running = Running::start(log, clock, MeterOptions::default()).await;
     let mut synthetic = job(2, "queued", "o/r");
     synthetic.synthetic = true;
+    synthetic.received_at = Timestamp::from_micros(running.clock.now().as_micros() - 100_000_000);
     running.append(&synthetic).await;
     let mut again = old.clone();
     again.hook = Some("42".into());
@@ -176,8 +177,10 @@ async fn history_synthetic_deliveries_duplicates_and_replays_count_nothing() {
     .await;
     running.settle().await;
     assert_eq!(page.counters(), Vec::<String>::new());
-    // The marked duplicate was processed on receipt; that is all there is.
+    // The marked duplicate was processed as soon as it was received; that is all there is.
     assert_eq!(page.gauges(), 1);
+    let gauge = page.gauge("webhook_processing_duration_seconds{event=workflow_job}");
+    assert_eq!(gauge, Some(0.0));
     running.stop().await;
 }
 

@@ -188,6 +188,15 @@ proptest! {
     }
 
     #[test]
+    fn an_event_that_is_fed_again_is_not_counted_again(log in super::told::logs()) {
+        let twice: Vec<_> = log.events.iter().flat_map(|event| [event.clone(), event.clone()]).collect();
+        for name in ROLLUPS {
+            let differences = folded(name, &log.events).differences(&folded(name, &twice));
+            prop_assert!(differences.is_empty(), "{name}: {differences:#?}");
+        }
+    }
+
+    #[test]
     fn statistics_are_what_counting_gives(plans in plans()) {
         let tables = folded("statistics", &events(&plans));
         let found = summed(
