@@ -62,6 +62,9 @@ pub(super) async fn attempt(shared: &Shared, index: usize, job: &Job, stops: &St
         Ok(part) => part,
         Err(after) => return unsent(after),
     };
+    if stops.stop.is_cancelled() {
+        return unsent(After::Untouched);
+    }
     let dispatch = dispatch(shared, cell, &state, part);
     let Some(judged) = send(cell, &dispatch, &stops.leave).await else {
         return unsent(After::Untouched);
@@ -69,9 +72,18 @@ pub(super) async fn attempt(shared: &Shared, index: usize, job: &Job, stops: &St
     settle(shared, index, cell, job, &judged);
     if judged.gone {
         // The destination is held already; that the log says so may take as long as it takes.
-        pause::gone(shared, index, &stops.leave).await;
+        tokio::select! {
+            biased;
+            () = pause::gone(shared, index, &stops.leave) => {}
+            () = stops.leave.cancelled() => {}
+        }
     }
-    match record(shared, cell, job, state, judged.result, &stops.leave).await {
+    let recorded = tokio::select! {
+        biased;
+        recorded = record(shared, cell, job, state, judged.result, &stops.leave) => recorded,
+        () = stops.leave.cancelled() => Recorded::Not,
+    };
+    match recorded {
         Recorded::As(after) => after,
         Recorded::Not => After::Untouched,
         Recorded::Refused => After::Parked,

@@ -46,7 +46,9 @@ async fn page(shared: &Shared, index: usize, cell: &Cell, after: Position, stop:
         .into_iter()
         .filter(|news| concerns(cell, &news.fact))
         .collect();
-    prioritise(shared, found.make_contiguous(), |of| of == index).await;
+    if !prioritise(shared, found.make_contiguous(), |of| of == index, stop).await {
+        return false;
+    }
     loop {
         let progress = shared.with_lane(index, |lane, reader| lane.catch_up(&mut found, last, reader));
         cell.work.notify_one();

@@ -54,11 +54,19 @@ pub(super) enum Fact {
 pub(super) struct Opened {
     pub(super) round: EventId,
     pub(super) since: Timestamp,
-    /// Whether a request to replay opens it; the facts then come without headers, and the data is empty.
-    pub(super) replay: bool,
     pub(super) due: Vec<Due>,
-    pub(super) received: Arc<DeliveryReceived>,
+    pub(super) repository: Option<Arc<str>>,
+    /// What priorities are made of; dropped once they are.
+    pub(super) material: Option<Box<Material>>,
+}
+
+/// What a destination looks at to say how urgent a delivery is.
+#[derive(Debug, Clone)]
+pub(super) struct Material {
+    pub(super) received: DeliveryReceived,
     pub(super) data: EventData,
+    /// The facts come from a request to replay: without headers, and the data is empty.
+    pub(super) partial: bool,
 }
 
 /// A destination at which a round begins.
@@ -134,10 +142,13 @@ fn received(event: &RecordedEvent) -> Result<Option<Fact>, serde_json::Error> {
         Fact::Opened(Opened {
             round: event.id,
             since: event.recorded_at,
-            replay: false,
             due,
-            received: Arc::new(received),
-            data: event.data.clone(),
+            repository: received.repository.as_deref().map(Into::into),
+            material: Some(Box::new(Material {
+                received,
+                data: event.data.clone(),
+                partial: false,
+            })),
         })
     }))
 }
@@ -163,10 +174,13 @@ fn requested(event: &RecordedEvent) -> Result<Option<Fact>, serde_json::Error> {
     Ok(Some(Fact::Opened(Opened {
         round: event.id,
         since: event.recorded_at,
-        replay: true,
         due: due.collect(),
-        received: Arc::new(outcome.delivery),
-        data: EventData::Inline(bytes::Bytes::new()),
+        repository: outcome.delivery.repository.as_deref().map(Into::into),
+        material: Some(Box::new(Material {
+            received: outcome.delivery,
+            data: EventData::Inline(bytes::Bytes::new()),
+            partial: true,
+        })),
     })))
 }
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::BreakerState;
 use metrics::gauge;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::note::{NAME, Note};
+use super::note::{NAME, Snapshot, WrittenDead};
 
 /// How often the gauges are set.
 const GAUGES: Duration = Duration::from_secs(1);
@@ -20,7 +19,7 @@ const NOTE_BYTES: usize = 1024 * 1024;
 /// Keeps the note.
 #[derive(Default)]
 pub(super) struct Keeper {
-    dead: Option<(u64, Box<RawValue>)>,
+    dead: WrittenDead,
     written: Option<Bytes>,
     next: Option<Instant>,
 }
@@ -52,10 +51,11 @@ impl Keeper {
 
     /// Writes the note if it says something new.
     pub(super) async fn write(&mut self, shared: &Shared) {
-        let note = Note::of(&shared.board(), shared.ports.log.id(), &mut self.dead);
-        let Some(note) = note.map(|note| Bytes::from(note.to_bytes())) else {
+        let snapshot = Snapshot::of(&shared.board(), shared.ports.log.id(), &self.dead);
+        let Some(Ok(note)) = snapshot.map(|snapshot| snapshot.into_note(&mut self.dead)) else {
             return;
         };
+        let note = Bytes::from(note.to_bytes());
         if self.written.as_ref() == Some(&note) {
             return;
         }

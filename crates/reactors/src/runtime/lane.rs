@@ -217,7 +217,7 @@ impl Lane {
             attempts: 0,
             due_at: opened.since,
             priority,
-            group: opened.received.repository.as_deref().map(Into::into),
+            group: opened.repository.clone(),
         });
     }
 
@@ -271,7 +271,13 @@ impl Lane {
 
     /// The destination was tried, or the work turned out not to be needed; before what came of it is in the log.
     pub(super) fn judged(&mut self, probe: bool, sent: bool, verdict: Verdict, now: Instant) {
+        let before = self.breaker.state(now);
         self.breaker.record(probe, verdict, now);
+        let after = self.breaker.state(now);
+        if before != after {
+            let (destination, breaker) = (self.place.name.as_str(), after.as_str());
+            tracing::warn!(destination, breaker, "the circuit breaker changed");
+        }
         if let Some(rate) = self.rate.as_mut().filter(|_| !sent) {
             rate.give_back();
         }

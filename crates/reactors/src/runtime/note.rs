@@ -78,10 +78,19 @@ pub(super) enum Unusable {
     Ahead,
 }
 
-impl Note {
-    /// What is known now; `None` when the log was not read yet. The dead letters come as they were written last when they
-    /// have not changed since.
-    pub(super) fn of(board: &Board, log: LogId, cached: &mut Option<(u64, Box<RawValue>)>) -> Option<Self> {
+/// What is known, as it is taken from the board: quickly, because everybody waits.
+pub(super) struct Snapshot {
+    note: Note,
+    /// The dead letters, if they changed.
+    dead: Option<(u64, Dead)>,
+}
+
+/// The dead letters as they were written last.
+pub(super) type WrittenDead = Option<(u64, Box<RawValue>)>;
+
+impl Snapshot {
+    /// What is known now; `None` when the log was not read yet.
+    pub(super) fn of(board: &Board, log: LogId, written: &WrittenDead) -> Option<Self> {
         board.head_at_start?;
         let lanes = board.lanes.iter().map(|lane| Mark {
             tenant: lane.place.tenant.clone(),
@@ -95,30 +104,41 @@ impl Note {
             mark: stranger.mark,
             open: stranger.open,
         });
-        let version = board.dead.version();
-        let dead = match cached {
-            Some((known, dead)) if *known == version => dead.clone(),
-            Some(_) | None => {
-                let dead = serde_json::value::to_raw_value(&Dead {
-                    complete: board.dead.complete(),
-                    letters: board.dead.all(),
-                })
-                .ok()?;
-                *cached = Some((version, dead.clone()));
-                dead
-            }
-        };
-        Some(Self {
+        let note = Note {
             version: VERSION,
             log_id: log,
             upto: board.position,
             event: board.event,
             destinations: lanes.chain(strangers).collect(),
             others: board.strangers.others(),
-            dead,
-        })
+            dead: RawValue::NULL.to_owned(),
+        };
+        let version = board.dead.version();
+        let unchanged = written.as_ref().is_some_and(|(known, _)| *known == version);
+        let dead = (!unchanged).then(|| {
+            let (complete, letters) = (board.dead.complete(), board.dead.all());
+            (version, Dead { complete, letters })
+        });
+        Some(Self { note, dead })
     }
 
+    /// The note, and the dead letters for the next time.
+    ///
+    /// # Errors
+    /// None is to be expected.
+    pub(super) fn into_note(self, written: &mut WrittenDead) -> Result<Note, serde_json::Error> {
+        if let Some((version, dead)) = self.dead {
+            *written = Some((version, serde_json::value::to_raw_value(&dead)?));
+        }
+        let mut note = self.note;
+        if let Some((_, dead)) = written {
+            note.dead.clone_from(dead);
+        }
+        Ok(note)
+    }
+}
+
+impl Note {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         // Only names, numbers and lists: serialising into memory cannot fail.
         serde_json::to_vec(self).unwrap_or_default()

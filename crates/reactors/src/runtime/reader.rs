@@ -1,7 +1,6 @@
 //! The shared reader: follows the log once, for all destinations.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use domain::{
     DeliveryReceived, EventData, EventId, LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision,
@@ -9,9 +8,9 @@ use domain::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::backoff::Backoff;
-use super::fact::{Fact, News, Opened};
+use super::fact::{Fact, Material, News};
+use super::{Cell, Shared};
 
 /// Follows the log until told to stop.
 pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
@@ -30,7 +29,10 @@ pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
             .map(super::lane::Lane::keeps_up)
             .collect();
         let mut news = news_of(&page.events);
-        prioritise(shared, &mut news, |index| keeps_up.get(index) == Some(&true)).await;
+        let wanted = |index| keeps_up.get(index) == Some(&true);
+        if !prioritise(shared, &mut news, wanted, &stop).await {
+            return;
+        }
         let concerned = shared.board().hear(&news, last);
         position = last.0;
         for cell in concerned.into_iter().filter_map(|index| shared.cells.get(index)) {
@@ -76,8 +78,18 @@ async fn wait_past(shared: &Shared, position: Position, stop: &CancellationToken
 }
 
 fn complain(error: &ReadError) {
-    let error = error as &dyn std::error::Error;
-    tracing::warn!(error, "the reactors can't read the log: they try again");
+    let source = error as &dyn std::error::Error;
+    match error {
+        ReadError::Unavailable(_) => {
+            tracing::warn!(error = source, "the reactors can't read the log: they try again");
+        }
+        ReadError::Corrupt(_) => {
+            tracing::error!(
+                error = source,
+                "the reactors can't read the log, and get no further"
+            );
+        }
+    }
 }
 
 /// The last event of a page.
@@ -101,39 +113,56 @@ pub(super) fn news_of(events: &[RecordedEvent]) -> Vec<News> {
     events.iter().filter_map(read).collect()
 }
 
-/// Asks the destinations how urgent the rounds are that begin, where `wanted` says so.
-pub(super) async fn prioritise(shared: &Shared, news: &mut [News], wanted: impl Fn(usize) -> bool) {
+/// Asks the destinations how urgent the rounds are that begin, where `wanted` says so. `false` when it is to stop.
+pub(super) async fn prioritise(
+    shared: &Shared,
+    news: &mut [News],
+    wanted: impl Fn(usize) -> bool,
+    stop: &CancellationToken,
+) -> bool {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        () = prioritise_all(shared, news, wanted) => true,
+    }
+}
+
+async fn prioritise_all(shared: &Shared, news: &mut [News], wanted: impl Fn(usize) -> bool) {
     for news in news {
         let Fact::Opened(opened) = &mut news.fact else {
             continue;
         };
-        let indices = opened
-            .due
-            .iter()
-            .map(|due| shared.places.get(&due.place).copied());
-        let indices: Vec<Option<usize>> = indices.map(|index| index.filter(|i| wanted(*i))).collect();
-        if indices.iter().all(Option::is_none) {
+        let Some(mut material) = opened.material.take() else {
             continue;
-        }
-        if opened.replay {
-            see_receipt(shared, &news.stream, opened).await;
-        }
-        for (due, index) in opened.due.iter_mut().zip(indices) {
-            let cell = index.and_then(|index| shared.cells.get(index));
-            due.priority = cell.map(|cell| {
-                let target = &cell.plan.target;
-                let asked = || target.priority(&opened.received, &opened.data);
-                catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|_| {
-                    tracing::error!(destination = %cell.plan.name, "a priority panicked and counts as 0");
-                    0
-                })
-            });
+        };
+        for due in &mut opened.due {
+            let index = shared
+                .places
+                .get(&due.place)
+                .copied()
+                .filter(|index| wanted(*index));
+            let Some(cell) = index.and_then(|index| shared.cells.get(index)) else {
+                continue;
+            };
+            if material.partial {
+                see_receipt(shared, &news.stream, &mut material).await;
+            }
+            due.priority = Some(priority(cell, &material));
         }
     }
 }
 
+fn priority(cell: &Cell, material: &Material) -> i64 {
+    let asked = || cell.plan.target.priority(&material.received, &material.data);
+    catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|_| {
+        tracing::error!(destination = %cell.plan.name, "a priority panicked and counts as 0");
+        0
+    })
+}
+
 /// A request to replay has neither headers nor body, so that the receipt is read; where it can't be, the facts have to do.
-async fn see_receipt(shared: &Shared, stream: &StreamName, opened: &mut Opened) {
+async fn see_receipt(shared: &Shared, stream: &StreamName, material: &mut Material) {
+    material.partial = false;
     let limit = PageLimit { events: 1, bytes: 1 };
     let read = shared
         .ports
@@ -146,7 +175,6 @@ async fn see_receipt(shared: &Shared, stream: &StreamName, opened: &mut Opened) 
         Some((received, event.data))
     });
     if let Some((received, data)) = receipt {
-        opened.received = Arc::new(received);
-        opened.data = data;
+        (material.received, material.data) = (received, data);
     }
 }

@@ -260,6 +260,13 @@ impl Target for ScriptedTarget {
     }
 }
 
+pub(super) fn body_of(dispatch: &Dispatch) -> String {
+    let EventData::Inline(body) = &dispatch.data else {
+        panic!("the tests keep bodies inline");
+    };
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
 pub(super) fn ok() -> Sent {
     Sent::Delivered {
         target: "test://target".into(),

@@ -1,4 +1,11 @@
 //! The runtime, tried on a log in memory.
 
 mod attempts;
+mod crashes;
 mod doubles;
+mod index;
+mod marks;
+mod outcomes;
+mod pausing;
+mod pressing;
+mod windows;
