@@ -13,9 +13,11 @@ use crate::explorer;
 use crate::options::ApiOptions;
 use crate::ports::{RenderMetrics, SendTest, SystemStatus};
 use crate::route::deliveries::Deliveries;
+use crate::route::destinations::DestinationsApi;
 use crate::route::health::HealthApi;
 use crate::route::jobs::Jobs;
 use crate::route::projections::ProjectionsApi;
+use crate::route::replays::ReplaysApi;
 use crate::route::repositories::Repositories;
 use crate::route::runs::Runs;
 use crate::route::statistics::StatisticsApi;
@@ -56,6 +58,8 @@ pub struct ApiDeps {
 type Groups = (
     Deliveries,
     Types,
+    ReplaysApi,
+    DestinationsApi,
     StatisticsApi,
     HealthApi,
     Repositories,
@@ -71,7 +75,7 @@ pub struct Api {
     state: Arc<State>,
 }
 
-const DESCRIPTION: &str = "Ask what was received. Answers are `{\"success\":true,\"data\":…}`; refusals are \
+const DESCRIPTION: &str = "Ask what was received and what became of it, and have it done again. Answers are `{\"success\":true,\"data\":…}`; refusals are \
     `{\"success\":false,\"error\":{code,message,requestId}}`. Times are RFC 3339 in UTC, a date alone is its start, ends are \
     exclusive. Without a key only a true loopback client is served: from this machine, under a loopback `Host`, through no \
     proxy and from no foreign web page.";
@@ -121,6 +125,8 @@ impl Api {
         let groups = (
             Deliveries { state: state() },
             Types,
+            ReplaysApi { state: state() },
+            DestinationsApi { state: state() },
             StatisticsApi { state: state() },
             HealthApi { state: state() },
             Repositories { state: state() },

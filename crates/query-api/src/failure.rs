@@ -4,7 +4,7 @@
 
 use std::error::Error as StdError;
 
-use domain::{BodyError, PayloadError, ReadError, TableError};
+use domain::{BodyError, CommandError, PayloadError, ReadError, TableError};
 use poem::error::ResponseError;
 use poem::http::StatusCode;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
@@ -101,6 +101,11 @@ impl Failure {
         Self::new(Code::Validation, format!("parameter `{name}`: {expected}"))
     }
 
+    /// A field of a body that is not as it should be.
+    pub(crate) fn field(name: &str, expected: &str) -> Self {
+        Self::new(Code::Validation, format!("field `{name}`: {expected}"))
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Code::NotFound, message)
     }
@@ -165,6 +170,17 @@ impl From<ReadError> for Failure {
     }
 }
 
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::NotFound(text) => Self::not_found(text),
+            CommandError::Invalid(text) => Self::new(Code::Validation, text),
+            CommandError::Refused(text) => Self::new(Code::Conflict, text),
+            CommandError::Unavailable(_) => Self::later(error.to_string(), 2),
+        }
+    }
+}
+
 impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         let failure = match &error {
@@ -189,11 +205,11 @@ impl From<PayloadError> for Failure {
     }
 }
 
-/// An event of the log whose metadata can't be read.
+/// Facts of the log, or of what was made of it, that can't be read.
 pub(crate) fn unreadable(error: serde_json::Error) -> Failure {
     Failure::new(
         Code::Internal,
-        "the delivery's metadata can't be read; an operator has to act",
+        "what the log says of it can't be read; an operator has to act",
     )
     .because(&error)
 }
@@ -255,6 +271,7 @@ impl ApiResponse for Failure {
                 ),
                 of(401, "Not let in: without a key only a true loopback client is"),
                 of(404, "There is no such thing"),
+                of(409, "Not in the present state: it has ended, or is under way"),
                 of(
                     503,
                     "Not now: the read store is down or being rebuilt; `Retry-After` says when to try again",

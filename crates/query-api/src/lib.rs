@@ -12,7 +12,9 @@ mod delivery;
 mod edge;
 mod explorer;
 mod failure;
+mod json_body;
 mod options;
+mod order;
 mod param;
 mod ports;
 mod route;
@@ -28,7 +30,7 @@ mod tests;
 pub use api::{Api, ApiDeps};
 pub use options::{Anonymous, ApiOptions};
 pub use ports::{
-    Component, ComponentState, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildOf,
-    RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend, Verified,
-    VerifyError,
+    Component, ComponentState, Difference, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
+    RebuildOf, RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+    Verified, VerifyError,
 };

@@ -78,7 +78,8 @@ parameter!(
     ))
 );
 
-fn parse_time(text: &str) -> Option<Timestamp> {
+/// Reads a time; a date alone is its start.
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     // A `+` of an offset that was not escaped arrives as a space.
     let text = text.replace(' ', "+");
     let date_alone = text.len() == "2026-11-21".len();

@@ -92,8 +92,23 @@ pub struct Verified {
     pub position: u64,
     /// Rows compared.
     pub rows: u64,
-    /// The first difference, for people: the table, the row, and what stands on either side.
-    pub first_difference: Option<String>,
+    /// The first difference, in the order of tables and rows.
+    pub first_difference: Option<Difference>,
+}
+
+/// Where a table and the log differ; texts for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The table, without schema and build.
+    pub table: String,
+    /// The row, by its identity.
+    pub key: String,
+    /// The column; empty when a whole row is missing or too many.
+    pub column: String,
+    /// What the log says.
+    pub expected: String,
+    /// What the table says.
+    pub found: String,
 }
 
 /// A projection.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `failure-rate` | dead ÷ total of the last hour | 2 per percent begun, at most 40 |
 //! | `lag` | the slowest of relay and projections | over 1 minute 10, over 10 minutes 20, over 1 hour 30 |
+//! | `backlog` | the longest wait of a due delivery at a destination that could take it | over 1 minute 5, over 10 minutes 10, over 1 hour 20 |
 //! | `queue` | appends waiting for the log | over half of the most 5, over nine tenths 15 |
 //! | `dead-letters` | dead letters now | from 1 5, from 10 10, from 100 20 |
 //! | `silence` | nothing in the last full hour, though every known day had something then | 20 |
@@ -36,6 +37,17 @@ pub(crate) struct Figures {
     pub(crate) same_hour: Vec<i64>,
 }
 
+/// The destination whose deliveries wait the longest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// Its name.
+    pub(crate) destination: String,
+    /// Age of its oldest due delivery, in milliseconds.
+    pub(crate) lag_ms: u64,
+    /// Its open deliveries.
+    pub(crate) open: u64,
+}
+
 /// What the score is made from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts<'a> {
@@ -43,6 +55,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) figures: Option<Figures>,
     /// The greatest lag of the relay and the projections, in milliseconds.
     pub(crate) lag_ms: u64,
+    /// The slowest destination that could take deliveries.
+    pub(crate) backlog: Option<Backlog>,
     /// Appends waiting.
     pub(crate) queue_len: usize,
     /// The most that may wait.
@@ -69,6 +83,7 @@ pub(crate) fn score(facts: &Facts<'_>) -> (u32, Vec<DeductionShape>) {
         )),
     }
     deductions.extend(lag(facts.lag_ms));
+    deductions.extend(facts.backlog.as_ref().and_then(backlog));
     deductions.extend(queue(facts.queue_len, facts.queue_max));
     deductions.extend(facts.intake.and_then(rejected));
     deductions.extend(facts.components.iter().filter_map(component));
@@ -152,6 +167,21 @@ fn lag(lag_ms: u64) -> Option<DeductionShape> {
         points,
         format!("the slowest follower of the log is {seconds} s behind"),
     ))
+}
+
+fn backlog(backlog: &Backlog) -> Option<DeductionShape> {
+    let seconds = backlog.lag_ms / 1000;
+    let points = match seconds {
+        0..=60 => return None,
+        61..=600 => 5,
+        601..=3600 => 10,
+        3601.. => 20,
+    };
+    let Backlog {
+        destination, open, ..
+    } = backlog;
+    let why = format!("a delivery has been due at {destination} for {seconds} s; {open} are open there");
+    Some(deduction("backlog", points, why))
 }
 
 fn queue(len: usize, max: usize) -> Option<DeductionShape> {
@@ -294,6 +324,25 @@ mod tests {
         assert_eq!(names(&facts(3601, 0)), only("lag", 30));
         assert_eq!(names(&facts(0, 51)), only("queue", 5));
         assert_eq!(names(&facts(0, 91)), only("queue", 15));
+    }
+
+    #[test]
+    fn a_backlog_costs_in_steps() {
+        let waits = |secs: u64| {
+            names(&Facts {
+                figures: Some(Figures::default()),
+                backlog: Some(Backlog {
+                    destination: "ci".into(),
+                    lag_ms: secs * 1000,
+                    open: 3,
+                }),
+                ..Facts::default()
+            })
+        };
+        assert_eq!(waits(60), (100, vec![]));
+        assert_eq!(waits(61), only("backlog", 5));
+        assert_eq!(waits(601), only("backlog", 10));
+        assert_eq!(waits(3601), only("backlog", 20));
     }
 
     #[test]

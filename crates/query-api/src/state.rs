@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{BodyStore, Clock, Destinations, EventLog, FindDeliveries, Replays, TenantId};
+use domain::{
+    BodyStore, Clock, DestinationStatus, Destinations, EventLog, FindDeliveries, Replays, TenantId,
+};
 use moka::future::Cache;
 
 use crate::failure::Failure;
@@ -17,6 +19,9 @@ use crate::sql::deliveries::Filter;
 use crate::sql::statistics::Scope;
 use crate::sql::{jobs, runs};
 use crate::{ApiDeps, delivery};
+
+/// How long the list of destinations is waited for.
+const DESTINATIONS_WAIT: Duration = Duration::from_secs(1);
 
 /// Answers that many ask for at once, kept for about a second; one asks, the others wait for it.
 pub(crate) type Memory<K, V> = Cache<(TenantId, K), Arc<V>>;
@@ -75,6 +80,15 @@ impl State {
             tenant,
             alternatives_max: self.options.alternatives_max,
         }
+    }
+
+    /// The destinations of a tenant; none when it takes too long to say, because what is shown of them is never worth
+    /// waiting for.
+    pub(crate) async fn destinations(&self, tenant: &TenantId) -> Vec<DestinationStatus> {
+        let asked = tokio::time::timeout(DESTINATIONS_WAIT, self.destinations.list()).await;
+        let mut all = asked.unwrap_or_default();
+        all.retain(|destination| destination.tenant == *tenant);
+        all
     }
 
     /// The size of a page: as asked for, up to the most allowed.

@@ -1,52 +1,16 @@
-//! One delivery in full: its row, headers, payload and history.
+//! One delivery in full: its row, headers, payload, destinations and history.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use domain::{
-    BodyStore, DeliveryReceived, DeliveryStatus, EventLog, PageLimit, Proof, RecordedEvent, Revision,
-    StreamName, body_bytes, decode_form_payload, is_form,
-};
+use domain::{BodyStore, DeliveryReceived, EventLog, Proof, body_bytes, decode_form_payload, is_form};
 use serde_json::value::RawValue;
 
 use super::find::Found;
+use super::story::Story;
 use crate::answer::Json;
 use crate::failure::Failure;
-use crate::shape::delivery::{Alternative, DeliveryDetail, DeliveryRow, HeaderShape, HistoryEvent};
-use crate::shape::round_ms;
-
-/// The row of a delivery, from its first event. Nothing is due to a delivery yet, so its status is that of its receipt.
-fn row(found: &Found) -> DeliveryRow {
-    let (event, received) = (&found.event, &found.received);
-    let status = received.initial_status(event.duplicate_of.is_some());
-    let processed = status == DeliveryStatus::Processed;
-    let micros = event
-        .recorded_at
-        .as_micros()
-        .saturating_sub(received.received_at.as_micros());
-    // Below 2^53 microseconds it is exact.
-    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
-    let elapsed_ms = micros.max(0) as f64 / 1000.0;
-    DeliveryRow {
-        id: received.key.to_string(),
-        delivery_id: received.delivery_id.clone(),
-        hook_id: received.hook_id.clone(),
-        source: received.source.to_string(),
-        repository: received.repository.clone(),
-        event: received.event.clone(),
-        action: received.action.clone(),
-        sender: received.sender.clone(),
-        timestamp: received.received_at.to_string(),
-        processed,
-        status: status.to_string(),
-        attempts: 0,
-        processing_time_ms: processed.then(|| round_ms(elapsed_ms)),
-        error: None,
-        error_code: None,
-        retryable: None,
-        duplicate_of: event.duplicate_of.as_ref().map(|stream| stream.id().to_owned()),
-    }
-}
+use crate::shape::delivery::{Alternative, DeliveryDetail, HeaderShape};
 
 /// The body as the detail shows it.
 #[derive(Debug, Default)]
@@ -80,8 +44,8 @@ impl Sources<'_> {
     /// The delivery in full.
     pub(crate) async fn detail(&self, found: Found, others: &[Found]) -> Result<DeliveryDetail, Failure> {
         let shown = self.shown(&found).await?;
-        let history = self.history(&found.event.stream).await?;
-        let row = row(&found);
+        let story = Story::read(self.log, &found.event.stream, self.history_events_max).await?;
+        let story = story.ok_or_else(|| Failure::not_found("there is no such delivery"))?;
         let (event, received) = (found.event, found.received);
         let signature = match received.proof {
             Proof::Verified { .. } => "verified",
@@ -89,7 +53,7 @@ impl Sources<'_> {
             Proof::Imported => "imported",
         };
         Ok(DeliveryDetail {
-            row,
+            row: story.row(),
             position: event.position.get(),
             recorded_at: event.recorded_at.to_string(),
             signature: signature.to_owned(),
@@ -109,7 +73,10 @@ impl Sources<'_> {
             payload: shown.payload,
             payload_base64: shown.base64,
             payload_url: shown.url,
-            history,
+            error_destination: story.failing().map(|failing| failing.destination.to_string()),
+            failed_at: story.failing().map(|failing| failing.at.to_string()),
+            destinations: story.destinations(),
+            history: story.history,
             alternatives: others.iter().map(alternative).collect(),
         })
     }
@@ -141,40 +108,10 @@ impl Sources<'_> {
             },
         })
     }
-
-    async fn history(&self, stream: &StreamName) -> Result<Vec<HistoryEvent>, Failure> {
-        let mut history: Vec<HistoryEvent> = Vec::new();
-        while history.len() < self.history_events_max {
-            let limit = PageLimit {
-                events: self.history_events_max - history.len(),
-                ..PageLimit::default()
-            };
-            let from = Revision::new(history.len() as u64);
-            let page = self.log.read_stream(stream, from, limit).await?;
-            if page.is_empty() {
-                break;
-            }
-            history.extend(page.iter().map(happened));
-        }
-        Ok(history)
-    }
 }
 
-fn happened(event: &RecordedEvent) -> HistoryEvent {
-    // The delivery's own facts stand in the row and the headers already.
-    let shown_already = event.event_type.as_str() == DeliveryReceived::TYPE;
-    let facts = (!shown_already).then(|| serde_json::from_slice(&event.metadata).ok());
-    HistoryEvent {
-        r#type: event.event_type.to_string(),
-        id: event.id.to_string(),
-        position: event.position.get(),
-        revision: event.revision.get(),
-        recorded_at: event.recorded_at.to_string(),
-        facts: facts.flatten().map(Json),
-    }
-}
-
-fn alternative(found: &Found) -> Alternative {
+/// A delivery that an id names as well.
+pub(crate) fn alternative(found: &Found) -> Alternative {
     Alternative {
         id: found.received.key.to_string(),
         source: found.received.source.to_string(),

@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use poem::Request;
 
 use crate::failure::{Failure, unreadable};
+use crate::param::{Text, spelt};
 
 /// The longest id that is looked up, in bytes.
 const ID_BYTES_MAX: usize = 1024;
@@ -23,12 +24,12 @@ pub(crate) struct IdText {
 }
 
 impl IdText {
-    /// Takes it from the path segment after `/events/`.
-    pub(crate) fn of(request: &Request, decoded: &str) -> Result<Self, Failure> {
+    /// Takes it from the path, right after `/events/` or what else stands before it.
+    pub(crate) fn of(request: &Request, before: &str, decoded: &str) -> Result<Self, Failure> {
         let raw = request
             .uri()
             .path()
-            .split_once("/events/")
+            .split_once(before)
             .and_then(|(_, rest)| rest.split('/').next());
         Self::new(raw.unwrap_or(decoded))
     }
@@ -61,6 +62,19 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// Reads the parameters `source` and `hookId`.
+    pub(crate) fn of(
+        request: &Request,
+        source: Option<Text>,
+        hook_id: Option<Text>,
+    ) -> Result<Self, Failure> {
+        spelt(request, &["source", "hookId"])?;
+        Ok(Self {
+            source: source.map(|text| text.0),
+            hook_id: hook_id.map(|text| text.0),
+        })
+    }
+
     fn fits(&self, received: &DeliveryReceived) -> bool {
         let source = self.source.as_ref().is_none_or(|s| s == received.source.as_str());
         // `_` is how keys and subjects write that there is none.

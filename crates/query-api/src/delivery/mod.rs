@@ -3,3 +3,4 @@
 pub(crate) mod body;
 pub(crate) mod detail;
 pub(crate) mod find;
+pub(crate) mod story;

@@ -18,9 +18,10 @@ use crate::delivery::detail::Sources;
 use crate::delivery::find::{Choice, IdText};
 use crate::failure::Failure;
 use crate::param::{Flag, Limit, Number, Source, Statuses, Text, Time, spelt};
-use crate::shape::delivery::{DeliveryDetail, DeliveryPage, DeliveryRow};
+use crate::shape::delivery::{DeadLetter, DeadLetterPage, DeliveryDetail, DeliveryPage, DeliveryRow};
+use crate::sql::dead_letters::{self, Candidate};
 use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
-use crate::sql::newest::Listing;
+use crate::sql::newest::{Listing, newest_of};
 use crate::sql::{Counted, CountedAmong, statistics};
 use crate::state::{State, shared};
 
@@ -112,7 +113,7 @@ impl Deliveries {
         self.page(&caller, filter, asked).await.map(Answer)
     }
 
-    /// List the dead letters, with the last error and the attempts made.
+    /// List the dead letters: the last error, where and when, and the attempts made.
     #[oai(path = "/failed", method = "get", operation_id = "listFailed")]
     async fn failed(
         &self,
@@ -120,17 +121,15 @@ impl Deliveries {
         caller: Data<&Caller>,
         /// Rows of the page: 10 unless given, 1000 at most; more is clamped.
         limit: Query<Option<Limit>>,
+        /// Rows to skip, at most 10000; beyond, page by `cursor`.
+        offset: Query<Option<Number>>,
         /// `nextCursor` of the page before.
         cursor: Query<Option<Text>>,
-    ) -> Result<Answer<DeliveryPage>, Failure> {
-        spelt(request, &["limit", "cursor"])?;
-        let filter = Filter {
-            statuses: Some(vec![DeliveryStatus::Dead]),
-            ..Filter::default()
-        };
+    ) -> Result<Answer<DeadLetterPage>, Failure> {
+        spelt(request, &["limit", "offset", "cursor"])?;
         let limit = (limit.0, FAILED_ROWS);
-        let asked = Asked::of(&self.state, &caller, LIST, limit, None, cursor.0)?;
-        self.page(&caller, filter, asked).await.map(Answer)
+        let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
+        self.dead_letters(&caller, asked).await.map(Answer)
     }
 
     /// Show one delivery in full.
@@ -149,8 +148,8 @@ impl Deliveries {
         #[oai(name = "hookId")]
         hook_id: Query<Option<Text>>,
     ) -> Result<Answer<DeliveryDetail>, Failure> {
-        let choice = choice(request, source, hook_id)?;
-        let id = IdText::of(request, &id)?;
+        let choice = Choice::of(request, source.0, hook_id.0)?;
+        let id = IdText::of(request, "/events/", &id)?;
         let finder = self.state.finder(&caller.tenant);
         let (found, others) = finder.find(&id, &choice).await?;
         let sources = Sources {
@@ -177,8 +176,8 @@ impl Deliveries {
         #[oai(name = "hookId")]
         hook_id: Query<Option<Text>>,
     ) -> Result<ExactBody, Failure> {
-        let choice = choice(request, source, hook_id)?;
-        let id = IdText::of(request, &id)?;
+        let choice = Choice::of(request, source.0, hook_id.0)?;
+        let id = IdText::of(request, "/events/", &id)?;
         let finder = self.state.finder(&caller.tenant);
         let (found, _) = finder.find(&id, &choice).await?;
         let response = body::respond(found, Arc::clone(&self.state.bodies)).await?;
@@ -214,18 +213,6 @@ impl ApiResponse for ExactBody {
     }
 }
 
-fn choice(
-    request: &Request,
-    source: Query<Option<Text>>,
-    hook_id: Query<Option<Text>>,
-) -> Result<Choice, Failure> {
-    spelt(request, &["source", "hookId"])?;
-    Ok(Choice {
-        source: source.0.map(|text| text.0),
-        hook_id: hook_id.0.map(|text| text.0),
-    })
-}
-
 /// Both `status` and `processed`: what fits both.
 fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<DeliveryStatus>> {
     let Some(processed) = processed else {
@@ -257,6 +244,48 @@ impl Deliveries {
         };
         Ok(DeliveryPage {
             events: paged.rows.into_iter().map(DeliveryRow::from).collect(),
+            total,
+            total_is_exact,
+            limit: asked.limit,
+            offset: asked.offset,
+            next_cursor: paged.next_cursor,
+        })
+    }
+
+    /// Which they are says a narrow table; what is known of them, the rows of the deliveries.
+    async fn dead_letters(&self, caller: &Caller, asked: Asked) -> Result<DeadLetterPage, Failure> {
+        let (store, tenant) = (&self.state.store, &caller.tenant);
+        let before = asked.after.map_or(u64::MAX, |after| after.0);
+        let listing = Listing {
+            projection: PROJECTION,
+            needed: asked.needed(),
+            statement: |build, before, rows| dead_letters::window(build, tenant, before, rows),
+            fits: |candidate: &Candidate| candidate.dead,
+        };
+        let listed = store.list::<Candidate, _, _>(before, listing).await?;
+        let paged = cut(listed, &asked, &self.state, caller);
+        let positions: Vec<u64> = paged.rows.iter().map(|row| row.position).collect();
+        let rows: Vec<Row> = if positions.is_empty() {
+            Vec::new()
+        } else {
+            store
+                .ask(PROJECTION, |build| dead_letters::rows(build, tenant, &positions))
+                .await?
+        };
+        let dead = Filter {
+            statuses: Some(vec![DeliveryStatus::Dead]),
+            ..Filter::default()
+        };
+        let rows = newest_of(rows).into_values().filter(|row| dead.fits(row));
+        let (total, total_is_exact) = match paged.whole {
+            Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
+            _ => {
+                let (total, exact) = *self.total(caller, &dead).await?;
+                (total.max(paged.at_least), exact)
+            }
+        };
+        Ok(DeadLetterPage {
+            events: rows.map(DeadLetter::from).collect(),
             total,
             total_is_exact,
             limit: asked.limit,

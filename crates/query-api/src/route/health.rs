@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{LogHealth, Timestamp};
+use domain::{BreakerState, DestinationStatus, LogHealth, Timestamp};
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
@@ -11,7 +11,8 @@ use crate::access::Caller;
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::ports::{Component, ComponentState, ProjectionState, SystemSnapshot};
-use crate::score::{self, Facts, Figures};
+use crate::score::{self, Backlog, Facts, Figures};
+use crate::shape::destination;
 use crate::shape::health::{Health, HealthMetrics, HourlyEvent, HourlyMetrics};
 use crate::shape::system::ComponentShape;
 use crate::sql::health::{AllTime, Hour, all_time, same_hours};
@@ -32,8 +33,8 @@ pub(crate) struct HealthApi {
 impl HealthApi {
     /// Score the health of the service.
     ///
-    /// 100 minus named deductions: failure rate, lag, queue, dead letters, silence or an unusual rate, rejected requests,
-    /// parts that are down. healthy from 80, degraded from 50. Always 200; what is down says so. Kept for about a second.
+    /// 100 minus named deductions: failure rate, lag, backlog, queue, dead letters, silence or an unusual rate, rejected
+    /// requests, parts that are down. healthy from 80, degraded from 50. Always 200; what is down says so. Kept for about a second.
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
     async fn health(&self, caller: Data<&Caller>) -> Result<Answer<Health>, Failure> {
         let key = (caller.tenant.clone(), ());
@@ -55,9 +56,13 @@ struct Asked {
 impl HealthApi {
     async fn ask(&self, caller: &Caller) -> Health {
         let now = self.state.clock.now();
-        let (snapshot, asked) = tokio::join!(self.state.status.snapshot(), self.figures(caller, now));
+        let (snapshot, destinations, asked) = tokio::join!(
+            self.state.status.snapshot(),
+            self.state.destinations(&caller.tenant),
+            self.figures(caller, now)
+        );
         let log = self.state.log.health();
-        let mut parts = components(&log, &snapshot);
+        let mut parts = components(&log, &snapshot, &destinations);
         if let Err(failure) = &asked {
             parts.push(read_store(failure));
         }
@@ -65,6 +70,7 @@ impl HealthApi {
         let (score, deductions) = score::score(&Facts {
             figures: asked.as_ref().map(|a| a.figures.clone()),
             lag_ms: greatest_lag_ms(&snapshot),
+            backlog: greatest_backlog(&destinations),
             queue_len: log.queue_len,
             queue_max: log.queue_max,
             intake: snapshot.intake,
@@ -180,8 +186,12 @@ fn read_store(failure: &Failure) -> Component {
     }
 }
 
-/// The log, whatever else the program is made of, and its projections.
-pub(crate) fn components(log: &LogHealth, snapshot: &SystemSnapshot) -> Vec<Component> {
+/// The log, whatever else the program is made of, its projections and destinations.
+pub(crate) fn components(
+    log: &LogHealth,
+    snapshot: &SystemSnapshot,
+    destinations: &[DestinationStatus],
+) -> Vec<Component> {
     let (state, message) = match &log.unwritable {
         Some(why) => (ComponentState::Down, format!("can't be written: {why}")),
         None => (ComponentState::Ok, format!("at position {}", log.head)),
@@ -219,7 +229,12 @@ pub(crate) fn components(log: &LogHealth, snapshot: &SystemSnapshot) -> Vec<Comp
             ),
         }
     });
-    std::iter::once(log).chain(others).chain(projections).collect()
+    let destinations = destinations.iter().map(destination::component);
+    std::iter::once(log)
+        .chain(others)
+        .chain(projections)
+        .chain(destinations)
+        .collect()
 }
 
 fn greatest_lag_ms(snapshot: &SystemSnapshot) -> u64 {
@@ -228,6 +243,19 @@ fn greatest_lag_ms(snapshot: &SystemSnapshot) -> u64 {
         .chain(snapshot.relay.map(|relay| relay.lag_ms))
         .max()
         .unwrap_or(0)
+}
+
+/// The longest wait of a due delivery at a destination that could take it. One that is paused or whose breaker is open is
+/// told of as a part.
+fn greatest_backlog(destinations: &[DestinationStatus]) -> Option<Backlog> {
+    let takes =
+        |d: &&DestinationStatus| d.configured && d.paused.is_none() && d.breaker != BreakerState::Open;
+    let slowest = destinations.iter().filter(takes).max_by_key(|d| d.lag_ms)?;
+    Some(Backlog {
+        destination: slowest.name.to_string(),
+        lag_ms: slowest.lag_ms,
+        open: slowest.open,
+    })
 }
 
 #[cfg(test)]

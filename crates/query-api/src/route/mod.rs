@@ -1,10 +1,12 @@
 //! The endpoints, one file per group. They read parameters, ask, and shape the answer; nothing else.
 
 pub(crate) mod deliveries;
+pub(crate) mod destinations;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod page;
 pub(crate) mod projections;
+pub(crate) mod replays;
 pub(crate) mod repositories;
 pub(crate) mod runs;
 pub(crate) mod statistics;
@@ -19,6 +21,10 @@ use poem_openapi::Tags;
 pub(crate) enum Group {
     /// Deliveries: lists, one in full, its exact bytes.
     Deliveries,
+    /// Doing it again: one delivery, all that fits a filter, the dead letters.
+    Replays,
+    /// Where deliveries go.
+    Destinations,
     /// Statistics and health.
     Statistics,
     /// What happens in repositories.

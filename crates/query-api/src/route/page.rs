@@ -96,6 +96,14 @@ impl From<u64> for CursorKey {
     }
 }
 
+impl From<u128> for CursorKey {
+    fn from(key: u128) -> Self {
+        #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
+        let halves = ((key >> 64) as u64, key as u64);
+        Self(halves)
+    }
+}
+
 impl From<(u64, u64)> for CursorKey {
     fn from(key: (u64, u64)) -> Self {
         Self(key)

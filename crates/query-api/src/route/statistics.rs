@@ -13,10 +13,11 @@ use crate::access::Caller;
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::param::{Count, Flag, Source, Text, spelt};
-use crate::shape::statistics::{EventCounts, SeriesPoint, Statistics, Summary};
-use crate::shape::{percent, round_ms};
+use crate::shape::statistics::{DestinationCounts, EventCounts, SeriesPoint, Statistics, Summary};
+use crate::shape::{percent, round_ms, time};
+use crate::sql::destinations::{self, OfDestination, by_destination};
 use crate::sql::histogram::{Buckets, merge, percentile_ms};
-use crate::sql::statistics::{OfEvent, OfStep, PROJECTION, Scope, Sums, by_event, series};
+use crate::sql::statistics::{OfEvent, OfStep, PROJECTION, Scope, Sums, by_event, mean_ms, series};
 use crate::state::{State, shared};
 use crate::window::{Window, interval_word, of_secs};
 
@@ -57,7 +58,7 @@ impl StatisticsApi {
             synthetic: synthetic.0.is_some_and(|flag| flag.0),
         };
         let key = (caller.tenant.clone(), scope.clone());
-        let asking = async { self.ask(&caller, window, scope).await.map(Arc::new) };
+        let asking = Box::pin(async { self.ask(&caller, window, scope).await.map(Arc::new) });
         let statistics = self
             .state
             .statistics
@@ -72,11 +73,25 @@ impl StatisticsApi {
     async fn ask(&self, caller: &Caller, window: Window, scope: Scope) -> Result<Statistics, Failure> {
         let (store, tenant) = (&self.state.store, &caller.tenant);
         let step_secs = window.natural_step_secs();
-        let (events, steps) = tokio::try_join!(
+        let of_destinations = async {
+            if scope.is_narrow() {
+                return Ok(None);
+            }
+            let rows = store.ask::<OfDestination>(destinations::PROJECTION, |build| {
+                by_destination(build, tenant, &scope)
+            });
+            rows.await.map(Some)
+        };
+        let (events, steps, destinations) = tokio::try_join!(
             store.ask::<OfEvent>(PROJECTION, |build| by_event(build, tenant, &scope)),
             store.ask::<OfStep>(PROJECTION, |build| series(build, tenant, &scope, step_secs)),
+            of_destinations,
         )?;
-        Ok(shape(window, step_secs, events, steps))
+        let by_destination = destinations.map(|rows| rows.into_iter().map(of_destination).collect());
+        Ok(Statistics {
+            by_destination,
+            ..shape(window, step_secs, events, steps)
+        })
     }
 }
 
@@ -95,6 +110,8 @@ fn shape(window: Window, step_secs: u32, events: Vec<OfEvent>, steps: Vec<OfStep
             pending_events: sums.pending,
             failed_events: sums.failed,
             duplicates: sums.duplicates,
+            attempts: sums.tried,
+            retries: sums.repeated,
             success_rate: percent(sums.processed, sums.total),
             avg_processing_time_ms: sums.mean_ms(),
             p50_processing_time_ms: rank(50),
@@ -102,8 +119,30 @@ fn shape(window: Window, step_secs: u32, events: Vec<OfEvent>, steps: Vec<OfStep
             p99_processing_time_ms: rank(99),
         },
         by_event: events.into_iter().map(counts).collect(),
+        by_destination: None,
         interval: interval_word(step_secs).to_owned(),
         series: points(window, step_secs, &steps),
+    }
+}
+
+fn of_destination(row: OfDestination) -> DestinationCounts {
+    let rank = |percent| percentile_ms(&row.buckets, percent).map(round_ms);
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    DestinationCounts {
+        attempts: row.tried,
+        delivered: row.arrived,
+        failed: row.to_retry,
+        dead: row.given_up,
+        retries: row.repeated,
+        skipped: row.left_out,
+        success_rate: percent(count(row.arrived), count(row.tried)),
+        avg_duration_ms: mean_ms(row.micros, row.tried),
+        p50_duration_ms: rank(50),
+        p95_duration_ms: rank(95),
+        p99_duration_ms: rank(99),
+        last_delivered_at: time(row.delivered_us),
+        last_failed_at: time(row.failed_us),
+        destination: row.destination,
     }
 }
 

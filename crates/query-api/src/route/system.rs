@@ -14,6 +14,7 @@ use crate::access::Caller;
 use crate::answer::JSON;
 use crate::failure::Failure;
 use crate::ports::ComponentState;
+use crate::shape::destination::DestinationShape;
 use crate::shape::system::{
     ComponentShape, Liveness, MemoryUsage, MetricsSummary, ProgressShape, ProjectionShape, QueueMetrics,
     Readiness, ServerMetrics, StoreMetrics,
@@ -54,8 +55,11 @@ impl SystemApi {
     /// Say whether deliveries are taken. The status code is open to all, the parts are for those who may read.
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, caller: Data<&Caller>) -> Ready {
-        let (snapshot, log) = (self.state.status.snapshot().await, self.state.log.health());
-        let parts = components(&log, &snapshot);
+        let (snapshot, destinations) = tokio::join!(
+            self.state.status.snapshot(),
+            self.state.destinations(&caller.tenant)
+        );
+        let parts = components(&self.state.log.health(), &snapshot, &destinations);
         let down = parts
             .iter()
             .any(|c| c.required && c.state == ComponentState::Down);
@@ -81,14 +85,14 @@ impl SystemApi {
 
     /// Get the metrics in the Prometheus text format, or as JSON with `Accept: application/json`.
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
-    async fn metrics(&self, request: &Request) -> Result<Metrics, Failure> {
+    async fn metrics(&self, request: &Request, caller: Data<&Caller>) -> Result<Metrics, Failure> {
         let accepts = request.header(header::ACCEPT).unwrap_or_default();
         let json = accepts
             .split(',')
             .filter_map(|kind| kind.split(';').next())
             .any(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
         Ok(if json {
-            Metrics::Json(Plain(self.summary().await))
+            Metrics::Json(Plain(self.summary(&caller).await))
         } else {
             Metrics::Text(Prometheus(self.state.metrics.prometheus()))
         })
@@ -96,14 +100,18 @@ impl SystemApi {
 
     /// Get the main metrics as JSON.
     #[oai(path = "/metrics.json", method = "get", operation_id = "getMetricsJson")]
-    async fn metrics_json(&self) -> Result<MetricsJson, Failure> {
-        Ok(MetricsJson::Summary(Plain(self.summary().await)))
+    async fn metrics_json(&self, caller: Data<&Caller>) -> Result<MetricsJson, Failure> {
+        Ok(MetricsJson::Summary(Plain(self.summary(&caller).await)))
     }
 }
 
 impl SystemApi {
-    async fn summary(&self) -> MetricsSummary {
-        let (snapshot, log) = (self.state.status.snapshot().await, self.state.log.health());
+    async fn summary(&self, caller: &Caller) -> MetricsSummary {
+        let (snapshot, destinations) = tokio::join!(
+            self.state.status.snapshot(),
+            self.state.destinations(&caller.tenant)
+        );
+        let log = self.state.log.health();
         let text = self.state.metrics.prometheus();
         MetricsSummary {
             server: ServerMetrics {
@@ -124,6 +132,7 @@ impl SystemApi {
             },
             relay: snapshot.relay.map(ProgressShape::from),
             projections: snapshot.projections.iter().map(ProjectionShape::from).collect(),
+            destinations: destinations.into_iter().map(DestinationShape::from).collect(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::http::{StatusCode, header};
-use poem::{Body, IntoResponse, Request, Response};
+use poem::{IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::Group;
 use crate::answer::JSON;
-use crate::failure::{Code, Failure, FailureBody};
+use crate::failure::{Failure, FailureBody};
+use crate::json_body::{Command, JsonBody};
 use crate::ports::TestSend;
 use crate::state::State;
 
@@ -52,6 +53,12 @@ impl Default for TestRequest {
     }
 }
 
+impl Command for TestRequest {
+    const WHAT: &'static str = "What to make up";
+    const EXPECTED: &'static str =
+        "a JSON object with eventType, repository and action is expected, each optional, or no body at all";
+}
+
 #[OpenApi(prefix_path = "/api/webhooks", tag = "Group::Service")]
 impl TestApi {
     /// Send a signed synthetic delivery through the real path.
@@ -59,7 +66,7 @@ impl TestApi {
     /// The body may be left out: `{"eventType":"ping","repository":"test/repo"}` is meant then. It answers as receiving
     /// does, is in the log like any other, and is left out of statistics.
     #[oai(path = "/test", method = "post", operation_id = "sendTest")]
-    async fn test(&self, body: OptionalJson) -> Result<Received, Failure> {
+    async fn test(&self, body: JsonBody<TestRequest>) -> Result<Received, Failure> {
         let request = body.read(self.state.options.request_bytes_max).await?;
         checked("eventType", &request.event_type)?;
         checked("repository", &request.repository)?;
@@ -93,59 +100,6 @@ fn checked(name: &str, text: &str) -> Result<(), Failure> {
         name,
         "1 to 200 bytes without control characters are expected",
     ))
-}
-
-/// A JSON body that may be missing, whatever its content type says.
-struct OptionalJson(Body);
-
-impl<'a> poem_openapi::ApiExtractor<'a> for OptionalJson {
-    const TYPES: &'static [poem_openapi::ApiExtractorType] = &[poem_openapi::ApiExtractorType::RequestObject];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        TestRequest::register(registry);
-    }
-
-    fn request_meta() -> Option<poem_openapi::registry::MetaRequest> {
-        Some(poem_openapi::registry::MetaRequest {
-            description: Some("What to make up"),
-            content: vec![MetaMediaType {
-                content_type: JSON,
-                schema: TestRequest::schema_ref(),
-            }],
-            required: false,
-        })
-    }
-
-    async fn from_request(
-        _request: &'a Request,
-        body: &mut poem::RequestBody,
-        _options: poem_openapi::ExtractParamOptions<Self::ParamType>,
-    ) -> poem::Result<Self> {
-        Ok(Self(body.take()?))
-    }
-}
-
-impl OptionalJson {
-    async fn read(self, bytes_max: usize) -> Result<TestRequest, Failure> {
-        let bytes = self.0.into_bytes_limit(bytes_max).await.map_err(|_| {
-            Failure::new(
-                Code::TooLarge,
-                format!("the body is cut off, or over {bytes_max} bytes"),
-            )
-        })?;
-        if bytes.trim_ascii().is_empty() {
-            return Ok(TestRequest::default());
-        }
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let expected = "a JSON object with eventType, repository and action is expected, each optional";
-            Failure::new(
-                Code::Validation,
-                format!("the body can't be read: {error}; {expected}"),
-            )
-        })
-    }
 }
 
 /// What receiving answered.

@@ -66,6 +66,39 @@ pub(crate) struct DeliveryPage {
     pub(crate) next_cursor: Option<String>,
 }
 
+/// A delivery that was given up.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct DeadLetter {
+    #[serde(flatten)]
+    #[oai(flatten)]
+    pub(crate) row: DeliveryRow,
+    /// The destination of the last error: of several that gave it up, the last.
+    pub(crate) destination: Option<String>,
+    /// When its last attempt ended.
+    pub(crate) failed_at: Option<String>,
+}
+
+/// A page of dead letters, the newest delivery first.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct DeadLetterPage {
+    /// The deliveries.
+    pub(crate) events: Vec<DeadLetter>,
+    /// How many there are on all pages.
+    pub(crate) total: i64,
+    /// False when `total` is only a lower bound.
+    pub(crate) total_is_exact: bool,
+    /// The most rows of this page.
+    pub(crate) limit: u32,
+    /// How many rows were skipped.
+    pub(crate) offset: u32,
+    /// Give it as `cursor` to get the next page; null on the last.
+    pub(crate) next_cursor: Option<String>,
+}
+
 /// Another delivery that the id asked for names as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +142,67 @@ pub(crate) struct HistoryEvent {
     pub(crate) facts: Option<Json>,
 }
 
+/// What a destination answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[oai(rename = "AttemptResponse")]
+pub(crate) struct ResponseShape {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The beginning of its body, at most 500 characters.
+    pub(crate) excerpt: String,
+}
+
+/// One try to hand a delivery to a destination.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Attempt", rename_all = "camelCase")]
+pub(crate) struct AttemptShape {
+    /// Which one of its round, from 1.
+    pub(crate) number: u32,
+    /// When it began.
+    pub(crate) started_at: String,
+    /// How long it took, in milliseconds.
+    pub(crate) duration_ms: f64,
+    /// Where it went: a URL without credentials and query, or `nats:<subject>`.
+    pub(crate) target: String,
+    /// The key by which the receiver recognises a repeat; the same for every attempt of a round.
+    pub(crate) idempotency_key: String,
+    /// What was answered; null when nothing was.
+    pub(crate) response: Option<ResponseShape>,
+    /// Why it failed; null when it succeeded.
+    pub(crate) error: Option<String>,
+    /// As in the row of the delivery.
+    pub(crate) error_code: Option<String>,
+    /// Whether a later attempt may succeed.
+    pub(crate) retryable: Option<bool>,
+}
+
+/// What a destination does with a delivery. A replay opens another round; those before it are in the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct DestinationPart {
+    /// The destination.
+    pub(crate) name: String,
+    /// open, done or dead (given up).
+    pub(crate) state: String,
+    /// Id of the event that opened the round: the receipt, or a request to replay.
+    pub(crate) round: String,
+    /// When the log took that event.
+    pub(crate) since: String,
+    /// The replay that opened the round.
+    pub(crate) replay_id: Option<String>,
+    /// The attempts of the round, the last one last.
+    pub(crate) attempts: Vec<AttemptShape>,
+    /// When the next attempt is due; null when there is none. A destination that is paused, or whose circuit breaker is open,
+    /// makes it later.
+    pub(crate) next_attempt_at: Option<String>,
+    /// When the round ended.
+    pub(crate) ended_at: Option<String>,
+    /// Why nothing had to be sent.
+    pub(crate) skipped: Option<String>,
+}
+
 /// One delivery in full, read from the log.
 #[derive(Debug, Clone, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -141,6 +235,12 @@ pub(crate) struct DeliveryDetail {
     pub(crate) payload_base64: Option<String>,
     /// Where the exact body is; given when it is too long to be shown here.
     pub(crate) payload_url: Option<String>,
+    /// The destination of `error`.
+    pub(crate) error_destination: Option<String>,
+    /// When the attempt of `error` ended.
+    pub(crate) failed_at: Option<String>,
+    /// What each destination does with it, by name.
+    pub(crate) destinations: Vec<DestinationPart>,
     /// What happened to it, oldest first.
     pub(crate) history: Vec<HistoryEvent>,
     /// Other deliveries that the id asked for names; choose with `source` and `hookId`.

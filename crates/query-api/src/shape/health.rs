@@ -69,7 +69,7 @@ pub(crate) struct HourlyEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
 #[oai(rename = "Deduction")]
 pub(crate) struct DeductionShape {
-    /// What for: failure-rate, lag, queue, dead-letters, silence, rate, rejected, component or read-store.
+    /// What for: failure-rate, lag, backlog, queue, dead-letters, silence, rate, rejected, component or read-store.
     pub(crate) name: String,
     /// How many.
     pub(crate) points: u32,

@@ -1,8 +1,10 @@
 //! What the API answers with: plain structs, one file per group of endpoints. Their field names are part of the contract.
 
 pub(crate) mod delivery;
+pub(crate) mod destination;
 pub(crate) mod health;
 pub(crate) mod job;
+pub(crate) mod replay;
 pub(crate) mod repository;
 pub(crate) mod statistics;
 pub(crate) mod system;

@@ -3,9 +3,10 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
+use super::destination::DestinationShape;
 use crate::ports::{
-    Component, ComponentState, Progress, ProjectionState, ProjectionStatus, RebuildOf, RebuildProgress,
-    Verified,
+    Component, ComponentState, Difference, Progress, ProjectionState, ProjectionStatus, RebuildOf,
+    RebuildProgress, Verified,
 };
 
 /// A part of the service.
@@ -253,8 +254,36 @@ pub(crate) struct VerifiedShape {
     pub(crate) position: u64,
     /// Rows compared.
     pub(crate) rows: u64,
-    /// The first difference: the table, the row, and what stands on either side; null when they are the same.
-    pub(crate) first_difference: Option<String>,
+    /// The first difference; null when they are the same.
+    pub(crate) first_difference: Option<DifferenceShape>,
+}
+
+/// Where a table and the log differ.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "Difference")]
+pub(crate) struct DifferenceShape {
+    /// The table, without schema and build.
+    pub(crate) table: String,
+    /// The row, by its identity.
+    pub(crate) key: String,
+    /// The column; empty when a whole row is missing or too many.
+    pub(crate) column: String,
+    /// What the log says.
+    pub(crate) expected: String,
+    /// What the table says.
+    pub(crate) found: String,
+}
+
+impl From<Difference> for DifferenceShape {
+    fn from(difference: Difference) -> Self {
+        Self {
+            table: difference.table,
+            key: difference.key,
+            column: difference.column,
+            expected: difference.expected,
+            found: difference.found,
+        }
+    }
 }
 
 impl From<Verified> for VerifiedShape {
@@ -265,7 +294,7 @@ impl From<Verified> for VerifiedShape {
             equal: verified.equal,
             position: verified.position,
             rows: verified.rows,
-            first_difference: verified.first_difference,
+            first_difference: verified.first_difference.map(DifferenceShape::from),
         }
     }
 }
@@ -285,6 +314,8 @@ pub(crate) struct MetricsSummary {
     pub(crate) relay: Option<ProgressShape>,
     /// The projections.
     pub(crate) projections: Vec<ProjectionShape>,
+    /// The destinations, with what is open.
+    pub(crate) destinations: Vec<DestinationShape>,
 }
 
 /// The process.

@@ -4,11 +4,16 @@ use domain::{DeliveryStatus, Query, TenantId, Timestamp};
 use serde::Deserialize;
 
 use super::newest::Versioned;
-use super::{Build, Conditions};
-use crate::shape::delivery::DeliveryRow;
-use crate::shape::{given, round_ms};
+use super::{Build, Conditions, dead_letters};
+use crate::shape::delivery::{DeadLetter, DeliveryRow};
+use crate::shape::{given, round_ms, time};
 
 pub(crate) const PROJECTION: &str = "deliveries";
+
+/// What a [`Row`] is read from.
+pub(crate) const COLUMNS: &str = "position, version, id, delivery_id, hook_id, source, repository, event, action, sender,
+    toUnixTimestamp64Micro(received_at) AS received_us, status, attempts, processing_ms, error, error_code, retryable,
+    error_destination, toUnixTimestamp64Micro(failed_at) AS failed_us, duplicate_of";
 
 /// Which deliveries are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -63,19 +68,24 @@ impl Filter {
 
     /// Conditions on raw rows. A status that few have is looked up by its index first: any version that ever had it is a
     /// candidate. Nearly all are processed in the end, so looking those up first would read everything.
-    fn raw(&self, table: &str, tenant: &TenantId, before: u64) -> Conditions {
+    /// Of the candidates only the newest are taken, at least as many as rows are wanted: one gives a row or more.
+    fn raw(&self, build: Build, tenant: &TenantId, before: u64, rows: usize) -> Conditions {
         let conditions = self
             .conditions(tenant)
             .with("position < {before:UInt64}", "before", before);
-        let rare = self
-            .statuses
-            .as_ref()
-            .is_some_and(|s| !s.contains(&DeliveryStatus::Processed));
+        let statuses = self.statuses.as_deref().unwrap_or(&DeliveryStatus::ALL);
+        let timed = self.from.is_some() || self.until.is_some();
+        if dead_letters::only(statuses) && !timed {
+            let candidates = dead_letters::among(build, &conditions, rows);
+            return conditions.and(&candidates);
+        }
+        let rare = !statuses.contains(&DeliveryStatus::Processed);
         match self.status_condition() {
             Some(status) if rare => {
                 let candidates = conditions.clone().and(&status);
                 conditions.and(&format!(
-                    "position IN (SELECT position FROM {table} WHERE {})",
+                    "position IN (SELECT position FROM {} WHERE {} ORDER BY tenant DESC, position DESC LIMIT {rows})",
+                    build.table("deliveries"),
                     candidates.text()
                 ))
             }
@@ -86,13 +96,10 @@ impl Filter {
 
 /// A window of raw rows before a position, backwards, any version of each.
 pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u64, rows: usize) -> Query {
-    let table = build.table("deliveries");
-    let conditions = filter.raw(&table, tenant, before);
+    let conditions = filter.raw(build, tenant, before, rows);
     let sql = format!(
-        "SELECT position, version, id, delivery_id, hook_id, source, repository, event, action, sender,
-            toUnixTimestamp64Micro(received_at) AS received_us, status, attempts, processing_ms, error, error_code,
-            retryable, duplicate_of
-         FROM {table} WHERE {} ORDER BY tenant DESC, position DESC LIMIT {rows}",
+        "SELECT {COLUMNS} FROM {} WHERE {} ORDER BY tenant DESC, position DESC LIMIT {rows}",
+        build.table("deliveries"),
         conditions.text()
     );
     conditions.bind(sql)
@@ -101,7 +108,7 @@ pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u
 /// How many fit among the newest so many raw rows.
 pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
     let table = build.table("deliveries");
-    let conditions = filter.raw(&table, tenant, u64::MAX);
+    let conditions = filter.raw(build, tenant, u64::MAX, rows as usize);
     let fits = filter.status_condition().unwrap_or_else(|| "1".to_owned());
     let sql = format!(
         "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
@@ -149,6 +156,8 @@ pub(crate) struct Row {
     error: String,
     error_code: String,
     retryable: Option<bool>,
+    error_destination: String,
+    failed_us: Option<i64>,
     duplicate_of: String,
 }
 
@@ -162,6 +171,16 @@ impl Versioned for Row {
 
     fn version(&self) -> u64 {
         self.version
+    }
+}
+
+impl From<Row> for DeadLetter {
+    fn from(mut row: Row) -> Self {
+        Self {
+            destination: given(std::mem::take(&mut row.error_destination)),
+            failed_at: time(row.failed_us),
+            row: row.into(),
+        }
     }
 }
 

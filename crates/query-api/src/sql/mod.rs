@@ -3,12 +3,15 @@
 //! Never here: a value inside the text of a statement. Values are bound; only names of tables, columns and numbers of
 //! ours become text. Every statement names the tenant first.
 
+pub(crate) mod dead_letters;
 pub(crate) mod deliveries;
+pub(crate) mod destinations;
 pub(crate) mod figures;
 pub(crate) mod health;
 pub(crate) mod histogram;
 pub(crate) mod jobs;
 pub(crate) mod newest;
+pub(crate) mod replays;
 pub(crate) mod repositories;
 pub(crate) mod runners;
 pub(crate) mod runs;
@@ -96,6 +99,8 @@ impl Store {
             answer => answer,
         };
         match answer {
+            // The tables are those of an older version of the program, until the new ones have been filled.
+            Err(TableError::Refused(text)) if gone(&text) || older(&text) => Err(being_built(projection)),
             // The store had just named its tables: it is the statement that asks for too much.
             Err(TableError::Unavailable(text)) if timed_out(&text) => Err(TableError::Refused(text).into()),
             answer => Ok(answer?),
@@ -128,12 +133,10 @@ impl Store {
     async fn build(&self, projection: &'static str) -> Result<Build, Failure> {
         let builds = self.builds.try_get_with((), self.active_builds()).await;
         let builds = builds.map_err(|error: Arc<TableError>| shared(&error))?;
-        builds.get(projection).copied().ok_or_else(|| {
-            Failure::later(
-                format!("projection {projection} is being built; see /api/projections"),
-                BUILDING_RETRY_SECS,
-            )
-        })
+        builds
+            .get(projection)
+            .copied()
+            .ok_or_else(|| being_built(projection))
     }
 
     async fn active_builds(&self) -> Result<Arc<Builds>, TableError> {
@@ -166,6 +169,18 @@ fn timed_out(text: &str) -> bool {
 /// Errors 60 and 81 of ClickHouse: no such table or database.
 fn gone(text: &str) -> bool {
     text.contains("UNKNOWN_TABLE") || text.contains("UNKNOWN_DATABASE")
+}
+
+/// Error 47 of ClickHouse: no such column.
+fn older(text: &str) -> bool {
+    text.contains("UNKNOWN_IDENTIFIER")
+}
+
+fn being_built(projection: &str) -> Failure {
+    Failure::later(
+        format!("projection {projection} is being built; see /api/projections"),
+        BUILDING_RETRY_SECS,
+    )
 }
 
 fn shared(error: &TableError) -> Failure {

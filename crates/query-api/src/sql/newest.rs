@@ -111,7 +111,7 @@ impl Store {
 }
 
 /// The newest version of each row, the greatest key first.
-fn newest_of<R: Versioned>(raw: Vec<R>) -> BTreeMap<Reverse<R::Key>, R> {
+pub(crate) fn newest_of<R: Versioned>(raw: Vec<R>) -> BTreeMap<Reverse<R::Key>, R> {
     let mut newest: BTreeMap<Reverse<R::Key>, R> = BTreeMap::new();
     for row in raw {
         match newest.entry(Reverse(row.key())) {

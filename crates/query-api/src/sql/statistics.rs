@@ -28,19 +28,29 @@ pub(crate) struct Scope {
 
 impl Scope {
     fn conditions(&self, tenant: &TenantId) -> Conditions {
+        self.minutes(tenant)
+            .with_given("source = {source:String}", "source", self.source.as_ref())
+            .with_given(
+                "repository_key = {repository:String}",
+                "repository",
+                self.repository.as_ref(),
+            )
+    }
+
+    /// Whether it is of a part of the deliveries only.
+    pub(crate) const fn is_narrow(&self) -> bool {
+        self.repository.is_some() || self.source.is_some()
+    }
+
+    /// Its minutes, whatever the repository and source.
+    pub(crate) fn minutes(&self, tenant: &TenantId) -> Conditions {
         let conditions = Conditions::of(tenant)
             .with(
                 "minute >= toDateTime({start:Int64}, 'UTC')",
                 "start",
                 self.start_secs,
             )
-            .with("minute < toDateTime({end:Int64}, 'UTC')", "end", self.end_secs)
-            .with_given("source = {source:String}", "source", self.source.as_ref())
-            .with_given(
-                "repository_key = {repository:String}",
-                "repository",
-                self.repository.as_ref(),
-            );
+            .with("minute < toDateTime({end:Int64}, 'UTC')", "end", self.end_secs);
         if self.synthetic {
             conditions
         } else {
@@ -50,7 +60,7 @@ impl Scope {
 }
 
 const SUMS: &str = "sum(total) AS total, sum(processed) AS processed, sum(received + processing + retrying) AS pending,
-    sum(dead) AS failed, sum(duplicates) AS duplicates, sum(processing_count) AS timed, sum(processing_us) AS micros";
+    sum(dead) AS failed, sum(duplicates) AS duplicates, sum(attempts) AS tried, sum(retries) AS repeated, sum(processing_count) AS timed, sum(processing_us) AS micros";
 
 /// Counts of a group.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -60,6 +70,8 @@ pub(crate) struct Sums {
     pub(crate) pending: i64,
     pub(crate) failed: i64,
     pub(crate) duplicates: i64,
+    pub(crate) tried: u64,
+    pub(crate) repeated: u64,
     pub(crate) timed: u64,
     pub(crate) micros: u64,
 }
@@ -71,18 +83,22 @@ impl Sums {
         self.pending += other.pending;
         self.failed += other.failed;
         self.duplicates += other.duplicates;
+        self.tried += other.tried;
+        self.repeated += other.repeated;
         self.timed += other.timed;
         self.micros += other.micros;
     }
 
     /// The mean processing time in milliseconds, 0 without any.
-    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
     pub(crate) fn mean_ms(&self) -> f64 {
-        if self.timed == 0 {
-            return 0.0;
-        }
-        crate::shape::round_ms(self.micros as f64 / self.timed as f64 / 1000.0)
+        mean_ms(self.micros, self.timed).unwrap_or(0.0)
     }
+}
+
+/// The mean of so many times in milliseconds.
+#[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+pub(crate) fn mean_ms(micros: u64, times: u64) -> Option<f64> {
+    (times > 0).then(|| crate::shape::round_ms(micros as f64 / times as f64 / 1000.0))
 }
 
 /// Counts of one event type.

@@ -7,10 +7,12 @@ use crate::Anonymous;
 
 /// Paths that need nothing, need reading, need more.
 const OPEN: [&str; 2] = ["/health", "/ready"];
-const READ: [&str; 9] = [
+const READ: [&str; 11] = [
     "/api/webhooks/events",
     "/api/webhooks/events/types",
     "/api/webhooks/health",
+    "/api/webhooks/replays",
+    "/api/destinations",
     "/api/projections",
     "/metrics",
     "/metrics.json",
@@ -18,7 +20,14 @@ const READ: [&str; 9] = [
     "/docs",
     "/api/no-such-path",
 ];
-const OPERATE: [&str; 2] = ["/api/webhooks/test", "/api/projections/jobs/rebuild"];
+const OPERATE: [&str; 6] = [
+    "/api/webhooks/test",
+    "/api/webhooks/retry-failed",
+    "/api/destinations/ci/pause",
+    "/api/destinations/ci/resume",
+    "/api/projections/jobs/rebuild",
+    "/api/projections/jobs/verify",
+];
 
 async fn status(
     world: &World,

@@ -8,7 +8,8 @@ fn event_row(position: u64) -> String {
     json!({"position": position, "version": position, "id": format!("github.41.{position}"), "delivery_id": position.to_string(),
         "hook_id": "41", "source": "github", "repository": "Octo-Org/api", "event": "push", "action": "",
         "sender": "octocat", "received_us": 1_795_248_044_000_000_i64, "status": "processed", "attempts": 0,
-        "processing_ms": 1.25, "error": "", "error_code": "", "retryable": null, "duplicate_of": ""})
+        "processing_ms": 1.25, "error": "", "error_code": "", "retryable": null, "error_destination": "",
+        "failed_us": null, "duplicate_of": ""})
     .to_string()
 }
 
@@ -21,6 +22,50 @@ fn rows(positions: impl IntoIterator<Item = u64>) -> String {
 }
 
 const PAGE: &str = "processing_ms, error";
+
+#[tokio::test]
+async fn dead_letters_say_where_and_when_they_died() {
+    let world = World::new();
+    let candidate = |position: u64, version: u64, dead: bool| {
+        json!({"position": position, "version": version, "dead": dead}).to_string()
+    };
+    // One died, came to life and died again; one is well again; one is well though its candidate does not know yet.
+    let candidates = [
+        candidate(12, 90, true),
+        candidate(9, 50, true),
+        candidate(9, 60, false),
+        candidate(6, 20, true),
+        candidate(6, 30, false),
+        candidate(6, 40, true),
+    ];
+    world
+        .tables
+        .give("SELECT position, version, dead FROM", &candidates.join("\n"));
+    let mut died: Value = serde_json::from_str(&event_row(6)).unwrap();
+    died["status"] = json!("dead");
+    died["attempts"] = json!(4);
+    died["error"] = json!("connection refused");
+    died["error_code"] = json!("NETWORK_ERROR");
+    died["error_destination"] = json!("ci");
+    died["failed_us"] = json!(1_795_248_060_000_000_i64);
+    let rows = [event_row(12), died.to_string()];
+    world.tables.give("position IN (12, 6)", &rows.join("\n"));
+    let data = world.data("/api/webhooks/failed").await;
+    let events = data["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{data}");
+    for (field, value) in [
+        ("deliveryId", json!("6")),
+        ("status", json!("dead")),
+        ("attempts", json!(4)),
+        ("error", json!("connection refused")),
+        ("errorCode", json!("NETWORK_ERROR")),
+        ("destination", json!("ci")),
+        ("failedAt", json!("2026-11-21T08:01:00Z")),
+    ] {
+        assert_eq!(events[0][field], value, "{field}: {data}");
+    }
+    assert_eq!(data["limit"], 10);
+}
 
 #[tokio::test]
 async fn a_row_has_the_fields_of_the_contract_and_no_others() {
@@ -265,79 +310,28 @@ async fn a_build_replaced_a_moment_ago_is_looked_up_once_more() {
     assert!(!world.tables.asked("deliveries_s1_b4").is_empty());
 }
 
-fn sums(event: &str, total: i64, failed: i64, buckets: &Value) -> String {
-    json!({"event": event, "total": total, "processed": total - failed - 1, "pending": 1, "failed": failed,
-        "duplicates": 2, "timed": total - 1, "micros": (total - 1) * 2000, "buckets": buckets})
-    .to_string()
-}
-
-fn with_statistics(world: &World) {
-    let rows = [
-        sums("push", 100, 1, &json!({"112": 98})),
-        sums("issues", 50, 0, &json!({"128": 49})),
-    ];
-    world.tables.give("GROUP BY event", &rows.join("\n"));
-    let step = json!({"step": 1_795_246_200, "total": 150, "processed": 147, "pending": 2, "failed": 1,
-        "duplicates": 4, "timed": 148, "micros": 296_000});
-    world.tables.give("GROUP BY step", &step.to_string());
-}
-
 #[tokio::test]
-async fn statistics_add_up() {
+async fn tables_of_an_older_version_are_said_to_be_built_anew() {
     let world = World::new();
-    with_statistics(&world);
-    let data = world.data("/api/webhooks/statistics?hours=1").await;
-    let summary = &data["summary"];
-    for (field, value) in [
-        ("totalEvents", json!(150)),
-        ("processedEvents", json!(147)),
-        ("pendingEvents", json!(2)),
-        ("failedEvents", json!(1)),
-        ("duplicates", json!(4)),
-        ("successRate", json!("98.00")),
-        ("avgProcessingTimeMs", json!(2.0)),
-        ("p50ProcessingTimeMs", json!(1.056)),
-        ("p99ProcessingTimeMs", json!(2.112)),
-    ] {
-        assert_eq!(summary[field], value, "{field}: {summary}");
-    }
-    assert_eq!(data["byEvent"][0]["event"], "push");
-    assert_eq!(data["timeWindow"]["start"], "2026-11-21T07:30:00Z");
-    let series = data["series"].as_array().unwrap();
-    assert_eq!((series.len(), data["interval"].as_str()), (61, Some("minute")));
-    let total: i64 = series.iter().map(|point| point["total"].as_i64().unwrap()).sum();
-    assert_eq!(total, 150, "every step is in the series");
-}
-
-#[tokio::test]
-async fn an_empty_window_is_a_hundred_percent() {
-    let data = World::new().data("/api/webhooks/statistics").await;
-    assert_eq!(data["summary"]["successRate"], "100.00");
-    assert_eq!(data["summary"]["p50ProcessingTimeMs"], Value::Null);
-    assert_eq!(data["series"].as_array().unwrap().len(), 25);
-}
-
-#[tokio::test]
-async fn many_who_ask_for_statistics_at_once_share_one_answer() {
-    let world = World::new();
-    with_statistics(&world);
-    let client = std::sync::Arc::new(world.client());
-    let asking: Vec<_> = (0..32)
-        .map(|_| {
-            let client = std::sync::Arc::clone(&client);
-            tokio::spawn(async move {
-                client
-                    .get("/api/webhooks/statistics")
-                    .send()
-                    .await
-                    .assert_status_is_ok()
-            })
-        })
-        .collect();
-    for asked in asking {
-        asked.await.unwrap();
-    }
-    assert_eq!(world.tables.asked("GROUP BY event").len(), 1);
+    world.tables.refuse(
+        PAGE,
+        "Code: 47. DB::Exception: Unknown expression identifier (UNKNOWN_IDENTIFIER)",
+    );
+    assert!(
+        world
+            .refusal("/api/webhooks/events", 503)
+            .await
+            .contains("being built")
+    );
+    world
+        .tables
+        .refuse("dead FROM", "Code: 60. DB::Exception: (UNKNOWN_TABLE)");
+    assert!(
+        world
+            .refusal("/api/webhooks/failed", 503)
+            .await
+            .contains("being built")
+    );
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! The API as a whole, over the in-memory log and a read store that gives canned rows.
 
 mod access;
+mod commands;
 mod document;
+mod figures;
 mod lists;
 mod one;
+mod outcomes;
+mod replays;
 mod service;
 mod statements;
 
@@ -22,9 +26,11 @@ use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
 use serde_json::Value;
 
+use self::commands::Commands;
 use crate::{
-    Api, ApiDeps, ApiOptions, Component, ComponentState, Progress, ProjectionState, ProjectionStatus,
-    RebuildError, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+    Api, ApiDeps, ApiOptions, Component, ComponentState, Difference, Progress, ProjectionState,
+    ProjectionStatus, RebuildError, RebuildOf, RenderMetrics, SendTest, SystemSnapshot, SystemStatus,
+    TestAnswer, TestSend, Verified, VerifyError,
 };
 
 /// A Saturday morning.
@@ -49,6 +55,8 @@ impl CannedTables {
             "deliveries",
             "statistics",
             "health",
+            "destinations",
+            "replays",
             "repository_activity",
             "jobs",
         ]
@@ -158,6 +166,46 @@ impl SystemStatus for Told {
             _ => Err(RebuildError::Unknown),
         }
     }
+
+    async fn rebuild_all(&self) -> Result<Vec<RebuildOf>, RebuildError> {
+        let of = |projection: &str| RebuildOf {
+            projection: projection.into(),
+            build: 4,
+        };
+        Ok(vec![of("deliveries"), of("jobs")])
+    }
+
+    async fn abort_rebuild(&self, projection: &str) -> Result<u32, RebuildError> {
+        match projection {
+            "statistics" => Ok(5),
+            "jobs" => Err(RebuildError::NotUnderWay),
+            _ => Err(RebuildError::Unknown),
+        }
+    }
+
+    async fn verify(&self, projection: &str) -> Result<Verified, VerifyError> {
+        let verified = |first_difference: Option<Difference>| Verified {
+            projection: projection.into(),
+            build: 3,
+            equal: first_difference.is_none(),
+            position: 12,
+            rows: 4,
+            first_difference,
+        };
+        match projection {
+            "jobs" => Ok(verified(None)),
+            "deliveries" => Ok(verified(Some(Difference {
+                table: "deliveries".into(),
+                key: "default, 9".into(),
+                column: "status".into(),
+                expected: "dead".into(),
+                found: "processed".into(),
+            }))),
+            "health" => Err(VerifyError::Unavailable("the read store is down".into())),
+            "statistics" => std::future::pending().await,
+            _ => Err(VerifyError::Unknown),
+        }
+    }
 }
 
 #[async_trait]
@@ -217,6 +265,7 @@ pub(super) struct World {
     pub(super) log: Arc<MemoryLog>,
     pub(super) tables: Arc<CannedTables>,
     pub(super) told: Arc<Told>,
+    pub(super) commands: Arc<Commands>,
     pub(super) body: Bytes,
     pub(super) options: ApiOptions,
 }
@@ -226,8 +275,10 @@ impl World {
         let clock = Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap()));
         let told = Told::default();
         *told.snapshot.lock().unwrap() = snapshot();
+        let log = Arc::new(MemoryLog::with_gaps(log_id(), clock, 3));
         Self {
-            log: Arc::new(MemoryLog::with_gaps(log_id(), clock, 3)),
+            commands: Arc::new(Commands::new(&log)),
+            log,
             tables: Arc::new(CannedTables::ready()),
             told: Arc::new(told),
             body: Bytes::new(),
@@ -249,6 +300,8 @@ impl World {
             bodies: Arc::new(OneBody(self.body.clone())),
             tables,
             clock: Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap())),
+            replays: Arc::<Commands>::clone(&self.commands),
+            destinations: Arc::<Commands>::clone(&self.commands),
             status: Arc::<Told>::clone(&told),
             test: Arc::<Told>::clone(&told),
             metrics: told,

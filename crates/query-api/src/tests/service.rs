@@ -4,7 +4,7 @@ use poem::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::World;
-use crate::{Component, ComponentState, TestSend};
+use crate::{Component, ComponentState, Progress, RebuildProgress, TestSend};
 
 #[tokio::test]
 async fn liveness_keeps_its_old_names() {
@@ -145,7 +145,13 @@ async fn a_rebuild_is_started_once_and_only_of_what_there_is() {
     let started: Value = rebuild("jobs").await.json().await.value().deserialize();
     assert_eq!(
         started["data"],
-        json!({"name": "jobs", "build": 4, "state": "building"})
+        json!({"name": "jobs", "build": 4, "state": "building", "rebuilds": [{"name": "jobs", "build": 4}]})
+    );
+    let all: Value = rebuild("all").await.json().await.value().deserialize();
+    assert_eq!(
+        all["data"],
+        json!({"name": "all", "build": null, "state": "building",
+            "rebuilds": [{"name": "deliveries", "build": 4}, {"name": "jobs", "build": 4}]})
     );
     rebuild("statistics").await.assert_status(StatusCode::CONFLICT);
     let later = rebuild("health").await;
@@ -161,6 +167,63 @@ async fn a_rebuild_is_started_once_and_only_of_what_there_is() {
             .contains("deliveries, jobs"),
         "{json}"
     );
+}
+
+#[tokio::test]
+async fn a_rebuild_shows_its_pace_and_can_be_given_up() {
+    let world = World::new();
+    world.told.snapshot.lock().unwrap().projections[0].rebuild = Some(RebuildProgress {
+        build: 4,
+        progress: Progress {
+            position: 250,
+            ..Progress::default()
+        },
+        target: 1000,
+        events_per_second: Some(123.456),
+        eta_secs: Some(6),
+        error: None,
+    });
+    let data = world.data("/api/projections").await;
+    assert_eq!(
+        data["projections"][0]["rebuild"],
+        json!({"build": 4, "position": 250, "target": 1000, "percent": 25, "eventsPerSecond": 123.5, "etaSeconds": 6,
+            "error": null})
+    );
+    let client = world.client();
+    let abort = |name: &str| client.delete(format!("/api/projections/{name}/rebuild")).send();
+    let aborted: Value = abort("statistics").await.json().await.value().deserialize();
+    assert_eq!(
+        aborted["data"],
+        json!({"name": "statistics", "build": 5, "state": "aborted"})
+    );
+    abort("jobs").await.assert_status(StatusCode::CONFLICT);
+    abort("nothing").await.assert_status(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_projection_is_compared_with_the_log_and_the_first_difference_named() {
+    let world = World::new();
+    let client = world.client();
+    let verify = |name: &str| client.post(format!("/api/projections/{name}/verify")).send();
+    let equal: Value = verify("jobs").await.json().await.value().deserialize();
+    assert_eq!(
+        equal["data"],
+        json!({"name": "jobs", "build": 3, "equal": true, "position": 12, "rows": 4, "firstDifference": null})
+    );
+    let wrong: Value = verify("deliveries").await.json().await.value().deserialize();
+    assert_eq!(
+        wrong["data"]["firstDifference"],
+        json!({"table": "deliveries", "key": "default, 9", "column": "status", "expected": "dead", "found": "processed"})
+    );
+    assert_eq!(wrong["data"]["equal"], false);
+    verify("nothing").await.assert_status(StatusCode::NOT_FOUND);
+    verify("health")
+        .await
+        .assert_status(StatusCode::SERVICE_UNAVAILABLE);
+    // One that takes for ever is given up.
+    verify("statistics")
+        .await
+        .assert_status(StatusCode::GATEWAY_TIMEOUT);
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::sql::{
-    Build, Counted, CountedAmong, deliveries, figures, health, jobs, repositories, runners, runs, statistics,
+    Build, Counted, CountedAmong, dead_letters, deliveries, destinations, figures, health, jobs, replays,
+    repositories, runners, runs, statistics,
 };
 
 const SECRET: &str = "'; DROP TABLE x --";
@@ -40,8 +41,20 @@ fn of_deliveries() -> Vec<Named> {
         statuses: Some(vec![DeliveryStatus::Processed]),
         ..deliveries::Filter::default()
     };
+    let dead = deliveries::Filter {
+        statuses: Some(vec![DeliveryStatus::Dead]),
+        from: None,
+        until: None,
+        ..narrow.clone()
+    };
     let page = |filter| deliveries::window(BUILD, &tenant(), filter, u64::MAX, 143);
     vec![
+        ("events dead", page(&dead)),
+        (
+            "dead letters",
+            dead_letters::window(BUILD, &tenant(), u64::MAX, 29),
+        ),
+        ("dead letter rows", dead_letters::rows(BUILD, &tenant(), &[7, 9])),
         ("events", page(&whole)),
         ("events narrow", page(&narrow)),
         ("events processed", page(&processed)),
@@ -76,6 +89,10 @@ fn of_statistics() -> Vec<Named> {
         (
             "series synthetic",
             statistics::series(BUILD, &tenant(), &scope(None), 60),
+        ),
+        (
+            "by destination",
+            destinations::by_destination(BUILD, &tenant(), &scope(None)),
         ),
         ("all time", health::all_time(BUILD, &tenant())),
         (
@@ -187,9 +204,22 @@ fn of_runs() -> Vec<Named> {
     ]
 }
 
+fn of_replays() -> Vec<Named> {
+    let row = json!({"replay": uuid::Uuid::from_u128(9), "position": 40, "filter_json": "{}", "target": "processing",
+        "destinations": [], "dead_only": false, "rate_per_second": 200, "to_position": 39, "expected": null,
+        "requested_by": SECRET, "reason": SECRET, "requested_us": 0});
+    let order: replays::Order = serde_json::from_value(row).unwrap();
+    vec![
+        ("replays", replays::window(BUILD, &tenant(), u128::MAX, 143)),
+        ("replays count", replays::count_among(BUILD, &tenant(), 10_000)),
+        ("replay states", replays::states(BUILD, &tenant(), &[order])),
+    ]
+}
+
 fn all() -> impl Iterator<Item = Named> {
     let groups = [
         of_deliveries(),
+        of_replays(),
         of_statistics(),
         of_repositories(),
         of_jobs(),
@@ -273,8 +303,10 @@ fn check<T: DeserializeOwned>(names: &[&str]) {
 
 #[test]
 fn every_statement_selects_what_its_rows_are_read_from() {
-    check::<deliveries::Row>(&["events", "events narrow"]);
-    check::<CountedAmong>(&["events count", "jobs count", "runs count"]);
+    check::<deliveries::Row>(&["events", "events narrow", "events dead", "dead letter rows"]);
+    check::<dead_letters::Candidate>(&["dead letters"]);
+    check::<destinations::OfDestination>(&["by destination"]);
+    check::<CountedAmong>(&["events count", "jobs count", "runs count", "replays count"]);
     check::<Counted>(&["total", "events since", "repositories count"]);
     check::<statistics::OfEvent>(&["by event"]);
     check::<statistics::OfStep>(&["series"]);

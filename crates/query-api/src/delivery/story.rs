@@ -1,0 +1,232 @@
+//! What happened to a delivery: its stream, read once, folded into its state and kept as its history.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DeliveryStatus, DestinationName, EventId,
+    EventLog, Outcome, PageLimit, Proof, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
+    Timestamp, Work,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::answer::Json;
+use crate::failure::{Failure, unreadable};
+use crate::shape::delivery::{AttemptShape, DeliveryRow, DestinationPart, HistoryEvent, ResponseShape};
+use crate::shape::replay::shown;
+use crate::shape::round_ms;
+
+/// A delivery and what became of it.
+pub(crate) struct Story {
+    state: DeliveryState,
+    standing: Standing,
+    /// What each destination did in each round.
+    rounds: BTreeMap<(DestinationName, EventId), Told>,
+    pub(crate) history: Vec<HistoryEvent>,
+}
+
+/// What a destination did in a round, as its events tell.
+#[derive(Debug, Default)]
+struct Told {
+    attempts: Vec<Attempt>,
+    skipped: Option<String>,
+    ended_at: Option<Timestamp>,
+}
+
+impl Story {
+    /// Reads a delivery's stream; of its history, the first events up to a bound.
+    pub(crate) async fn read(
+        log: &dyn EventLog,
+        stream: &StreamName,
+        history_events_max: usize,
+    ) -> Result<Option<Self>, Failure> {
+        let mut story: Option<Self> = None;
+        let mut from = Revision::new(0);
+        loop {
+            let page = log.read_stream(stream, from, PageLimit::default()).await?;
+            let Some(last) = page.last() else {
+                return Ok(story.map(Self::stands));
+            };
+            from = Revision::new(last.revision.get() + 1);
+            for event in &page {
+                match &mut story {
+                    Some(story) => story.go_on(event, history_events_max)?,
+                    None => story = Self::begin(event)?,
+                }
+            }
+        }
+    }
+
+    fn begin(event: &RecordedEvent) -> Result<Option<Self>, Failure> {
+        let state = DeliveryState::new(event).map_err(unreadable)?;
+        Ok(state.map(|state| Self {
+            state,
+            standing: Standing::default(),
+            rounds: BTreeMap::new(),
+            history: vec![happened(event)],
+        }))
+    }
+
+    fn stands(mut self) -> Self {
+        self.standing = self.state.standing();
+        self
+    }
+
+    fn go_on(&mut self, event: &RecordedEvent, history_events_max: usize) -> Result<(), Failure> {
+        self.state.evolve(event).map_err(unreadable)?;
+        if let Some(outcome) = DeliveryOutcome::of(event).transpose().map_err(unreadable)? {
+            self.note(outcome.outcome, event.recorded_at);
+        }
+        if self.history.len() < history_events_max {
+            self.history.push(happened(event));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, outcome: Outcome, at: Timestamp) {
+        match outcome {
+            Outcome::Failed(failed) => {
+                let told = self.rounds.entry((failed.destination, failed.round)).or_default();
+                told.attempts.push(failed.attempt);
+            }
+            Outcome::Processed(processed) => {
+                let round = (processed.destination, processed.round);
+                let told = self.rounds.entry(round).or_default();
+                told.attempts.extend(processed.attempt);
+                told.skipped = processed.skipped;
+                told.ended_at = Some(at);
+            }
+            Outcome::DeadLettered(dead) => {
+                let told = self.rounds.entry((dead.destination, dead.round)).or_default();
+                // The last attempt has no event of its own; the ones before may have been left out for lack of room.
+                let known = told.attempts.last().map_or(0, |attempt| attempt.number);
+                let more = dead.history.into_iter().filter(|attempt| attempt.number > known);
+                told.attempts.extend(more);
+                told.ended_at = Some(at);
+            }
+            Outcome::ReplayRequested(_) => {}
+        }
+    }
+
+    /// The failure that stands, if one does.
+    pub(crate) const fn failing(&self) -> Option<&StandingFailure> {
+        self.standing.failure.as_ref()
+    }
+
+    /// The row of the delivery, as lists show it.
+    pub(crate) fn row(&self) -> DeliveryRow {
+        let (state, received) = (&self.state, &self.state.received);
+        let (status, failure) = (state.status(), self.failing().map(|failing| &failing.failure));
+        // Imported history was received, and processed, by somebody else.
+        let processed_at = state.processed_at.filter(|_| received.proof != Proof::Imported);
+        // Below 2^53 microseconds it is exact.
+        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+        let elapsed_ms = |at: Timestamp| {
+            let micros = at.as_micros().saturating_sub(received.received_at.as_micros());
+            round_ms(micros.max(0) as f64 / 1000.0)
+        };
+        DeliveryRow {
+            id: received.key.to_string(),
+            delivery_id: received.delivery_id.clone(),
+            hook_id: received.hook_id.clone(),
+            source: received.source.to_string(),
+            repository: received.repository.clone(),
+            event: received.event.clone(),
+            action: received.action.clone(),
+            sender: received.sender.clone(),
+            timestamp: received.received_at.to_string(),
+            processed: status == DeliveryStatus::Processed,
+            status: status.to_string(),
+            attempts: state.attempts,
+            processing_time_ms: processed_at.map(elapsed_ms),
+            error: failure.map(|f| f.message.clone()),
+            error_code: failure.map(|f| f.code.to_string()),
+            retryable: failure.map(|f| f.retryable),
+            duplicate_of: state
+                .receipt
+                .duplicate_of
+                .as_ref()
+                .map(|stream| stream.id().to_owned()),
+        }
+    }
+
+    /// Each destination's part, by name.
+    pub(crate) fn destinations(&self) -> Vec<DestinationPart> {
+        let parts = self.state.destinations.iter();
+        parts
+            .map(|(name, part)| {
+                let round = &part.round;
+                let told = self.rounds.get(&(name.clone(), round.opened_by));
+                let attempts = told.map(|t| t.attempts.as_slice()).unwrap_or_default();
+                DestinationPart {
+                    name: name.to_string(),
+                    state: match part.work {
+                        Work::Open => "open",
+                        Work::Done => "done",
+                        Work::Dead => "dead",
+                    }
+                    .to_owned(),
+                    round: round.opened_by.to_string(),
+                    since: round.since.to_string(),
+                    replay_id: round.replay.map(|replay| replay.to_string()),
+                    attempts: attempts.iter().map(AttemptShape::from).collect(),
+                    next_attempt_at: (part.work == Work::Open).then(|| part.due_at.to_string()),
+                    ended_at: shown(told.and_then(|t| t.ended_at)),
+                    skipped: told.and_then(|t| t.skipped.clone()),
+                }
+            })
+            .collect()
+    }
+}
+
+impl From<&Attempt> for AttemptShape {
+    fn from(attempt: &Attempt) -> Self {
+        // Below 2^53 microseconds it is exact.
+        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+        let duration_ms = attempt.duration_us as f64 / 1000.0;
+        Self {
+            number: attempt.number,
+            started_at: attempt.started_at.to_string(),
+            duration_ms,
+            target: attempt.target.clone(),
+            idempotency_key: attempt.idempotency_key.clone(),
+            response: attempt.response.as_ref().map(|response| ResponseShape {
+                status: response.status,
+                excerpt: response.excerpt.clone(),
+            }),
+            error: attempt.failure.as_ref().map(|f| f.message.clone()),
+            error_code: attempt.failure.as_ref().map(|f| f.code.to_string()),
+            retryable: attempt.failure.as_ref().map(|f| f.retryable),
+        }
+    }
+}
+
+/// What an outcome says beyond the facts of the receipt that it repeats.
+#[derive(Serialize, Deserialize)]
+struct OutcomeFacts {
+    before: Box<RawValue>,
+    after: Box<RawValue>,
+    attempts: u32,
+    outcome: Box<RawValue>,
+}
+
+fn happened(event: &RecordedEvent) -> HistoryEvent {
+    let type_name = event.event_type.as_str();
+    // The delivery's own facts stand in the row and the headers already.
+    let facts: Option<Box<RawValue>> = if type_name == DeliveryReceived::TYPE {
+        None
+    } else if Outcome::TYPES.contains(&type_name) {
+        let facts = serde_json::from_slice::<OutcomeFacts>(&event.metadata).ok();
+        facts.and_then(|facts| serde_json::value::to_raw_value(&facts).ok())
+    } else {
+        serde_json::from_slice(&event.metadata).ok()
+    };
+    HistoryEvent {
+        r#type: event.event_type.to_string(),
+        id: event.id.to_string(),
+        position: event.position.get(),
+        revision: event.revision.get(),
+        recorded_at: event.recorded_at.to_string(),
+        facts: facts.map(Json),
+    }
+}
