@@ -204,7 +204,8 @@ impl Reactors {
         let (shared, stop) = (Arc::clone(&self.shared), stops.stop.clone());
         followers.spawn(async move { reader::run(&shared, stop).await });
         let (shared, stop) = (Arc::clone(&self.shared), stops.stop.clone());
-        let keeper = tokio::spawn(async move { Keeper::default().run(&shared, stop).await });
+        let mut keeper = JoinSet::new();
+        keeper.spawn(async move { Keeper::default().run(&shared, stop).await });
         let result = tokio::select! {
             biased;
             () = stops.stop.cancelled() => Ok(()),
@@ -214,8 +215,9 @@ impl Reactors {
         stops.stop.cancel();
         while followers.join_next().await.is_some() {}
         self.drain(&mut hands, &stops.leave).await;
-        let mut keeper = keeper.await.unwrap_or_default();
-        keeper.write(&self.shared).await;
+        if let Some(Ok(mut keeper)) = keeper.join_next().await {
+            keeper.write(&self.shared).await;
+        }
         result
     }
 

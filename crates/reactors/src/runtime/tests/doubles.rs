@@ -35,8 +35,12 @@ impl Clock for TokioClock {
     }
 }
 
+/// Notes in memory, with all that were ever written.
 #[derive(Default)]
-pub(super) struct MemoryCheckpoints(pub(super) Mutex<HashMap<String, Bytes>>);
+pub(super) struct MemoryCheckpoints(
+    pub(super) Mutex<HashMap<String, Bytes>>,
+    pub(super) Mutex<Vec<Bytes>>,
+);
 
 #[async_trait]
 impl Checkpoints for MemoryCheckpoints {
@@ -44,6 +48,7 @@ impl Checkpoints for MemoryCheckpoints {
         Ok(self.0.lock().unwrap().get(name).cloned())
     }
     async fn store(&self, name: &str, note: Bytes) -> Result<(), CheckpointError> {
+        self.1.lock().unwrap().push(note.clone());
         self.0.lock().unwrap().insert(name.to_owned(), note);
         Ok(())
     }
@@ -70,9 +75,14 @@ pub(super) struct FaultyLog {
     /// Called before an append, once.
     meddle: Mutex<Option<Append>>,
     corrupt: Mutex<Option<StreamName>>,
+    latency: Mutex<Duration>,
 }
 
 impl FaultyLog {
+    /// Each append takes so long before it is written, and again before it is answered.
+    pub(super) fn takes(&self, latency: Duration) {
+        *self.latency.lock().unwrap() = latency;
+    }
     pub(super) fn fail_appends(&self, faults: &[Fault]) {
         self.faults.lock().unwrap().extend(faults);
     }
@@ -105,7 +115,13 @@ impl EventLog for FaultyLog {
         let fault = self.faults.lock().unwrap().pop_front();
         let said = "set so by the test".to_owned();
         match fault {
-            None => self.inner.append(append).await,
+            None => {
+                let latency = *self.latency.lock().unwrap();
+                tokio::time::sleep(latency).await;
+                let appended = self.inner.append(append).await;
+                tokio::time::sleep(latency).await;
+                appended
+            }
             Some(Fault::Unavailable) => Err(AppendError::Unavailable(said)),
             Some(Fault::LostUnknown) => Err(AppendError::Unknown(said)),
             Some(Fault::Invalid) => Err(AppendError::Invalid(said)),
@@ -338,6 +354,7 @@ impl Bench {
                 reads: Mutex::default(),
                 meddle: Mutex::default(),
                 corrupt: Mutex::default(),
+                latency: Mutex::default(),
             }),
             checkpoints: Arc::default(),
             clock,
