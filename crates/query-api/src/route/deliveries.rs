@@ -10,7 +10,7 @@ use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Group;
-use super::page::{Asked, cut};
+use super::page::{Asked, Paged, cut};
 use crate::access::Caller;
 use crate::answer::Answer;
 use crate::delivery::body;
@@ -19,10 +19,9 @@ use crate::delivery::find::{Choice, IdText};
 use crate::failure::Failure;
 use crate::param::{Flag, Limit, Number, Source, Statuses, Text, Time, spelt};
 use crate::shape::delivery::{DeadLetter, DeadLetterPage, DeliveryDetail, DeliveryPage, DeliveryRow};
-use crate::sql::dead_letters::{self, Candidate};
 use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
-use crate::sql::newest::{Listing, newest_of};
-use crate::sql::{Counted, CountedAmong, statistics};
+use crate::sql::newest::Listing;
+use crate::sql::{Counted, CountedAmong, dead_letters, statistics};
 use crate::state::{State, shared};
 
 /// Name of the list in cursors.
@@ -129,7 +128,19 @@ impl Deliveries {
         spelt(request, &["limit", "offset", "cursor"])?;
         let limit = (limit.0, FAILED_ROWS);
         let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
-        self.dead_letters(&caller, asked).await.map(Answer)
+        let filter = Filter {
+            statuses: Some(vec![DeliveryStatus::Dead]),
+            ..Filter::default()
+        };
+        let (rows, total) = self.read(&caller, &filter, &asked).await?;
+        Ok(Answer(DeadLetterPage {
+            events: rows.rows.into_iter().map(DeadLetter::from).collect(),
+            total: total.0,
+            total_is_exact: total.1,
+            limit: asked.limit,
+            offset: asked.offset,
+            next_cursor: rows.next_cursor,
+        }))
     }
 
     /// Show one delivery in full.
@@ -225,73 +236,47 @@ fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<Del
 
 impl Deliveries {
     async fn page(&self, caller: &Caller, filter: Filter, asked: Asked) -> Result<DeliveryPage, Failure> {
-        let tenant = &caller.tenant;
-        let before = asked.after.map_or(u64::MAX, |after| after.0);
-        let listing = Listing {
-            projection: PROJECTION,
-            needed: asked.needed(),
-            statement: |build, before, rows| window(build, tenant, &filter, before, rows),
-            fits: |row: &Row| filter.fits(row),
-        };
-        let listed = self.state.store.list::<Row, _, _>(before, listing).await?;
-        let paged = cut(listed, &asked, &self.state, caller);
-        let (total, total_is_exact) = match paged.whole {
-            Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
-            _ => {
-                let (total, exact) = *self.total(caller, &filter).await?;
-                (total.max(paged.at_least), exact)
-            }
-        };
+        let (paged, total) = self.read(caller, &filter, &asked).await?;
         Ok(DeliveryPage {
             events: paged.rows.into_iter().map(DeliveryRow::from).collect(),
-            total,
-            total_is_exact,
+            total: total.0,
+            total_is_exact: total.1,
             limit: asked.limit,
             offset: asked.offset,
             next_cursor: paged.next_cursor,
         })
     }
 
-    /// Which they are says a narrow table; what is known of them, the rows of the deliveries.
-    async fn dead_letters(&self, caller: &Caller, asked: Asked) -> Result<DeadLetterPage, Failure> {
+    /// The rows of a page, and how many there are on all pages, and whether that is exact.
+    async fn read(
+        &self,
+        caller: &Caller,
+        filter: &Filter,
+        asked: &Asked,
+    ) -> Result<(Paged<Row>, (i64, bool)), Failure> {
         let (store, tenant) = (&self.state.store, &caller.tenant);
         let before = asked.after.map_or(u64::MAX, |after| after.0);
-        let listing = Listing {
-            projection: PROJECTION,
-            needed: asked.needed(),
-            statement: |build, before, rows| dead_letters::window(build, tenant, before, rows),
-            fits: |candidate: &Candidate| candidate.dead,
-        };
-        let listed = store.list::<Candidate, _, _>(before, listing).await?;
-        let paged = cut(listed, &asked, &self.state, caller);
-        let positions: Vec<u64> = paged.rows.iter().map(|row| row.position).collect();
-        let rows: Vec<Row> = if positions.is_empty() {
-            Vec::new()
+        let listed = if dead_letters::answers(filter) {
+            let needed = asked.needed();
+            store.list_dead(tenant, filter, before, needed).await?
         } else {
-            store
-                .ask(PROJECTION, |build| dead_letters::rows(build, tenant, &positions))
-                .await?
+            let listing = Listing {
+                projection: PROJECTION,
+                needed: asked.needed(),
+                statement: |build, before, rows| window(build, tenant, filter, before, rows),
+                fits: |row: &Row| filter.fits(row),
+            };
+            store.list::<Row, _, _>(before, listing).await?
         };
-        let dead = Filter {
-            statuses: Some(vec![DeliveryStatus::Dead]),
-            ..Filter::default()
-        };
-        let rows = newest_of(rows).into_values().filter(|row| dead.fits(row));
-        let (total, total_is_exact) = match paged.whole {
+        let paged = cut(listed, asked, &self.state, caller);
+        let total = match paged.whole {
             Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
             _ => {
-                let (total, exact) = *self.total(caller, &dead).await?;
+                let (total, exact) = *self.total(caller, filter).await?;
                 (total.max(paged.at_least), exact)
             }
         };
-        Ok(DeadLetterPage {
-            events: rows.map(DeadLetter::from).collect(),
-            total,
-            total_is_exact,
-            limit: asked.limit,
-            offset: asked.offset,
-            next_cursor: paged.next_cursor,
-        })
+        Ok((paged, total))
     }
 
     /// How many there are, and whether that is exact: from the rollups, or, where those are too many, counted up to a

@@ -4,7 +4,7 @@ use domain::{DeliveryStatus, Query, TenantId, Timestamp};
 use serde::Deserialize;
 
 use super::newest::Versioned;
-use super::{Build, Conditions, dead_letters};
+use super::{Build, Conditions};
 use crate::shape::delivery::{DeadLetter, DeliveryRow};
 use crate::shape::{given, round_ms, time};
 
@@ -33,7 +33,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// What never changes about a delivery.
-    fn conditions(&self, tenant: &TenantId) -> Conditions {
+    pub(super) fn conditions(&self, tenant: &TenantId) -> Conditions {
         const AT: &str = "received_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')";
         const BEFORE: &str = "received_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')";
         Conditions::of(tenant)
@@ -74,11 +74,6 @@ impl Filter {
             .conditions(tenant)
             .with("position < {before:UInt64}", "before", before);
         let statuses = self.statuses.as_deref().unwrap_or(&DeliveryStatus::ALL);
-        let timed = self.from.is_some() || self.until.is_some();
-        if dead_letters::only(statuses) && !timed {
-            let candidates = dead_letters::among(build, &conditions, rows);
-            return conditions.and(&candidates);
-        }
         let rare = !statuses.contains(&DeliveryStatus::Processed);
         match self.status_condition() {
             Some(status) if rare => {

@@ -26,21 +26,11 @@ const PAGE: &str = "processing_ms, error";
 #[tokio::test]
 async fn dead_letters_say_where_and_when_they_died() {
     let world = World::new();
-    let candidate = |position: u64, version: u64, dead: bool| {
-        json!({"position": position, "version": version, "dead": dead}).to_string()
-    };
-    // One died, came to life and died again; one is well again; one is well though its candidate does not know yet.
-    let candidates = [
-        candidate(12, 90, true),
-        candidate(9, 50, true),
-        candidate(9, 60, false),
-        candidate(6, 20, true),
-        candidate(6, 30, false),
-        candidate(6, 40, true),
-    ];
+    world.tables.give("AS edge", r#"{"seen":3,"edge":6}"#);
+    // One died; one is well again already, only the narrow table does not know yet.
     world
         .tables
-        .give("SELECT position, version, dead FROM", &candidates.join("\n"));
+        .give("AND dead ORDER BY", "{\"position\":12}\n{\"position\":6}");
     let mut died: Value = serde_json::from_str(&event_row(6)).unwrap();
     died["status"] = json!("dead");
     died["attempts"] = json!(4);
@@ -64,7 +54,41 @@ async fn dead_letters_say_where_and_when_they_died() {
     ] {
         assert_eq!(events[0][field], value, "{field}: {data}");
     }
-    assert_eq!(data["limit"], 10);
+    assert_eq!((&data["limit"], &data["total"]), (&json!(10), &json!(1)));
+    let same = world
+        .data("/api/webhooks/events?status=failed&repository=Octo-Org/API")
+        .await;
+    assert_eq!(same["events"][0]["deliveryId"], "6");
+    let asked = world.tables.asked("AND dead").pop().unwrap();
+    assert!(
+        asked.params.contains(&("repository", "octo-org/api".into())),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_page_of_dead_letters_goes_on_where_it_ended() {
+    let world = World::new();
+    world.tables.give("AS edge", r#"{"seen":4096,"edge":6}"#);
+    world
+        .tables
+        .give("AND dead ORDER BY", "{\"position\":12}\n{\"position\":9}");
+    let died = |position: u64| event_row(position).replace("\"processed\"", "\"dead\"");
+    world
+        .tables
+        .give("position IN (12, 9)", &[died(12), died(9)].join("\n"));
+    world.tables.give("argMax(", r#"{"n":4711}"#);
+    let page = world.data("/api/webhooks/failed?limit=1").await;
+    assert_eq!(
+        (&page["events"][0]["deliveryId"], &page["total"]),
+        (&json!("12"), &json!(4711))
+    );
+    let cursor = page["nextCursor"].as_str().unwrap().to_owned();
+    world
+        .data(&format!("/api/webhooks/failed?limit=1&cursor={cursor}"))
+        .await;
+    let asked = world.tables.asked("AS edge").pop().unwrap();
+    assert!(asked.params.contains(&("before", "12".into())), "{asked:?}");
 }
 
 #[tokio::test]
@@ -325,7 +349,7 @@ async fn tables_of_an_older_version_are_said_to_be_built_anew() {
     );
     world
         .tables
-        .refuse("dead FROM", "Code: 60. DB::Exception: (UNKNOWN_TABLE)");
+        .refuse("AS edge", "Code: 60. DB::Exception: (UNKNOWN_TABLE)");
     assert!(
         world
             .refusal("/api/webhooks/failed", 503)

@@ -49,10 +49,10 @@ fn of_deliveries() -> Vec<Named> {
     };
     let page = |filter| deliveries::window(BUILD, &tenant(), filter, u64::MAX, 143);
     vec![
-        ("events dead", page(&dead)),
+        ("dead edge", dead_letters::edge(BUILD, &tenant(), u64::MAX, 4096)),
         (
             "dead letters",
-            dead_letters::window(BUILD, &tenant(), u64::MAX, 29),
+            dead_letters::dead(BUILD, &tenant(), &dead, (7, u64::MAX), 11),
         ),
         ("dead letter rows", dead_letters::rows(BUILD, &tenant(), &[7, 9])),
         ("events", page(&whole)),
@@ -303,8 +303,9 @@ fn check<T: DeserializeOwned>(names: &[&str]) {
 
 #[test]
 fn every_statement_selects_what_its_rows_are_read_from() {
-    check::<deliveries::Row>(&["events", "events narrow", "events dead", "dead letter rows"]);
-    check::<dead_letters::Candidate>(&["dead letters"]);
+    check::<deliveries::Row>(&["events", "events narrow", "dead letter rows"]);
+    check::<dead_letters::Dead>(&["dead letters"]);
+    check::<dead_letters::Edge>(&["dead edge"]);
     check::<destinations::OfDestination>(&["by destination"]);
     check::<CountedAmong>(&["events count", "jobs count", "runs count", "replays count"]);
     check::<Counted>(&["total", "events since", "repositories count"]);
