@@ -29,7 +29,7 @@ const APPEND_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct ReplayHandle {
     shared: Arc<Shared>,
-    counts: Arc<Semaphore>,
+    pub(super) counts: Arc<Semaphore>,
 }
 
 impl ReplayHandle {

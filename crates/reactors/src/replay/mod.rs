@@ -9,6 +9,7 @@
 
 mod bisect;
 mod dead;
+mod flight;
 mod follow;
 mod handle;
 mod load;
@@ -20,6 +21,8 @@ mod registry;
 mod run;
 mod runner;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Carries out one replay, from where the log says it was.
 //!
-//! Deliveries are asked for in the order of the log, one turn after the other; a few appends may be under way at once. They
-//! are tallied in the same order, so that what is taken down covers only what is durable, and its counts are exactly those
+//! Deliveries are asked for in the order of the log, one turn after the other; a few appends, of different repositories, may
+//! be under way at once. They are tallied in the same order, so that what is taken down covers only what is durable, and its counts are exactly those
 //! of the deliveries up to it. After a crash the deliveries since then are looked at again: those that were asked for
 //! already say so themselves.
 
@@ -12,20 +12,17 @@ use domain::{
     AppendError, Position, ReadError, ReplayCommand, ReplayCounts, ReplayEvent, ReplayRequested, ReplayState,
     ReplayStatus, StreamName,
 };
-use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
-use futures_util::stream::{FuturesOrdered, StreamExt};
+use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::one::{Asked, Delivery, NotAppended, append_surely, ask};
+use super::flight::{Done, Flight, Step};
+use super::one::{Asked, Delivery, NotAppended, append_surely};
 use super::pace::{Backoff, Turns};
 use super::registry::RunEnd;
-use super::scan::{Found, Look, Scan};
+use super::scan::{Look, Scan};
 use super::{Shared, label, load};
 
-/// Requests under way at once.
-const IN_FLIGHT_MAX: usize = 16;
 /// Tries to take down how far a stopped replay is.
 const LAST_WORDS_MAX: usize = 3;
 /// The most characters of the reason for which a replay failed.
@@ -96,20 +93,6 @@ enum Halt {
     Failed(String),
 }
 
-/// A place of the log that was dealt with, or is about to be.
-struct Step {
-    position: Position,
-    done: Done,
-}
-
-enum Done {
-    Nothing,
-    Asked { asked: Asked, before: bool },
-    Unreadable { stream: StreamName, why: String },
-}
-
-type Steps = FuturesOrdered<BoxFuture<'static, Step>>;
-
 impl Run {
     async fn finish(&mut self) -> RunEnd {
         let mut backoff = Backoff::new();
@@ -147,7 +130,7 @@ impl Run {
             Err(error) => return Some(Halt::Failed(error.to_string())),
         };
         let mut found = scan.found(self.tally.upto);
-        let mut steps = Steps::new();
+        let mut flight = Flight::default();
         let mut waits: Option<Box<Delivery>> = None;
         let mut exhausted = false;
         let every = Duration::from_millis(shared.options.replay_progress_interval_ms.max(1));
@@ -155,13 +138,13 @@ impl Run {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.stop.clone();
         loop {
-            if exhausted && waits.is_none() && steps.is_empty() {
+            if exhausted && waits.is_none() && flight.is_empty() {
                 return None;
             }
             let halt = tokio::select! {
                 biased;
                 () = stop.cancelled() => Some(Halt::Stopped),
-                Some(step) = steps.next(), if !steps.is_empty() => {
+                Some(step) = flight.next(), if !flight.is_empty() => {
                     // What comes behind it must not be counted.
                     if let Some(halt) = self.tally.take(step) {
                         return Some(halt);
@@ -169,20 +152,20 @@ impl Run {
                     None
                 }
                 _ = tick.tick() => self.progress().await,
-                () = self.turns.ready(&shared), if waits.is_some() => {
+                () = self.turns.ready(&shared), if waits.as_ref().is_some_and(|delivery| flight.takes(delivery)) => {
                     if let Some(delivery) = waits.take() {
                         self.turns.take();
-                        steps.push_back(asking(&shared, &order, delivery, &stop));
+                        flight.ask(&shared, &order, delivery, &stop);
                     }
                     None
                 }
-                next = found.next(), if waits.is_none() && !exhausted && steps.len() < IN_FLIGHT_MAX => match next {
+                next = found.next(), if waits.is_none() && !exhausted && flight.has_room() => match next {
                     None => {
                         exhausted = true;
                         None
                     }
                     Some(Ok(next)) => {
-                        waits = self.sort(next, &mut steps);
+                        waits = flight.sort(next);
                         None
                     }
                     Some(Err(ReadError::Unavailable(error))) => Some(Halt::Unavailable(error)),
@@ -190,50 +173,20 @@ impl Run {
                 },
             };
             if let Some(halt) = halt {
-                return Some(self.drain(steps, halt).await);
+                return Some(self.drain(flight, halt).await);
             }
         }
     }
 
-    /// Lines up what was found; returns a delivery that needs a turn.
-    fn sort(&self, found: Found, steps: &mut Steps) -> Option<Box<Delivery>> {
-        let step = match found {
-            Found::Nothing(position) => Step {
-                position,
-                done: Done::Nothing,
-            },
-            Found::Unreadable {
-                position,
-                stream,
-                why,
-            } => Step {
-                position,
-                done: Done::Unreadable { stream, why },
-            },
-            Found::Fits(delivery) => match delivery.asked {
-                Some(request) => Step {
-                    position: delivery.state.receipt.position,
-                    done: Done::Asked {
-                        asked: Asked::Requested(request),
-                        before: true,
-                    },
-                },
-                None => return Some(delivery),
-            },
-        };
-        steps.push_back(future::ready(step).boxed());
-        None
-    }
-
     /// Waits for the requests under way, within bounds, so that they are counted.
-    async fn drain(&mut self, mut steps: Steps, halt: Halt) -> Halt {
+    async fn drain(&mut self, mut flight: Flight, halt: Halt) -> Halt {
         if matches!(halt, Halt::Overtaken | Halt::Ended) {
             return halt;
         }
         let deadline = Instant::now() + Duration::from_millis(self.shared.options.drain_timeout_ms);
         loop {
             let step = tokio::select! {
-                step = steps.next() => step,
+                step = flight.next() => step,
                 () = sleep_until(deadline) => None,
             };
             let Some(step) = step else { return halt };
@@ -371,23 +324,6 @@ impl Tally {
         self.counts.skipped += 1;
         metrics::counter!("hooklog_replay_skipped_total").increment(1);
     }
-}
-
-fn asking(
-    shared: &Arc<Shared>,
-    order: &Arc<ReplayRequested>,
-    mut delivery: Box<Delivery>,
-    stop: &CancellationToken,
-) -> BoxFuture<'static, Step> {
-    let (shared, order, stop) = (Arc::clone(shared), Arc::clone(order), stop.clone());
-    async move {
-        let asked = ask(&shared, &order, &mut delivery, &stop).await;
-        Step {
-            position: delivery.state.receipt.position,
-            done: Done::Asked { asked, before: false },
-        }
-    }
-    .boxed()
 }
 
 /// The state of a replay, waiting while the log can't be read; `None` when it was told to stop or the stream can't be
