@@ -284,9 +284,14 @@ impl Builds {
         Ok(row)
     }
 
-    /// Makes a build the one that is asked, and retires the one before it.
-    pub(crate) async fn activate(&self, row: &BuildRow) -> Result<BuildRow, TableError> {
+    /// Makes a build the one that is asked, and retires the one before it. `None` when somebody gave it up meanwhile: that
+    /// is final.
+    pub(crate) async fn activate(&self, row: &BuildRow) -> Result<Option<BuildRow>, TableError> {
         let rows = self.rows(&row.projection).await?;
+        let known = rows.iter().find(|known| known.incarnation == row.incarnation);
+        if known.is_some_and(|known| known.state == BuildState::Retired) {
+            return Ok(None);
+        }
         let mut next = row.clone();
         next.updated_us = rows
             .iter()
@@ -301,7 +306,7 @@ impl Builds {
         )
         .await?;
         tracing::info!(projection = %row.projection, build = row.build, "projection_build_active");
-        Ok(active)
+        Ok(Some(active))
     }
 
     /// Says of builds that they are of no more use.

@@ -83,6 +83,17 @@ pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     panic!("it never happened: {what}");
 }
 
+/// Waits as [`until`], for an hour of the paused clock.
+pub(crate) async fn until_longer(what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..36_000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it never happened: {what}");
+}
+
 /// A body store with at most one body in it, which can be out of order.
 #[derive(Default)]
 pub(crate) struct FakeBodies {

@@ -19,7 +19,10 @@ pub use meter::{Meter, MeterOptions};
 pub use model::{BuildShape, ModelFactory, Projected, ReadModel, RowBatch, Table, View};
 pub use relay::{Relay, RelayHandle, RelayOptions, RelayState, RelayStatus};
 pub use runner::{
-    ProjectionState, ProjectionStatus, Projector, ProjectorHandle, ProjectorOptions, ProjectorPorts,
-    RebuildError, RebuildStatus,
+    AbortError, ProjectionState, ProjectionStatus, Projector, ProjectorHandle, ProjectorOptions,
+    ProjectorPorts, RebuildError, RebuildStatus, VerifyStatus,
 };
-pub use verify::{Fingerprint, active_build, fingerprint};
+pub use verify::{
+    Difference, DifferenceKind, Fingerprint, VerifiedTable, VerifyError, VerifyReport, active_build,
+    fingerprint,
+};

@@ -8,66 +8,50 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{BodyStore, Clock, EventLog, LiveEvents, Position, TableError, Tables};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::builds::{BuildState, Builds, Facts};
+use crate::builds::{BuildRow, BuildState, Builds, Facts};
 use crate::causes::with_causes;
 use crate::model::{BuildShape, ModelFactory};
 use board::Board;
 use crew::{Crew, Found, Member};
+use handle::Request;
 use lane::Lane;
 use open::{Projection, Slot};
 
 mod board;
+mod compare;
 mod crew;
+mod handle;
 mod intake;
 mod lane;
 mod open;
 mod options;
+mod pace;
+mod request;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use board::{ProjectionState, ProjectionStatus, RebuildStatus};
+pub use board::{ProjectionState, ProjectionStatus, RebuildStatus, VerifyStatus};
+pub use handle::{AbortError, ProjectorHandle, RebuildError};
 pub use options::ProjectorOptions;
-
-/// Why a rebuild did not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// No projection has that name.
-    #[error("there is no projection {0:?}")]
-    Unknown(String),
-    /// One is under way.
-    #[error("build {0} is under way already")]
-    UnderWay(u32),
-    /// The workers don't run, or too many requests wait.
-    #[error("the projection workers don't answer")]
-    NotRunning,
-    /// The read store failed.
-    #[error("the new build can't be made")]
-    Tables(#[from] TableError),
-}
 
 /// Fills the read models.
 pub struct Projector {
     worker: Arc<Worker>,
-    projections: BTreeMap<&'static str, Projection>,
-    requests: mpsc::Receiver<Rebuild>,
+    projections: Arc<BTreeMap<&'static str, Projection>>,
+    requests: mpsc::Receiver<Request>,
     /// Builds in work, by the task that fills them.
     lanes: JoinSet<Result<(), TableError>>,
     crews: HashMap<Id, Crew>,
     /// When to open what isn't open.
     due: BTreeMap<&'static str, Instant>,
     waits: BTreeMap<&'static str, Backoff>,
-}
-
-struct Rebuild {
-    name: String,
-    answer: oneshot::Sender<Result<u32, RebuildError>>,
 }
 
 /// What all lanes use.
@@ -80,6 +64,8 @@ pub(crate) struct Worker {
     clock: Arc<dyn Clock>,
     builds: Builds,
     board: Arc<Board>,
+    /// One comparison at a time: each takes the memory allowed.
+    comparing: Semaphore,
     news: Mutex<News>,
 }
 
@@ -105,33 +91,6 @@ pub struct ProjectorPorts {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Asks the projector.
-#[derive(Clone)]
-pub struct ProjectorHandle {
-    board: Arc<Board>,
-    requests: mpsc::Sender<Rebuild>,
-}
-
-impl ProjectorHandle {
-    /// How every projection is doing, by name, without touching a disk or the network.
-    #[must_use]
-    pub fn status(&self) -> Vec<ProjectionStatus> {
-        self.board.statuses()
-    }
-
-    /// Begins a new build beside the active one and returns its number; it is swapped in when it has caught up.
-    ///
-    /// # Errors
-    /// When there is no such projection, a build is under way already, or none can be made.
-    pub async fn rebuild(&self, name: &str) -> Result<u32, RebuildError> {
-        let (answer, answered) = oneshot::channel();
-        let name = name.to_owned();
-        let request = self.requests.try_send(Rebuild { name, answer });
-        request.map_err(|_| RebuildError::NotRunning)?;
-        answered.await.map_err(|_| RebuildError::NotRunning)?
-    }
-}
-
 impl Worker {
     fn news(&self) -> std::sync::MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,6 +107,28 @@ impl Worker {
 
     pub(crate) fn fell_out(&self, projection: &'static str, defect: &str) {
         self.news().fell_out.push((projection, defect.to_owned()));
+    }
+
+    /// Throws away a new build that is not what the log says.
+    pub(crate) async fn throw_away(
+        &self,
+        row: &BuildRow,
+        projection: &'static str,
+        why: &str,
+    ) -> Result<(), TableError> {
+        let why = format!(
+            "build {} was thrown away, because it differs from the log: {why}",
+            row.build
+        );
+        tracing::error!(projection, error = why, "projection_rebuild_failed");
+        metrics::counter!("hooklog_projection_rebuilds_total", "projection" => projection, "outcome" => "thrown_away")
+            .increment(1);
+        self.builds.retire([row.clone()]).await?;
+        self.board.abandon(projection, row.incarnation);
+        self.board.rebuild_ended(projection, Some(why.clone()));
+        // Where the old build can't be filled any more, the next one is begun.
+        self.fell_out(projection, &why);
+        Ok(())
     }
 
     pub(crate) fn swapped(&self, projection: &'static str) {
@@ -192,10 +173,6 @@ impl Projector {
             names,
         ));
         let (requests, received) = mpsc::channel(Self::REQUESTS_MAX);
-        let handle = ProjectorHandle {
-            board: Arc::clone(&board),
-            requests,
-        };
         let worker = Worker {
             options,
             builds: Builds {
@@ -209,10 +186,17 @@ impl Projector {
             bodies: ports.bodies,
             clock: ports.clock,
             board,
+            comparing: Semaphore::new(1),
             news: Mutex::default(),
         };
+        let (worker, projections) = (Arc::new(worker), Arc::new(projections));
+        let handle = ProjectorHandle {
+            worker: Arc::clone(&worker),
+            projections: Arc::clone(&projections),
+            requests,
+        };
         let projector = Self {
-            worker: Arc::new(worker),
+            worker,
             projections,
             requests: received,
             lanes: JoinSet::new(),
@@ -241,7 +225,7 @@ impl Projector {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.lanes.join_next_with_id(), if !self.lanes.is_empty() => self.ended(ended),
-                Some(request) = self.requests.recv() => self.rebuild(request).await,
+                Some(request) = self.requests.recv() => self.heed(request).await,
                 () = sleep_until(next) => {}
                 _ = ticks.tick() => {
                     self.worker.board.report();
@@ -263,7 +247,8 @@ impl Projector {
             .filter(|(_, at)| **at <= now)
             .map(|(name, _)| *name)
             .collect();
-        let mut lanes: BTreeMap<Position, Vec<Slot>> = BTreeMap::new();
+        // New builds go by themselves: comparing them must not hold up those that are asked.
+        let mut lanes: BTreeMap<(Position, bool), Vec<Slot>> = BTreeMap::new();
         for name in due {
             let Some(projection) = self.projections.get(name).cloned() else {
                 continue;
@@ -272,9 +257,10 @@ impl Projector {
                 Ok(slots) => {
                     self.due.remove(name);
                     self.worker.board.opened(name);
-                    slots
-                        .into_iter()
-                        .for_each(|slot| lanes.entry(slot.after).or_default().push(slot));
+                    for slot in slots {
+                        let new = slot.row.state == BuildState::Building;
+                        lanes.entry((slot.after, new)).or_default().push(slot);
+                    }
                 }
                 Err(error) => {
                     let why = with_causes(&error);
@@ -288,7 +274,7 @@ impl Projector {
                 }
             }
         }
-        for (after, slots) in lanes {
+        for ((after, _), slots) in lanes {
             self.start(after, slots, shutdown);
         }
     }
@@ -338,32 +324,6 @@ impl Projector {
             .or_insert_with(|| self.worker.backoff())
             .step();
         self.due.insert(name, Instant::now() + wait);
-    }
-
-    async fn rebuild(&mut self, request: Rebuild) {
-        let answer = self.begin_rebuild(&request.name).await;
-        // Whoever asked may have gone.
-        let _ = request.answer.send(answer);
-    }
-
-    async fn begin_rebuild(&mut self, name: &str) -> Result<u32, RebuildError> {
-        let unknown = || RebuildError::Unknown(name.to_owned());
-        let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
-        let builds = &self.worker.builds;
-        builds.ensure_control().await?;
-        let rows = builds.rows(name).await?;
-        let active = crate::builds::newest_active(&rows).map_or(0, |row| row.build);
-        let under_way = rows
-            .iter()
-            .find(|r| r.state == BuildState::Building && r.build > active);
-        if let Some(row) = under_way {
-            return Err(RebuildError::UnderWay(row.build));
-        }
-        let row = builds
-            .create(&facts, self.worker.shape(), BuildState::Building)
-            .await?;
-        self.due.insert(facts.name, Instant::now());
-        Ok(row.build)
     }
 
     async fn heed_news(&mut self) {

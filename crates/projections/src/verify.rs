@@ -1,10 +1,17 @@
-//! Tells whether two builds say the same: a hash over the rows of each table, whatever their order.
+//! Tells whether two builds say the same (a hash over the rows of each table, whatever their order), and what a build and a
+//! fold of the log differ in.
 
 use domain::{Query, TableError, Tables};
 use serde::Deserialize;
 
 use crate::builds::{BuildRow, newest_active};
 use crate::model::{ReadModel, Table};
+
+pub(crate) mod digest;
+pub(crate) mod layout;
+mod report;
+
+pub use report::{Difference, DifferenceKind, VerifiedTable, VerifyError, VerifyReport};
 
 /// What the final rows of a table come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

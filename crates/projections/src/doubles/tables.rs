@@ -24,6 +24,12 @@ pub(crate) struct TablesState {
     pub(crate) down: bool,
     /// A table that refuses all rows.
     pub(crate) refused: Option<String>,
+    /// A table that loses so many rows of the next inserts, and says that it has them.
+    pub(crate) swallowed: Option<(String, usize)>,
+    /// How long an insert takes, in milliseconds.
+    pub(crate) insert_ms: u64,
+    /// How long a query takes, in milliseconds.
+    pub(crate) query_ms: u64,
     pub(crate) dice: Dice,
 }
 
@@ -66,6 +72,29 @@ impl FakeTable {
     }
 }
 
+impl FakeTable {
+    /// The rows after an identity, in the order of their identity.
+    fn page(&self, query: &Query) -> Vec<Value> {
+        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // Numbers before texts, as a table has only one of them in a column.
+        let sortable = |text: String| (text.parse::<u64>().ok(), text);
+        let identity =
+            |row: &Value| -> Vec<_> { self.order.iter().map(|c| sortable(plain(&row[c]))).collect() };
+        let after: Vec<_> = query
+            .params
+            .iter()
+            .map(|(_, value)| sortable(value.clone()))
+            .collect();
+        let (_, limit) = query.sql.split_once("LIMIT ").unwrap();
+        let limit = limit.split_whitespace().next().unwrap().parse().unwrap();
+        let mut rows = self.finals();
+        rows.retain(|row| after.is_empty() || identity(row) > after);
+        rows.sort_by_key(identity);
+        rows.truncate(limit);
+        rows
+    }
+}
+
 impl FakeTables {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -76,6 +105,9 @@ impl FakeTables {
                 faults: 0,
                 down: false,
                 refused: None,
+                swallowed: None,
+                insert_ms: 0,
+                query_ms: 0,
                 dice: Dice::new(seed),
             }),
         })
@@ -93,6 +125,11 @@ impl FakeTables {
 
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.state().tables.keys().cloned().collect()
+    }
+
+    /// Somebody writes into a table behind everybody's back.
+    pub(crate) fn doctor(&self, table: &str, doctor: impl FnOnce(&mut Vec<Value>)) {
+        doctor(&mut self.state().tables.get_mut(table).unwrap().rows);
     }
 
     /// All rows of a table, in the order of their coming.
@@ -123,6 +160,15 @@ impl TablesState {
         Ok(())
     }
 
+    fn lost_of(&mut self, table: &str, rows: usize) -> usize {
+        let Some((_, left)) = self.swallowed.as_mut().filter(|(name, _)| name == table) else {
+            return 0;
+        };
+        let lost = rows.min(*left);
+        *left -= lost;
+        lost
+    }
+
     fn run(&mut self, sql: &str) {
         let name = |rest: &str| rest.split_whitespace().next().unwrap_or_default().to_owned();
         if let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS hooklog.") {
@@ -147,7 +193,14 @@ impl TablesState {
         let (_, from) = query.sql.split_once("FROM hooklog.").unwrap();
         let table = from.split_whitespace().next().unwrap();
         let missing = || TableError::Refused(format!("no table {table}"));
-        let mut rows = self.tables.get(table).ok_or_else(missing)?.finals();
+        let of = self.tables.get(table).ok_or_else(missing)?;
+        if query.sql.starts_with("SELECT count() AS rows") {
+            return Ok(vec![json!({ "rows": of.rows.len() })]);
+        }
+        if query.sql.starts_with("SELECT * FROM") {
+            return Ok(of.page(query));
+        }
+        let mut rows = of.finals();
         rows.retain(|row| param("projection").is_none_or(|p| row["projection"] == json!(p)));
         rows.retain(|row| param("build").is_none_or(|b| row["build"] == json!(b.parse::<u64>().unwrap())));
         rows.retain(|row| param("incarnation").is_none_or(|i| row["incarnation"] == json!(i)));
@@ -172,6 +225,10 @@ impl Tables for FakeTables {
     }
 
     async fn insert(&self, table: &str, rows: Rows) -> Result<(), TableError> {
+        let takes = self.state().insert_ms;
+        if takes > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(takes)).await;
+        }
         tokio::task::yield_now().await;
         let mut state = self.state();
         state.fails()?;
@@ -181,17 +238,23 @@ impl Tables for FakeTables {
         }
         state.inserts.push(name.clone());
         let missing = || TableError::Refused(format!("no table {name}"));
+        let lost = state.lost_of(&name, rows.len());
         let into = state.tables.get_mut(&name).ok_or_else(missing)?;
         let json = rows.into_json();
         into.rows.extend(
             serde_json::Deserializer::from_slice(&json)
                 .into_iter()
+                .skip(lost)
                 .map(Result::unwrap),
         );
         state.fails()
     }
 
     async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
+        let takes = self.state().query_ms;
+        if takes > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(takes)).await;
+        }
         tokio::task::yield_now().await;
         let mut state = self.state();
         state.fails()?;

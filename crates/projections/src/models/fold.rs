@@ -84,16 +84,8 @@ impl FoldedTables {
             .0
             .get_mut(table)
             .ok_or_else(|| FoldError::Table(table.to_owned()))?;
-        for row in serde_json::Deserializer::from_slice(rows).into_iter::<BTreeMap<String, Box<RawValue>>>() {
-            let row = row.map_err(|source| FoldError::Row {
-                table: table.to_owned(),
-                source,
-            })?;
-            let row: FoldedRow = row
-                .into_iter()
-                .map(|(name, value)| (name, plain(value.get())))
-                .collect();
-            folded.insert(row).map_err(|column| FoldError::Column {
+        for row in rows_of(table, rows) {
+            folded.insert(row?).map_err(|column| FoldError::Column {
                 table: table.to_owned(),
                 column,
             })?;
@@ -166,6 +158,22 @@ impl Folded {
         }
         Ok(())
     }
+}
+
+/// Reads rows, one JSON object a line.
+pub(crate) fn rows_of<'a>(
+    table: &'a str,
+    rows: &'a [u8],
+) -> impl Iterator<Item = Result<FoldedRow, FoldError>> + 'a {
+    let rows = serde_json::Deserializer::from_slice(rows).into_iter::<BTreeMap<String, Box<RawValue>>>();
+    rows.map(move |row| {
+        let row = row.map_err(|source| FoldError::Row {
+            table: table.to_owned(),
+            source,
+        })?;
+        let values = row.into_iter().map(|(name, value)| (name, plain(value.get())));
+        Ok(values.collect())
+    })
 }
 
 fn between(text: &'static str, start: &str, end: &str) -> &'static str {

@@ -34,6 +34,7 @@ use crate::{BuildShape, ModelFactory, Projected, ReadModel};
 pub(crate) use self::jobs::{JOB_EVENT, JobEnd, JobMark};
 pub(crate) use self::transition::Transition;
 
+pub(crate) use self::fold::rows_of;
 pub use self::fold::{FoldError, FoldedRow, FoldedTables};
 pub use self::histogram::{Bucket, Histogram};
 

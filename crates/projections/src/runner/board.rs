@@ -4,61 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{Clock, EventLog, Position, RecordedEvent};
+use tokio::time::Instant;
 
+use super::pace::Pace;
 use crate::builds::{BuildRow, BuildState};
 use crate::lag::Lag;
+use crate::verify::VerifyReport;
+pub(crate) use watch::Watch;
+use watch::Watched;
 
-/// What a projection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProjectionState {
-    /// It follows the stream.
-    Live,
-    /// It is behind and reads the log.
-    CatchingUp,
-    /// Its first build is being filled from the start of the log: answers are incomplete.
-    Rebuilding,
-    /// Something is wrong, or it has not started yet; see the error.
-    Waiting,
-}
+mod status;
+mod watch;
 
-/// A new build that is filled beside the one that is asked.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct RebuildStatus {
-    /// Its number.
-    pub build: u32,
-    /// The last event it holds.
-    pub position: Position,
-    /// How much of the log it holds, from 0 to 1, by position.
-    pub done: f64,
-    /// What is wrong, if something is.
-    pub error: Option<String>,
-}
-
-/// How a projection is doing.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct ProjectionStatus {
-    /// The projection.
-    pub name: String,
-    /// The schema of its tables.
-    pub schema: u16,
-    /// The build that is asked; 0 while none is known.
-    pub build: u32,
-    /// The last event it holds.
-    pub position: Position,
-    /// The last event of the log.
-    pub head: Position,
-    /// The distance between them in positions, which is more than events where positions have gaps.
-    pub lag_events: u64,
-    /// How long the oldest event that it lacks may have been waiting.
-    pub lag_seconds: f64,
-    /// What it is doing.
-    pub state: ProjectionState,
-    /// What is wrong, if something is.
-    pub error: Option<String>,
-    /// The build under way beside it.
-    pub rebuild: Option<RebuildStatus>,
-}
+pub use status::{ProjectionState, ProjectionStatus, RebuildStatus, VerifyStatus};
 
 /// The places where workers write how they are.
 pub(crate) struct Board {
@@ -72,6 +30,8 @@ struct Entry {
     trouble: Option<String>,
     active: Option<View>,
     building: Option<View>,
+    rebuild_failed: Option<String>,
+    verified: Option<VerifyReport>,
 }
 
 #[derive(Clone)]
@@ -82,6 +42,10 @@ struct View {
     state: ProjectionState,
     error: Option<String>,
     lag: Lag,
+    pace: Pace,
+    /// It is being made the one that is asked: too late to give it up.
+    swapping: bool,
+    watching: Option<Watched>,
 }
 
 /// The right to fill a build. While it lives, no other worker of this process does.
@@ -102,6 +66,8 @@ impl Board {
             trouble: None,
             active: None,
             building: None,
+            rebuild_failed: None,
+            verified: None,
         };
         Self {
             log,
@@ -165,6 +131,9 @@ impl Board {
             },
             error: None,
             lag: Lag::starting_at(at),
+            pace: Pace::starting_at(at, Instant::now()),
+            swapping: false,
+            watching: None,
         };
         if row.state == BuildState::Active {
             entry.active = Some(view);
@@ -192,6 +161,80 @@ impl Board {
         !known || entry.active.as_ref().is_some_and(|active| active.build > build)
     }
 
+    /// A new build has nothing to do any more; false when it is being swapped in at this moment. One that this process does
+    /// not fill is none of ours.
+    pub(crate) fn abandon(&self, projection: &str, incarnation: uuid::Uuid) -> bool {
+        let mut projections = self.lock();
+        let Some(entry) = projections.get_mut(projection) else {
+            return true;
+        };
+        let ours = entry
+            .building
+            .as_ref()
+            .filter(|view| view.incarnation == incarnation);
+        if ours.is_some_and(|view| view.swapping && view.running) {
+            return false;
+        }
+        entry.building = entry
+            .building
+            .take()
+            .filter(|view| view.incarnation != incarnation);
+        true
+    }
+
+    /// A rebuild begins: how the last one ended is of no interest any more.
+    pub(crate) fn rebuilds(&self, projection: &str) {
+        self.rebuild_ended(projection, None);
+    }
+
+    /// Why a rebuild was thrown away.
+    pub(crate) fn rebuild_ended(&self, projection: &str, failed: Option<String>) {
+        if let Some(entry) = self.lock().get_mut(projection) {
+            entry.rebuild_failed = failed;
+        }
+    }
+
+    /// A comparison begins.
+    pub(crate) fn watch(self: &Arc<Self>, row: &BuildRow) -> Watch {
+        let watched = Watched::new(Instant::now());
+        let watch = Watch {
+            board: Arc::clone(self),
+            projection: row.projection.clone(),
+            incarnation: row.incarnation,
+            watched: watched.clone(),
+        };
+        self.with_view(&row.projection, row.incarnation, |view| {
+            view.watching = Some(watched)
+        });
+        watch
+    }
+
+    fn unwatch(&self, projection: &str, incarnation: uuid::Uuid) {
+        self.with_view(projection, incarnation, |view| view.watching = None);
+    }
+
+    /// What a comparison of the build that is asked came to.
+    pub(crate) fn verified(&self, projection: &str, report: VerifyReport) {
+        if let Some(entry) = self.lock().get_mut(projection) {
+            entry.verified = Some(report);
+        }
+    }
+
+    fn with_view(&self, projection: &str, incarnation: uuid::Uuid, change: impl FnOnce(&mut View)) {
+        let mut projections = self.lock();
+        let Some(entry) = projections.get_mut(projection) else {
+            return;
+        };
+        let views = [&mut entry.active, &mut entry.building];
+        if let Some(view) = views
+            .into_iter()
+            .flatten()
+            .find(|view| view.incarnation == incarnation)
+        {
+            change(view);
+        }
+    }
+
     /// Sets the gauges of the builds that are asked, whether anything is written or not: a lag must not be hidden by what
     /// causes it.
     pub(crate) fn report(&self) {
@@ -200,6 +243,7 @@ impl Board {
 
     pub(crate) fn statuses(&self) -> Vec<ProjectionStatus> {
         let (head, now) = (self.log.health().head, self.clock.now());
+        let instant = Instant::now();
         let of = |(name, entry): (&String, &Entry)| {
             let view = entry.active.as_ref();
             let lag = view.map_or_else(Lag::default, |view| view.lag);
@@ -226,39 +270,40 @@ impl Board {
                     state
                 },
                 error,
-                rebuild: entry.building.as_ref().map(|view| view.rebuild(head)),
+                rebuild: entry.building.as_ref().map(|view| view.rebuild(head, instant)),
+                rebuild_failed: entry.rebuild_failed.clone(),
+                verifying: view.and_then(|view| {
+                    let watched = view.watching.as_ref()?;
+                    Some(watched.status(view.build, instant))
+                }),
+                verified: entry.verified.clone(),
             }
         };
         self.lock().iter().map(of).collect()
     }
 }
 
-impl ProjectionStatus {
-    fn report(self) {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge is a float; positions stay far below 2^53"
-        )]
-        let gauge = |number: u64| number as f64;
-        metrics::gauge!("hooklog_projection_position", "projection" => self.name.clone())
-            .set(gauge(self.position.get()));
-        metrics::gauge!("hooklog_projection_lag_events", "projection" => self.name.clone())
-            .set(gauge(self.lag_events));
-        metrics::gauge!("hooklog_projection_lag_seconds", "projection" => self.name).set(self.lag_seconds);
-    }
-}
-
 impl View {
-    fn rebuild(&self, head: Position) -> RebuildStatus {
+    fn rebuild(&self, head: Position, now: Instant) -> RebuildStatus {
         #[expect(
             clippy::cast_precision_loss,
             reason = "a share of the log, for people to look at"
         )]
         let done = self.lag.position.get() as f64 / head.get().max(1) as f64;
+        let verifying = self
+            .watching
+            .as_ref()
+            .map(|watched| watched.status(self.build, now));
+        let filled = self.pace.seconds_to(head, now);
         RebuildStatus {
             build: self.build,
             position: self.lag.position,
             done: done.min(1.0),
+            events_per_second: self.pace.events_per_second(now),
+            eta_seconds: verifying
+                .as_ref()
+                .map_or(filled, |verifying| verifying.eta_seconds),
+            verifying,
             error: self.error.clone(),
         }
     }
@@ -266,18 +311,7 @@ impl View {
 
 impl Seat {
     fn with(&self, change: impl FnOnce(&mut View)) {
-        let mut projections = self.board.lock();
-        let Some(entry) = projections.get_mut(&self.projection) else {
-            return;
-        };
-        let views = [&mut entry.active, &mut entry.building];
-        if let Some(view) = views
-            .into_iter()
-            .flatten()
-            .find(|view| view.incarnation == self.incarnation)
-        {
-            change(view);
-        }
+        self.board.with_view(&self.projection, self.incarnation, change);
     }
 
     /// The build that it is the right to fill.
@@ -286,10 +320,12 @@ impl Seat {
     }
 
     /// Everything up to an event is in the tables.
-    pub(crate) fn reached(&self, last: &RecordedEvent) {
+    pub(crate) fn reached(&self, last: &RecordedEvent, events: u64) {
+        let now = Instant::now();
         self.with(|view| {
             view.error = None;
             view.lag.reached(last);
+            view.pace.done(last.position, events, now);
         });
     }
 
@@ -317,6 +353,16 @@ impl Seat {
         self.with(|view| view.error = Some(error.to_owned()));
     }
 
+    /// Begins to make the build the one that is asked; false when it was given up.
+    pub(crate) fn begin_swap(&self) -> bool {
+        let mut still_there = false;
+        self.with(|view| {
+            view.swapping = true;
+            still_there = true;
+        });
+        still_there
+    }
+
     /// The build is now the one that is asked.
     pub(crate) fn activated(&self) {
         let mut projections = self.board.lock();
@@ -327,6 +373,7 @@ impl Seat {
                 .is_some_and(|view| view.incarnation == self.incarnation)
         {
             entry.active = entry.building.take();
+            entry.verified = None;
         }
     }
 }

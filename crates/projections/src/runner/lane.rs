@@ -36,6 +36,10 @@ impl Lane {
         while !self.slots.is_empty() {
             let before = self.seen;
             self.read_log(worker).await?;
+            if self.compare_new(worker).await? {
+                // It took its time: what came meanwhile is caught up with before the swap.
+                self.read_log(worker).await?;
+            }
             self.caught_up(worker).await?;
             match self.follow(worker).await? {
                 Left::Behind(why) => {
@@ -96,6 +100,13 @@ impl Lane {
             }
         }
         self.slots.retain(|slot| {
+            // Whose build was replaced or given up may well fail: its tables go.
+            if worker
+                .board
+                .is_replaced(slot.facts.name, slot.row.build, slot.row.incarnation)
+            {
+                return false;
+            }
             if let Some(defect) = &slot.defect {
                 tracing::error!(
                     projection = slot.facts.name,
@@ -106,23 +117,51 @@ impl Lane {
                 worker.fell_out(slot.facts.name, defect);
                 return false;
             }
-            !worker
-                .board
-                .is_replaced(slot.facts.name, slot.row.build, slot.row.incarnation)
+            true
         });
     }
 
-    /// The tables hold everything up to the head: builds made beside are swapped in.
+    /// Compares new builds with the log before they are asked, and throws away what differs: the old one may be wrong, but
+    /// the new one is. Returns whether there was any.
+    async fn compare_new(&mut self, worker: &Worker) -> Result<bool, TableError> {
+        let mut any = false;
+        for slot in &mut self.slots {
+            if slot.row.state != BuildState::Building || slot.compared || !worker.options.verify_rebuilds {
+                continue;
+            }
+            any = true;
+            let projection = slot.projection();
+            let report = worker.compare_new(&projection, &slot.row, &slot.seat).await?;
+            slot.compared = true;
+            if let Some(first) = report.first_difference {
+                worker
+                    .throw_away(&slot.row, slot.facts.name, &first.to_string())
+                    .await?;
+            }
+        }
+        self.drop_out(worker, Vec::new());
+        Ok(any)
+    }
+
+    /// The tables hold everything up to the head: builds made beside are swapped in, unless somebody has given them up.
     async fn caught_up(&mut self, worker: &Worker) -> Result<(), TableError> {
         for slot in &mut self.slots {
             if slot.row.state == BuildState::Building {
-                slot.row = worker.builds.activate(&slot.row).await?;
+                if !slot.seat.begin_swap() {
+                    continue;
+                }
+                let Some(active) = worker.builds.activate(&slot.row).await? else {
+                    worker.board.abandon(slot.facts.name, slot.row.incarnation);
+                    continue;
+                };
+                slot.row = active;
                 slot.seat.activated();
                 worker.swapped(slot.facts.name);
                 worker.builds.ensure_views(&slot.facts, &slot.row).await?;
             }
             slot.seat.live();
         }
+        self.drop_out(worker, Vec::new());
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::progress::{self, Progress};
 /// A model at work on a build.
 pub(crate) struct Slot {
     pub(crate) facts: Facts,
+    pub(crate) factory: ModelFactory,
     pub(crate) model: Box<dyn ReadModel>,
     pub(crate) row: BuildRow,
     pub(crate) seat: Seat,
@@ -18,6 +19,17 @@ pub(crate) struct Slot {
     pub(crate) after: Position,
     /// Why the model could not go on: a defect in it.
     pub(crate) defect: Option<String>,
+    /// It equals a fold of the log, so that it may be asked.
+    pub(crate) compared: bool,
+}
+
+impl Slot {
+    pub(crate) fn projection(&self) -> Projection {
+        Projection {
+            facts: self.facts,
+            factory: std::sync::Arc::clone(&self.factory),
+        }
+    }
 }
 
 /// A projection as it was handed to the runner.
@@ -110,15 +122,18 @@ impl Worker {
             .take(&row, if reached.is_some() { upto } else { Position::START });
         Ok(seat.map(|seat| Slot {
             facts: projection.facts,
+            factory: std::sync::Arc::clone(&projection.factory),
             model: (projection.factory)(row.shape()),
             row,
             seat,
             after,
             defect: None,
+            compared: false,
         }))
     }
 
-    async fn still_in_log(&self, progress: Progress) -> Result<(), OpenError> {
+    /// Whether the log still has what a build was filled with.
+    pub(crate) async fn still_in_log(&self, progress: Progress) -> Result<(), OpenError> {
         let upto = progress.upto;
         let before = Position::new(upto.get().saturating_sub(1));
         let limit = PageLimit { events: 1, bytes: 1 };

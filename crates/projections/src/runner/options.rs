@@ -33,6 +33,13 @@ pub struct ProjectorOptions {
     /// Rebuild projections that hold events which the log does not have, as after restoring an older backup. Without it
     /// they stop and say so.
     pub rebuild_when_ahead: bool,
+    /// Compare a new build with a fold of the log before it is asked; one that differs is thrown away.
+    pub verify_rebuilds: bool,
+    /// The most memory for the digests of a comparison, in bytes: about 112 a row. Larger tables are compared part by part,
+    /// with a pass over the log for each.
+    pub verify_memory_bytes_max: u64,
+    /// Rows that a comparison reads at a time.
+    pub verify_page_rows: usize,
 }
 
 impl Default for ProjectorOptions {
@@ -52,6 +59,9 @@ impl Default for ProjectorOptions {
             check_ms: 10_000,
             drop_after_ms: 60_000,
             rebuild_when_ahead: false,
+            verify_rebuilds: true,
+            verify_memory_bytes_max: 256 * 1024 * 1024,
+            verify_page_rows: 5000,
         }
     }
 }

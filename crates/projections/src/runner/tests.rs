@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use domain::testing::{ManualClock, MemoryLog, TestDelivery, recorded};
-use domain::{BodyRef, ContentHash, DeliveryReceived, EventData, RecordedEvent};
+use domain::testing::{ManualClock, MemoryLog, TestDelivery, decide_and_append, recorded, replayed};
+use domain::{BodyRef, ContentHash, DeliveryReceived, EventData, RecordedEvent, ReplayTo};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::builds::BUILDS;
 use crate::doubles::{
     Dice, FakeBodies, FakeStream, FakeTables, Followed, Gauges, all_events, append, clock, gapful_log,
-    log_id, until,
+    log_id, until, until_longer,
 };
 use crate::model::{Projected, ReadModel, RowBatch, Table, View};
 use crate::progress::PROGRESS;
@@ -17,6 +17,7 @@ use crate::relay::{Relay, RelayOptions};
 
 mod faults;
 mod rebuilds;
+mod verify;
 
 const TABLES: &[Table] = &[
     Table {
@@ -405,6 +406,43 @@ async fn what_can_not_be_read_is_left_out_and_stops_nothing() {
         (6, vec![(21, false, false), (28, true, false)])
     );
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_published_again_is_no_delivery_to_the_tables() {
+    let world = World::new(1);
+    let relay = world.start_relay();
+    let running = world.start();
+    running.caught_up(&world).await;
+    let delivery = TestDelivery::new("push", "{\"n\":1}").append();
+    world.log.append(delivery.clone()).await.unwrap();
+    decide_and_append(world.log.as_ref(), &delivery.stream, |_| {
+        replayed(ReplayTo::Subjects, &[])
+    })
+    .await;
+    running.caught_up(&world).await;
+    let from_stream = world.tables.finals("facts_s1_b1", "");
+    let shown = world.stream.state().messages[1].1.clone();
+    assert_eq!(shown.payload, "{\"n\":1}", "it was shown with its body");
+    let mut facts: Vec<(u64, bool, bool)> = from_stream
+        .iter()
+        .map(|row| {
+            let position = row["position"].as_u64().unwrap();
+            (position, row["facts"] == json!(true), row["payload"].is_string())
+        })
+        .collect();
+    facts.sort_unstable();
+    assert_eq!(facts, [(7, true, true), (14, false, false)]);
+    // The log says the same.
+    running.handle.rebuild("one").await.unwrap();
+    until("the new build is active", async || {
+        world.active("one") == Some((1, 2))
+    })
+    .await;
+    running.caught_up(&world).await;
+    assert_eq!(world.tables.finals("facts_s1_b2", ""), from_stream);
+    running.stop().await;
+    relay.cancel();
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,8 @@ pub(crate) struct Batch {
     builds: Vec<BuildRow>,
     rows: Vec<TableRows>,
     last: RecordedEvent,
+    /// How many events it is about.
+    events: u64,
 }
 
 struct TableRows {
@@ -41,6 +43,7 @@ impl Worker {
     /// Feeds events to the models, in log order. `None` without any event.
     pub(crate) async fn project(&self, slots: &mut [Slot], events: Vec<RecordedEvent>) -> Option<Batch> {
         let last = events.last().cloned()?;
+        let count = events.len() as u64;
         let mut batches: Vec<RowBatch> = slots.iter().map(|_| RowBatch::default()).collect();
         let mut piece = Vec::new();
         let mut bytes = 0;
@@ -69,7 +72,12 @@ impl Worker {
             }));
         }
         rows.retain(|one| !one.rows.is_empty());
-        Some(Batch { builds, rows, last })
+        Some(Batch {
+            builds,
+            rows,
+            last,
+            events: count,
+        })
     }
 
     /// Reads an event's facts, and its payload for models that want it. What can't be read is left out: it must not stop
@@ -84,14 +92,15 @@ impl Worker {
         let received = projected.received.as_ref();
         let wanted = received.is_some_and(|facts| slots.iter().any(|slot| slot.model.wants_payload(facts)));
         if wanted {
-            projected.payload = self.payload(slots, &projected.event).await;
+            let seats: Vec<&Seat> = slots.iter().map(|slot| &slot.seat).collect();
+            projected.payload = self.payload(&seats, &projected.event).await;
         }
         projected
     }
 
     /// The payload. A store that fails is asked again for as long as it takes: a payload that is left out is never made
     /// good later. Only a body that the store says it does not have is none.
-    async fn payload(&self, slots: &mut [Slot], event: &RecordedEvent) -> Option<Bytes> {
+    pub(crate) async fn payload(&self, seats: &[&Seat], event: &RecordedEvent) -> Option<Bytes> {
         let mut backoff = self.backoff();
         loop {
             let error = match json_payload(event, self.bodies.as_ref()).await {
@@ -107,7 +116,7 @@ impl Worker {
                 }
                 PayloadError::Body(BodyError::NoRoom(_) | BodyError::Io { .. }) => {
                     tracing::warn!(position = %event.position, error = why, "projection_payload_unreadable: trying again");
-                    slots.iter().for_each(|slot| slot.seat.failed(&why));
+                    seats.iter().for_each(|seat| seat.failed(&why));
                     backoff.wait().await;
                 }
             }
@@ -147,7 +156,7 @@ impl Worker {
         seats
             .iter()
             .filter(|seat| written.iter().any(|row| row.incarnation == seat.incarnation()))
-            .for_each(|seat| seat.reached(&batch.last));
+            .for_each(|seat| seat.reached(&batch.last, batch.events));
         Ok(refused)
     }
 

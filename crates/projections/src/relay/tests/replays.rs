@@ -114,10 +114,11 @@ async fn a_delivery_asked_for_is_published_again_with_its_body_at_the_position_o
         assert_eq!(header(&request, "Hooklog-Original-Position"), position);
         assert_eq!(header(&original, "Hooklog-Replay"), None);
         let live = crate::doubles::read(&request);
-        let replay = match DeliveryOutcome::of(&live.event).unwrap().unwrap().outcome {
-            Outcome::ReplayRequested(request) => request.replay.unwrap(),
-            other => panic!("{other:?}"),
+        let Outcome::ReplayRequested(asked) = DeliveryOutcome::of(&live.event).unwrap().unwrap().outcome
+        else {
+            panic!("read back as something else");
         };
+        let replay = asked.replay.unwrap();
         assert_eq!(header(&request, "Hooklog-Replay"), Some(replay.to_string()));
     }
     relay.stop().await;

@@ -1,0 +1,82 @@
+//! Heeding what is asked through the handle: rebuilds begun and given up.
+
+use tokio::time::Instant;
+
+use super::Projector;
+use super::handle::{AbortError, RebuildError, Request};
+use crate::builds::{BuildState, newest_active, plan};
+
+impl Projector {
+    pub(super) async fn heed(&mut self, request: Request) {
+        // Whoever asked may have gone.
+        match request {
+            Request::Rebuild(name, answer) => drop(answer.send(self.begin_rebuild(&name).await)),
+            Request::RebuildAll(answer) => {
+                let names: Vec<&'static str> = self.projections.keys().copied().collect();
+                let mut begun = Vec::new();
+                // All rows first: what is opened together goes through the log together.
+                for name in names {
+                    begun.push((name.to_owned(), self.begin_rebuild(name).await));
+                }
+                drop(answer.send(begun));
+            }
+            Request::Abort(name, answer) => drop(answer.send(self.abort(&name).await)),
+        }
+    }
+
+    async fn begin_rebuild(&mut self, name: &str) -> Result<u32, RebuildError> {
+        let unknown = || RebuildError::Unknown(name.to_owned());
+        let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
+        let builds = &self.worker.builds;
+        builds.ensure_control().await?;
+        let rows = builds.rows(name).await?;
+        let active = newest_active(&rows).map_or(0, |row| row.build);
+        let under_way = rows
+            .iter()
+            .find(|r| r.state == BuildState::Building && r.build > active);
+        if let Some(row) = under_way {
+            return Err(RebuildError::UnderWay(row.build));
+        }
+        let row = builds
+            .create(&facts, self.worker.shape(), BuildState::Building)
+            .await?;
+        self.worker.board.rebuilds(facts.name);
+        self.due.insert(facts.name, Instant::now());
+        Ok(row.build)
+    }
+
+    /// Gives up a rebuild. First it is taken down in the store, from where on it never comes back, then its lane is ended;
+    /// opening the projection again drops the tables.
+    async fn abort(&mut self, name: &str) -> Result<u32, AbortError> {
+        let unknown = || AbortError::Unknown(name.to_owned());
+        let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
+        let builds = &self.worker.builds;
+        builds.ensure_control().await?;
+        let (rows, existing) = (builds.rows(name).await?, builds.existing().await?);
+        let plan = plan(&rows, facts.schema, facts.tables, builds.log_id, &existing);
+        let row = plan.building.ok_or(AbortError::NotUnderWay)?;
+        if plan.active.is_none() {
+            return Err(AbortError::Needed(row.build));
+        }
+        if !self.worker.board.abandon(facts.name, row.incarnation) {
+            return Err(AbortError::TooLate(row.build));
+        }
+        let retired = builds.retire([row.clone()]).await;
+        // Even if that failed the lane is over, and the build goes on when it is opened again.
+        let of_build = self.crews.values().filter(|crew| {
+            let mut members = crew.members.iter();
+            members.any(|member| member.incarnation == row.incarnation)
+        });
+        of_build.for_each(|crew| crew.stop.cancel());
+        self.due.insert(facts.name, Instant::now());
+        retired?;
+        metrics::counter!("hooklog_projection_rebuilds_total", "projection" => facts.name, "outcome" => "aborted")
+            .increment(1);
+        tracing::info!(
+            projection = facts.name,
+            build = row.build,
+            "projection_rebuild_aborted"
+        );
+        Ok(row.build)
+    }
+}
