@@ -21,7 +21,7 @@ use crate::param::{Flag, Limit, Number, Source, Statuses, Text, Time, spelt};
 use crate::shape::delivery::{DeadLetter, DeadLetterPage, DeliveryDetail, DeliveryPage, DeliveryRow};
 use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
 use crate::sql::newest::Listing;
-use crate::sql::{Counted, CountedAmong, dead_letters, statistics};
+use crate::sql::{Counted, CountedAmong, rare, statistics};
 use crate::state::{State, shared};
 
 /// Name of the list in cursors.
@@ -256,9 +256,9 @@ impl Deliveries {
     ) -> Result<(Paged<Row>, (i64, bool)), Failure> {
         let (store, tenant) = (&self.state.store, &caller.tenant);
         let before = asked.after.map_or(u64::MAX, |after| after.0);
-        let listed = if dead_letters::answers(filter) {
+        let listed = if rare::answers(filter) {
             let needed = asked.needed();
-            store.list_dead(tenant, filter, before, needed).await?
+            store.list_rare(tenant, filter, before, needed).await?
         } else {
             let listing = Listing {
                 projection: PROJECTION,

@@ -50,7 +50,7 @@ impl Filter {
     }
 
     /// What does change, as a condition on the newest version. The words are ours, not the caller's.
-    fn status_condition(&self) -> Option<String> {
+    pub(super) fn status_condition(&self) -> Option<String> {
         let words: Vec<String> = self.statuses.as_ref()?.iter().map(|s| format!("'{s}'")).collect();
         if words.is_empty() {
             return Some("0".to_owned());
@@ -65,33 +65,13 @@ impl Filter {
         let has = |statuses: &Vec<DeliveryStatus>| statuses.iter().any(|s| s.as_str() == row.status);
         self.statuses.as_ref().is_none_or(has)
     }
-
-    /// Conditions on raw rows. A status that few have is looked up by its index first: any version that ever had it is a
-    /// candidate. Nearly all are processed in the end, so looking those up first would read everything.
-    /// Of the candidates only the newest are taken, at least as many as rows are wanted: one gives a row or more.
-    fn raw(&self, build: Build, tenant: &TenantId, before: u64, rows: usize) -> Conditions {
-        let conditions = self
-            .conditions(tenant)
-            .with("position < {before:UInt64}", "before", before);
-        let statuses = self.statuses.as_deref().unwrap_or(&DeliveryStatus::ALL);
-        let rare = !statuses.contains(&DeliveryStatus::Processed);
-        match self.status_condition() {
-            Some(status) if rare => {
-                let candidates = conditions.clone().and(&status);
-                conditions.and(&format!(
-                    "position IN (SELECT position FROM {} WHERE {} ORDER BY tenant DESC, position DESC LIMIT {rows})",
-                    build.table("deliveries"),
-                    candidates.text()
-                ))
-            }
-            _ => conditions,
-        }
-    }
 }
 
-/// A window of raw rows before a position, backwards, any version of each.
+/// A window of raw rows before a position, backwards, any version of each, whatever the status.
 pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u64, rows: usize) -> Query {
-    let conditions = filter.raw(build, tenant, before, rows);
+    let conditions = filter
+        .conditions(tenant)
+        .with("position < {before:UInt64}", "before", before);
     let sql = format!(
         "SELECT {COLUMNS} FROM {} WHERE {} ORDER BY tenant DESC, position DESC LIMIT {rows}",
         build.table("deliveries"),
@@ -103,12 +83,21 @@ pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u
 /// How many fit among the newest so many raw rows.
 pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
     let table = build.table("deliveries");
-    let conditions = filter.raw(build, tenant, u64::MAX, rows as usize);
+    let conditions = filter.conditions(tenant);
     let fits = filter.status_condition().unwrap_or_else(|| "1".to_owned());
+    // Nearly all are processed in the end; any other status is looked up by its index, every row that ever said it.
+    let candidates = if super::rare::answers(filter) {
+        format!(
+            " AND position IN (SELECT position FROM {table} WHERE {} AND {fits} ORDER BY tenant DESC, position DESC LIMIT {rows})",
+            conditions.text()
+        )
+    } else {
+        String::new()
+    };
     let sql = format!(
         "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
             (SELECT count() AS versions, argMax(raw.status, raw.version) AS status FROM
-                (SELECT position, version, status FROM {table} WHERE {}
+                (SELECT position, version, status FROM {table} WHERE {}{candidates}
                  ORDER BY tenant DESC, position DESC LIMIT {rows}) AS raw
              GROUP BY raw.position)",
         conditions.text()

@@ -3,7 +3,6 @@
 //! Never here: a value inside the text of a statement. Values are bound; only names of tables, columns and numbers of
 //! ours become text. Every statement names the tenant first.
 
-pub(crate) mod dead_letters;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod figures;
@@ -11,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod histogram;
 pub(crate) mod jobs;
 pub(crate) mod newest;
+pub(crate) mod rare;
 pub(crate) mod replays;
 pub(crate) mod repositories;
 pub(crate) mod runners;

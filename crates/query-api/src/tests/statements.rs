@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::sql::{
-    Build, Counted, CountedAmong, dead_letters, deliveries, destinations, figures, health, jobs, replays,
+    Build, Counted, CountedAmong, deliveries, destinations, figures, health, jobs, rare, replays,
     repositories, runners, runs, statistics,
 };
 
@@ -49,12 +49,17 @@ fn of_deliveries() -> Vec<Named> {
     };
     let page = |filter| deliveries::window(BUILD, &tenant(), filter, u64::MAX, 143);
     vec![
-        ("dead edge", dead_letters::edge(BUILD, &tenant(), u64::MAX, 4096)),
+        ("dead edge", rare::edge(BUILD, &tenant(), &dead, u64::MAX, 4096)),
         (
             "dead letters",
-            dead_letters::dead(BUILD, &tenant(), &dead, (7, u64::MAX), 11),
+            rare::fitting(BUILD, &tenant(), &dead, (7, u64::MAX), 11),
         ),
-        ("dead letter rows", dead_letters::rows(BUILD, &tenant(), &[7, 9])),
+        ("rare edge", rare::edge(BUILD, &tenant(), &narrow, u64::MAX, 4096)),
+        (
+            "rare",
+            rare::fitting(BUILD, &tenant(), &narrow, (7, u64::MAX), 11),
+        ),
+        ("rare rows", rare::rows(BUILD, &tenant(), &[7, 9])),
         ("events", page(&whole)),
         ("events narrow", page(&narrow)),
         ("events processed", page(&processed)),
@@ -303,9 +308,9 @@ fn check<T: DeserializeOwned>(names: &[&str]) {
 
 #[test]
 fn every_statement_selects_what_its_rows_are_read_from() {
-    check::<deliveries::Row>(&["events", "events narrow", "dead letter rows"]);
-    check::<dead_letters::Dead>(&["dead letters"]);
-    check::<dead_letters::Edge>(&["dead edge"]);
+    check::<deliveries::Row>(&["events", "events narrow", "rare rows"]);
+    check::<rare::Fitting>(&["dead letters", "rare"]);
+    check::<rare::Edge>(&["dead edge", "rare edge"]);
     check::<destinations::OfDestination>(&["by destination"]);
     check::<CountedAmong>(&["events count", "jobs count", "runs count", "replays count"]);
     check::<Counted>(&["total", "events since", "repositories count"]);
