@@ -8,18 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::{BodyStore, EventLog, FanOut, FindDeliveries, Tables};
+use domain::{
+    BodyStore, Checkpoints, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Replays, Tables,
+};
 use infra::body::DirectoryBodyStore;
 use infra::budget::{DiskBudget, Shrink};
+use infra::checkpoint::DirectoryCheckpoints;
 use infra::clickhouse::{ClickHouse, ClickHouseOptions};
 use infra::data_dir::DataDir;
 use infra::engine::{Endpoints, EngineOptions, Engines};
 use infra::guard::GuardedLog;
-use infra::jetstream::{JetStream, JetStreamOptions};
+use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
 use infra::log::SegmentedLog;
 use ingest::Ingest;
-use projections::{Projector, ProjectorPorts, Relay, RelayOptions};
+use projections::{Meter, Projector, ProjectorPorts, Relay, RelayOptions};
 use query_api::{Api, ApiDeps};
+use reactors::DestinationPlan;
+use reactors::destination::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +35,7 @@ use crate::serve::banner::{self, Banner};
 use crate::serve::endpoints;
 use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
+use crate::serve::react::{self, Elsewhere, LateSubjects};
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -44,6 +50,7 @@ struct Core {
     events: Arc<dyn EventLog>,
     bodies: Arc<dyn BodyStore>,
     stream: Arc<LateStream>,
+    subjects: Arc<LateSubjects>,
     status: Arc<Status>,
     tables: Arc<LateTables>,
     /// The relay and the projections stop first, then the log.
@@ -61,7 +68,13 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     // References to large bodies name the port that was taken, not the 0 that asked for any.
     settings.server.port = bound.port();
     let core = Arc::new(open(settings, roles).await?);
-    let ingest = receiver(&core)?;
+    let (plans, router) = react::destinations(
+        &core.settings,
+        Arc::clone(&core.bodies),
+        Arc::clone(&core.subjects) as _,
+    )?;
+    let ingest = receiver(&core, Arc::clone(&router) as _)?;
+    let reacting = reactors(&core, plans, router)?;
     if core.roles.has(Role::Ingest) {
         core.status.ingest_started(ingest.clone());
     }
@@ -74,6 +87,8 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
             tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
             clock: Arc::new(SystemClock),
             status: Arc::clone(&core.status) as _,
+            replays: Arc::clone(&reacting.replays),
+            destinations: Arc::clone(&reacting.destinations),
             test: Arc::new(Synthetic(ingest.clone())),
             metrics: Arc::new(TextMetrics(metrics)),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -97,6 +112,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
         signal = stop_signal() => signal,
         ended = &mut http => ended.context("the HTTP server was lost"),
     };
+    core.status.stopping();
     tracing::info!("stopping: open deliveries are finished, new ones are answered 503");
     if tokio::time::timeout(limits.shutdown_timeout, ingest.drain())
         .await
@@ -109,6 +125,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
         http.await.context("the HTTP server was lost")?;
     }
     core.stop_followers.cancel();
+    join(reacting.tasks).await;
     followers.await.context("the followers of the log were lost")?;
     core.log.close().await;
     tracing::info!("stopped");
@@ -136,13 +153,55 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         events,
         bodies: Arc::new(bodies),
         stream,
+        subjects: Arc::default(),
         status,
         tables: Arc::default(),
         stop_followers,
     })
 }
 
-fn receiver(core: &Core) -> anyhow::Result<Ingest> {
+/// What hands deliveries on, and how it is told to.
+struct Reacting {
+    replays: Arc<dyn Replays>,
+    destinations: Arc<dyn Destinations>,
+    tasks: JoinSet<()>,
+}
+
+/// Starts to hand deliveries on. It needs the log alone, so it does not wait for the engines.
+fn reactors(core: &Core, plans: Vec<DestinationPlan>, router: Arc<Router>) -> anyhow::Result<Reacting> {
+    if !core.roles.has(Role::React) {
+        return Ok(Reacting {
+            replays: Arc::new(Elsewhere),
+            destinations: Arc::new(Elsewhere),
+            tasks: JoinSet::new(),
+        });
+    }
+    let checkpoints = DirectoryCheckpoints::open(&core.data.checkpoints())
+        .context("the directory of checkpoints can't be read")?;
+    let assembled = react::assemble(
+        &core.settings,
+        plans,
+        router,
+        Arc::clone(&core.events),
+        Arc::new(checkpoints) as Arc<dyn Checkpoints>,
+    )?;
+    Ok(Reacting {
+        replays: Arc::new(assembled.replay_handle.clone()),
+        destinations: Arc::new(assembled.handle.clone()),
+        tasks: assembled.start(&core.stop_followers),
+    })
+}
+
+/// Waits for tasks that were told to stop.
+async fn join(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a follower of the log was lost");
+        }
+    }
+}
+
+fn receiver(core: &Core, router: Arc<dyn NameReactors>) -> anyhow::Result<Ingest> {
     let sources = core
         .settings
         .sources(|name| Ok(core.data.generated_secret(name)?.0))?;
@@ -154,6 +213,7 @@ fn receiver(core: &Core) -> anyhow::Result<Ingest> {
         log,
         bodies,
         Arc::new(SystemClock),
+        router,
     )?)
 }
 
@@ -178,11 +238,7 @@ async fn follow(core: Arc<Core>) {
         () = start_followers(&core, engines.endpoints(), tables, &mut tasks) => stop.cancelled().await,
         () = stop.cancelled() => {}
     }
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a follower of the log was lost");
-        }
-    }
+    join(tasks).await;
     engines.shutdown().await;
 }
 
@@ -193,7 +249,7 @@ async fn start_engines(core: &Core) -> Engines {
         data_dir: core.data.path().to_owned(),
         engines_dir: settings.dir(),
         nats: core.settings.nats.url.is_empty()
-            && (core.roles.has(Role::Relay) || core.roles.has(Role::Project)),
+            && (core.roles.has(Role::Relay) || core.roles.has(Role::Project) || publishes(core)),
         clickhouse: core.settings.clickhouse.url.is_empty()
             && (core.roles.has(Role::Project) || core.roles.has(Role::Query)),
         fetch: settings.fetch,
@@ -282,6 +338,11 @@ async fn connect_stream(core: &Core, endpoints: &Endpoints) -> Arc<JetStream> {
     }
 }
 
+/// Whether deliveries go to subjects of NATS from here.
+fn publishes(core: &Core) -> bool {
+    core.roles.has(Role::React) && core.settings.destination.iter().any(|d| d.subject.is_some())
+}
+
 /// Starts the relay and the projections, each with its role.
 async fn start_followers(
     core: &Core,
@@ -290,11 +351,12 @@ async fn start_followers(
     tasks: &mut JoinSet<()>,
 ) {
     let (relays, projects) = (core.roles.has(Role::Relay), core.roles.has(Role::Project));
-    if !relays && !projects {
+    if !relays && !projects && !publishes(core) {
         return;
     }
     let stream = connect_stream(core, endpoints).await;
     core.stream.set(Arc::clone(&stream));
+    core.subjects.set(Arc::new(Subjects::new((*stream).clone())));
     let log = Arc::clone(&core.events);
     if relays {
         let options = RelayOptions {
@@ -307,6 +369,13 @@ async fn start_followers(
         tasks.spawn(relay.run(core.stop_followers.clone()));
     }
     if projects {
+        let meter = Meter::build(
+            core.settings.metrics.clone(),
+            Arc::clone(&log),
+            Arc::clone(&core.bodies),
+            Arc::new(SystemClock),
+        );
+        tasks.spawn(meter.run(core.stop_followers.clone()));
         let ports = ProjectorPorts {
             log,
             live: stream,

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::SettingsArgs;
+use super::table::field;
 
 /// Longer than any call that the server itself bounds: counting a replay may take a minute, verifying a projection longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -76,11 +77,14 @@ impl Client {
             bail!("{url} answered {status}, and not in JSON; is it a Hooklog server?");
         };
         if !status.is_success() {
-            let error = &json["error"];
-            let message = error["message"].as_str().unwrap_or("it does not say why");
-            bail!("{message} ({}, {status})", error["code"].as_str().unwrap_or("no code"));
+            let error = field(&json, "error");
+            let message = field(error, "message").as_str().unwrap_or("it does not say why");
+            bail!(
+                "{message} ({}, {status})",
+                field(error, "code").as_str().unwrap_or("no code")
+            );
         }
-        Ok(json["data"].take())
+        Ok(json.get_mut("data").map_or(Value::Null, Value::take))
     }
 }
 

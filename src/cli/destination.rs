@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::{ServerArgs, part};
-use super::table::{self, cell};
+use super::table::{self, cell, field};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Destination {
@@ -55,7 +55,9 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
         println!("{data}");
         return Ok(ExitCode::SUCCESS);
     }
-    let all = data["destinations"].as_array().map_or(&[][..], Vec::as_slice);
+    let all = field(&data, "destinations")
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     if all.is_empty() {
         println!("no destinations; add one as [[destination]] in hooklog.toml (`hooklog config print`)");
         return Ok(ExitCode::SUCCESS);
@@ -73,22 +75,22 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn row(destination: &Value) -> Vec<String> {
-    let state = if destination["configured"] == json!(false) {
+    let state = if field(destination, "configured").as_bool() == Some(false) {
         "removed".to_owned()
-    } else if !destination["paused"].is_null() {
+    } else if !field(destination, "paused").is_null() {
         "paused".to_owned()
     } else {
-        match destination["breaker"].as_str() {
+        match field(destination, "breaker").as_str() {
             None | Some("closed") => "ok".to_owned(),
             Some(breaker) => breaker.to_owned(),
         }
     };
     vec![
-        cell(&destination["name"]),
+        cell(field(destination, "name")),
         state,
-        cell(&destination["open"]),
-        cell(&destination["retrying"]),
-        cell(&destination["lastError"]),
+        cell(field(destination, "open")),
+        cell(field(destination, "retrying")),
+        cell(field(destination, "lastError")),
     ]
 }
 
@@ -98,10 +100,10 @@ fn command(server: &ServerArgs, name: &str, verb: &str, body: &Value) -> anyhow:
     let data = super::block_on(client.post(&format!("/destinations/{}/{verb}", part(name)), body))?;
     if server.json {
         println!("{data}");
-    } else if data["paused"].is_null() {
+    } else if field(&data, "paused").is_null() {
         println!("{name} takes deliveries");
     } else {
-        println!("{name} is paused; {} deliveries wait", cell(&data["open"]));
+        println!("{name} is paused; {} deliveries wait", cell(field(&data, "open")));
     }
     Ok(ExitCode::SUCCESS)
 }

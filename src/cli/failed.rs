@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::client::{ServerArgs, part};
-use super::table::{self, cell, moment};
+use super::table::{self, cell, field, moment};
 
 /// Which dead letters to show.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ impl Failed {
             println!("{data}");
             return Ok(ExitCode::SUCCESS);
         }
-        let events = data["events"].as_array().map_or(&[][..], Vec::as_slice);
+        let events = field(&data, "events").as_array().map_or(&[][..], Vec::as_slice);
         if events.is_empty() {
             println!("no dead letters");
             return Ok(ExitCode::SUCCESS);
@@ -44,22 +44,22 @@ impl Failed {
 /// One dead letter over a few lines: an id alone may fill a line.
 #[allow(clippy::print_stdout, reason = "the output of the command")]
 fn print_one(event: &Value) {
-    let what = match event["action"].as_str() {
-        Some(action) => format!("{}.{action}", cell(&event["event"])),
-        None => cell(&event["event"]),
+    let what = match field(event, "action").as_str() {
+        Some(action) => format!("{}.{action}", cell(field(event, "event"))),
+        None => cell(field(event, "event")),
     };
-    println!("{}", table::clean(&cell(&event["id"])));
+    println!("{}", table::clean(&cell(field(event, "id"))));
     println!(
         "  {}  {}  {}",
-        moment(&event["timestamp"]),
+        moment(field(event, "timestamp")),
         table::clean(&what),
-        table::clean(&cell(&event["repository"]))
+        table::clean(&cell(field(event, "repository")))
     );
     println!(
         "  {} attempts, the last: {} {}",
-        cell(&event["attempts"]),
-        cell(&event["errorCode"]),
-        table::clean(&cell(&event["error"]))
+        cell(field(event, "attempts")),
+        cell(field(event, "errorCode")),
+        table::clean(&cell(field(event, "error")))
     );
     println!();
 }
@@ -100,11 +100,11 @@ impl Retry {
         } else if self.id.is_some() {
             super::replay::print_replayed(&data);
         } else {
-            match data["queued"].as_u64().unwrap_or(0) {
+            match field(&data, "queued").as_u64().unwrap_or(0) {
                 0 => println!("no dead letters: nothing to try again"),
                 queued => {
                     println!("{queued} dead letters are tried again");
-                    if let Some(id) = data["id"].as_str() {
+                    if let Some(id) = field(&data, "id").as_str() {
                         println!("watch it with `hooklog replay watch {id}`");
                     }
                 }

@@ -44,7 +44,10 @@ enum Command {
     /// Tries dead letters again: one, or all.
     Retry(Box<failed::Retry>),
     /// Has deliveries done again: one, or all that fit a filter.
-    #[command(subcommand, after_help = "Example: hooklog replay start --event push --dry-run")]
+    #[command(
+        subcommand,
+        after_help = "Example: hooklog replay start --event push --dry-run"
+    )]
     Replay(replay::Replay),
     /// Shows where deliveries go, pauses and resumes it.
     #[command(subcommand, after_help = "Example: hooklog destination list")]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs, part};
-use super::table::{self, cell};
+use super::table::{self, cell, field};
 
 /// How often a rebuild that is watched is asked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -22,7 +22,9 @@ pub(super) enum Projections {
     #[command(after_help = "Example: hooklog projections verify statistics")]
     Verify(Named),
     /// Makes a projection anew beside the old one, which answers until the new one has caught up.
-    #[command(after_help = "Examples:\n  hooklog projections rebuild statistics\n  hooklog projections rebuild all")]
+    #[command(
+        after_help = "Examples:\n  hooklog projections rebuild statistics\n  hooklog projections rebuild all"
+    )]
     Rebuild {
         #[command(flatten)]
         named: Named,
@@ -65,12 +67,12 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
     }
     let row = |projection: &Value| {
         vec![
-            cell(&projection["name"]),
-            cell(&projection["state"]),
-            cell(&projection["build"]),
-            cell(&projection["position"]),
-            cell(&projection["lagEvents"]),
-            rebuild_cell(&projection["rebuild"]),
+            cell(field(projection, "name")),
+            cell(field(projection, "state")),
+            cell(field(projection, "build")),
+            cell(field(projection, "position")),
+            cell(field(projection, "lagEvents")),
+            rebuild_cell(field(projection, "rebuild")),
         ]
     };
     let rows: Vec<_> = projections_of(&data).iter().map(row).collect();
@@ -87,7 +89,7 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn projections_of(data: &Value) -> &[Value] {
-    let list = data["projections"].as_array().or_else(|| data.as_array());
+    let list = field(&data, "projections").as_array().or_else(|| data.as_array());
     list.map_or(&[][..], Vec::as_slice)
 }
 
@@ -95,12 +97,17 @@ fn rebuild_cell(rebuild: &Value) -> String {
     if rebuild.is_null() {
         return String::new();
     }
-    let left = rebuild["etaSeconds"].as_f64().map(|s| format!(", {s:.0} s left"));
+    let left = field(rebuild, "etaSeconds")
+        .as_f64()
+        .map(|s| format!(", {s:.0} s left"));
     format!("{} %{}", percent_of(rebuild), left.unwrap_or_default())
 }
 
 fn percent_of(rebuild: &Value) -> u64 {
-    let (position, target) = (rebuild["position"].as_u64(), rebuild["target"].as_u64());
+    let (position, target) = (
+        field(rebuild, "position").as_u64(),
+        field(rebuild, "target").as_u64(),
+    );
     match (position, target) {
         (Some(position), Some(target)) if target > 0 => position.min(target).saturating_mul(100) / target,
         _ => 0,
@@ -113,7 +120,10 @@ async fn meant(client: &Client, name: &str) -> anyhow::Result<Vec<String>> {
         return Ok(vec![name.to_owned()]);
     }
     let data = client.get("/projections", &[]).await?;
-    Ok(projections_of(&data).iter().map(|p| cell(&p["name"])).collect())
+    Ok(projections_of(&data)
+        .iter()
+        .map(|p| cell(field(p, "name")))
+        .collect())
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]
@@ -121,29 +131,44 @@ async fn verify(named: &Named) -> anyhow::Result<ExitCode> {
     let client = named.server.client()?;
     let mut right = true;
     for name in meant(&client, &named.name).await? {
-        let report = client.post(&format!("/projections/{}/verify", part(&name)), &json!({})).await?;
-        let equal = report["equal"].as_bool().unwrap_or(false);
+        let report = client
+            .post(&format!("/projections/{}/verify", part(&name)), &json!({}))
+            .await?;
+        let equal = field(&report, "equal").as_bool().unwrap_or(false);
         right &= equal;
         if named.server.json {
             println!("{report}");
         } else if equal {
-            let (rows, position) = (cell(&report["rows"]), cell(&report["position"]));
+            let (rows, position) = (cell(field(&report, "rows")), cell(field(&report, "position")));
             println!("ok     {name:<20} {rows} rows equal the log up to position {position}");
         } else {
-            println!("WRONG  {name:<20} {}", first_difference(&report["firstDifference"]));
-            println!("       {:<20} → `hooklog projections rebuild {name}` makes it anew", "");
+            println!(
+                "WRONG  {name:<20} {}",
+                first_difference(field(&report, "firstDifference"))
+            );
+            println!(
+                "       {:<20} → `hooklog projections rebuild {name}` makes it anew",
+                ""
+            );
         }
     }
-    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn first_difference(difference: &Value) -> String {
     let text = |name: &str| table::clean(&cell(&difference[name]));
+    let column = match text("column") {
+        none if none.is_empty() => String::new(),
+        column => format!(", column {column}"),
+    };
     format!(
-        "table {}, row {}, column {}: the log says {}, the table {}",
+        "table {}, row {}{column}: the log says {}, the table {}",
         text("table"),
         text("key"),
-        text("column"),
         text("expected"),
         text("found"),
     )
@@ -170,8 +195,8 @@ async fn rebuild(named: &Named, detach: bool) -> anyhow::Result<ExitCode> {
     loop {
         let data = client.get("/projections", &[]).await?;
         let all = projections_of(&data).iter();
-        let meant = all.filter(|p| names.contains(&cell(&p["name"])));
-        let open: Vec<_> = meant.filter(|p| !p["rebuild"].is_null()).collect();
+        let meant = all.filter(|p| names.contains(&cell(field(p, "name"))));
+        let open: Vec<_> = meant.filter(|p| !field(p, "rebuild").is_null()).collect();
         if open.is_empty() {
             bar.finish_and_clear();
             if !named.server.json {
@@ -179,8 +204,18 @@ async fn rebuild(named: &Named, detach: bool) -> anyhow::Result<ExitCode> {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        bar.set_position(open.iter().map(|p| percent_of(&p["rebuild"])).min().unwrap_or(0));
-        bar.set_message(open.iter().map(|p| cell(&p["name"])).collect::<Vec<_>>().join(", "));
+        bar.set_position(
+            open.iter()
+                .map(|p| percent_of(field(p, "rebuild")))
+                .min()
+                .unwrap_or(0),
+        );
+        bar.set_message(
+            open.iter()
+                .map(|p| cell(field(p, "name")))
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
         tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
@@ -189,7 +224,10 @@ async fn rebuild(named: &Named, detach: bool) -> anyhow::Result<ExitCode> {
 async fn abort(named: &Named) -> anyhow::Result<ExitCode> {
     let client = named.server.client()?;
     for name in meant(&client, &named.name).await? {
-        match client.delete(&format!("/projections/{}/rebuild", part(&name))).await {
+        match client
+            .delete(&format!("/projections/{}/rebuild", part(&name)))
+            .await
+        {
             Ok(_) => println!("{name}: the rebuild is given up; the old tables stay"),
             // Of all of them, most are not being rebuilt.
             Err(error) if named.name == "all" => println!("{name}: {error}"),

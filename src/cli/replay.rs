@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, ServerArgs, part};
-use super::table::{self, cell, moment};
+use super::table::{self, cell, field, moment};
 
 /// How often a replay that is watched is asked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -151,10 +151,10 @@ impl One {
         let client = self.server.client()?;
         let mut body = json!({ "to": self.to.as_str() });
         if !self.destinations.is_empty() {
-            body["destinations"] = json!(self.destinations);
+            set(&mut body, "destinations", json!(self.destinations));
         }
         if let Some(reason) = &self.reason {
-            body["reason"] = json!(reason);
+            set(&mut body, "reason", json!(reason));
         }
         let data = super::block_on(client.post(&format!("/webhooks/replay/{}", part(&self.id)), &body))?;
         if self.server.json {
@@ -169,13 +169,13 @@ impl One {
 /// What came of replaying one delivery.
 #[allow(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn print_replayed(data: &Value) {
-    println!("replay       {}", cell(&data["id"]));
-    println!("position     {}", cell(&data["position"]));
-    match data["destinations"].as_array() {
-        Some(names) if !names.is_empty() => println!("destinations {}", cell(&data["destinations"])),
+    println!("replay       {}", cell(field(data, "id")));
+    println!("position     {}", cell(field(data, "position")));
+    match field(data, "destinations").as_array() {
+        Some(names) if !names.is_empty() => println!("destinations {}", cell(field(data, "destinations"))),
         _ => println!("destinations none"),
     }
-    println!("status       {}", cell(&data["status"]));
+    println!("status       {}", cell(field(data, "status")));
 }
 
 impl Start {
@@ -187,14 +187,17 @@ impl Start {
     #[allow(clippy::print_stdout, reason = "the output of the command")]
     async fn run_with(&self, client: &Client) -> anyhow::Result<ExitCode> {
         let mut body = self.body();
-        body["dryRun"] = json!(true);
+        set(&mut body, "dryRun", json!(true));
         let counted = client.post("/webhooks/replay", &body).await?;
-        let count = counted["count"].as_u64().unwrap_or(0);
+        let count = field(&counted, "count").as_u64().unwrap_or(0);
         if self.dry_run {
             if self.server.json {
                 println!("{counted}");
             } else {
-                println!("{count} deliveries up to position {}", cell(&counted["toPosition"]));
+                println!(
+                    "{count} deliveries up to position {}",
+                    cell(field(&counted, "toPosition"))
+                );
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -202,10 +205,10 @@ impl Start {
             println!("nothing was done");
             return Ok(ExitCode::FAILURE);
         }
-        body["dryRun"] = json!(false);
-        body["toPosition"] = counted["toPosition"].clone();
+        set(&mut body, "dryRun", json!(false));
+        set(&mut body, "toPosition", field(&counted, "toPosition").clone());
         let started = client.post("/webhooks/replay", &body).await?;
-        let id = cell(&started["id"]);
+        let id = cell(field(&started, "id"));
         if self.detach {
             if self.server.json {
                 println!("{started}");
@@ -233,14 +236,25 @@ impl Start {
         });
         let mut body = json!({ "filter": given.collect::<Map<_, _>>(), "to": self.to.as_str() });
         // The server asks for a reason even of a dry run, so that the order is the same one.
-        body["reason"] = json!(self.reason.as_deref().unwrap_or("dry run"));
+        set(
+            &mut body,
+            "reason",
+            json!(self.reason.as_deref().unwrap_or("dry run")),
+        );
         if !self.destinations.is_empty() {
-            body["destinations"] = json!(self.destinations);
+            set(&mut body, "destinations", json!(self.destinations));
         }
         if let Some(rate) = self.rate {
-            body["rate"] = json!(rate);
+            set(&mut body, "rate", json!(rate));
         }
         body
+    }
+}
+
+/// Sets a field of an order.
+fn set(order: &mut Value, name: &str, value: Value) {
+    if let Some(fields) = order.as_object_mut() {
+        fields.insert(name.to_owned(), value);
     }
 }
 
@@ -270,21 +284,24 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
         println!("{data}");
         return Ok(ExitCode::SUCCESS);
     }
-    let replays = data["replays"].as_array().map_or(&[][..], Vec::as_slice);
+    let replays = field(&data, "replays").as_array().map_or(&[][..], Vec::as_slice);
     if replays.is_empty() {
         println!("no replays");
         return Ok(ExitCode::SUCCESS);
     }
     let row = |replay: &Value| {
         vec![
-            cell(&replay["id"]),
-            cell(&replay["status"]),
-            cell(&replay["requested"]),
-            moment(&replay["requestedAt"]),
+            cell(field(replay, "id")),
+            cell(field(replay, "status")),
+            cell(field(replay, "requested")),
+            moment(field(replay, "requestedAt")),
         ]
     };
     let rows: Vec<_> = replays.iter().map(row).collect();
-    table::print(&[("ID", 36), ("STATUS", 9), ("DONE", 9), ("REQUESTED", 19)], &rows);
+    table::print(
+        &[("ID", 36), ("STATUS", 9), ("DONE", 9), ("REQUESTED", 19)],
+        &rows,
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -325,20 +342,27 @@ fn path_of(id: &str) -> String {
 #[allow(clippy::print_stdout, reason = "the output of the command")]
 fn print_replay(replay: &Value) {
     let lines = [
-        ("replay", cell(&replay["id"])),
-        ("status", cell(&replay["status"])),
-        ("filter", cell(&replay["filter"])),
-        ("to", cell(&replay["to"])),
-        ("destinations", cell(&replay["destinations"])),
-        ("requested by", cell(&replay["requestedBy"])),
-        ("reason", cell(&replay["reason"])),
-        ("requested at", moment(&replay["requestedAt"])),
-        ("last change", moment(&replay["updatedAt"])),
-        ("position", format!("{} of {}", cell(&replay["upto"]), cell(&replay["toPosition"]))),
-        ("matched", cell(&replay["matched"])),
-        ("asked again", cell(&replay["requested"])),
-        ("skipped", cell(&replay["skipped"])),
-        ("error", cell(&replay["error"])),
+        ("replay", cell(field(replay, "id"))),
+        ("status", cell(field(replay, "status"))),
+        ("filter", cell(field(replay, "filter"))),
+        ("to", cell(field(replay, "to"))),
+        ("destinations", cell(field(replay, "destinations"))),
+        ("requested by", cell(field(replay, "requestedBy"))),
+        ("reason", cell(field(replay, "reason"))),
+        ("requested at", moment(field(replay, "requestedAt"))),
+        ("last change", moment(field(replay, "updatedAt"))),
+        (
+            "position",
+            format!(
+                "{} of {}",
+                cell(field(replay, "upto")),
+                cell(field(replay, "toPosition"))
+            ),
+        ),
+        ("matched", cell(field(replay, "matched"))),
+        ("asked again", cell(field(replay, "requested"))),
+        ("skipped", cell(field(replay, "skipped"))),
+        ("error", cell(field(replay, "error"))),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
         println!("{name:<12} {}", table::clean(value));
@@ -356,10 +380,15 @@ async fn watch(client: &Client, id: &str, json: bool) -> anyhow::Result<ExitCode
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     loop {
         let replay = client.get(&path_of(id), &[]).await?;
-        let matched = replay["matched"].as_u64().unwrap_or(0);
-        bar.set_length(replay["expected"].as_u64().unwrap_or(matched).max(matched));
+        let matched = field(&replay, "matched").as_u64().unwrap_or(0);
+        bar.set_length(
+            field(&replay, "expected")
+                .as_u64()
+                .unwrap_or(matched)
+                .max(matched),
+        );
         bar.set_position(matched);
-        let status = replay["status"].as_str().unwrap_or_default();
+        let status = field(&replay, "status").as_str().unwrap_or_default();
         if status != "running" {
             bar.finish_and_clear();
             if json {

@@ -60,9 +60,24 @@ impl Serve {
         for notice in &loaded.notices {
             tracing::warn!("{notice}");
         }
+        raise_open_files();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.context("the runtime can't be started")?;
         runtime.block_on(compose::serve(loaded.settings, Roles::of(self.roles)))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Takes as many open files as the system allows without asking anybody: each connection is one, and the usual soft limit of
+/// 1024 is met before `server.connections_max`.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files can't be raised");
     }
 }

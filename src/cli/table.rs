@@ -14,7 +14,10 @@ pub(super) fn print(columns: &[(&str, usize)], rows: &[Vec<String>]) {
             widest.max(title.chars().count()).min(*limit)
         })
         .collect();
-    let titles = columns.iter().map(|(title, _)| (*title).to_owned()).collect::<Vec<_>>();
+    let titles = columns
+        .iter()
+        .map(|(title, _)| (*title).to_owned())
+        .collect::<Vec<_>>();
     for row in std::iter::once(&titles).chain(rows) {
         let cells = row.iter().zip(&widths).map(|(cell, width)| {
             let cell = shortened(cell, *width);
@@ -22,6 +25,11 @@ pub(super) fn print(columns: &[(&str, usize)], rows: &[Vec<String>]) {
         });
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
+}
+
+/// A field of an answer; null where there is none.
+pub(super) fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
 }
 
 /// A field of an answer as a cell: texts without quotes, nothing for null.
@@ -42,7 +50,9 @@ pub(super) fn moment(value: &Value) -> String {
 
 /// Outside text without control characters: they never reach the terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// The text, cleaned, and cut with an ellipsis.

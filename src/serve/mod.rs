@@ -4,4 +4,5 @@ pub(crate) mod banner;
 pub(crate) mod endpoints;
 pub(crate) mod http;
 pub(crate) mod late;
+pub(crate) mod react;
 pub(crate) mod status;

@@ -1,5 +1,6 @@
 //! The state of the whole program, put together for the API from what each part says about itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,11 @@ use domain::EventLog;
 use infra::engine::{EngineState, EngineStatus, Engines};
 use ingest::{Ingest, SyntheticDelivery};
 use metrics_exporter_prometheus::PrometheusHandle;
-use projections::{ProjectorHandle, RelayHandle, RelayState, RelayStatus};
+use projections::{DifferenceKind, ProjectorHandle, RelayHandle, RelayState, RelayStatus};
 use query_api::{
-    Component, ComponentState, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
-    RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+    Component, ComponentState, Difference, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
+    RebuildOf, RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
+    Verified, VerifyError,
 };
 
 use crate::role::{Role, Roles};
@@ -26,6 +28,7 @@ pub(crate) struct Status {
     projector: OnceLock<ProjectorHandle>,
     engines: OnceLock<Arc<Engines>>,
     trouble: Mutex<Option<String>>,
+    stopping: AtomicBool,
 }
 
 impl Status {
@@ -39,7 +42,13 @@ impl Status {
             projector: OnceLock::new(),
             engines: OnceLock::new(),
             trouble: Mutex::default(),
+            stopping: AtomicBool::new(false),
         }
+    }
+
+    /// From now on it is not ready: load balancers send nothing new while open requests are finished.
+    pub(crate) fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// The engines did not start; `None` when they did.
@@ -64,8 +73,21 @@ impl Status {
         let _ = self.projector.set(projector);
     }
 
+    fn projector(&self) -> Result<&ProjectorHandle, String> {
+        let none = || "this process runs no projections".to_owned();
+        self.projector.get().ok_or_else(none)
+    }
+
     fn components(&self) -> Vec<Component> {
         let mut components = vec![self.log_component()];
+        if self.stopping.load(Ordering::Relaxed) {
+            components.push(Component {
+                name: "server".into(),
+                state: ComponentState::Down,
+                required: true,
+                message: "is being stopped".into(),
+            });
+        }
         if self.roles.has(Role::Relay) {
             components.push(match self.relay.get() {
                 Some(relay) => relay_component(&relay.status()),
@@ -214,6 +236,12 @@ fn projection_status(status: &projections::ProjectionStatus) -> ProjectionStatus
                 0.0,
             ),
             target: head,
+            events_per_second: rebuild.events_per_second,
+            eta_secs: rebuild
+                .eta_seconds
+                .and_then(|eta| Duration::try_from_secs_f64(eta).ok())
+                .map(|eta| eta.as_secs()),
+            error: rebuild.error.clone(),
         }),
         error: status.error.clone(),
     }
@@ -249,20 +277,88 @@ impl SystemStatus for Status {
     }
 
     async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError> {
-        use projections::RebuildError as Refused;
-        let projector = self.projector.get();
-        let projector =
-            projector.ok_or_else(|| RebuildError::Unavailable("this process runs no projections".into()))?;
-        projector
-            .rebuild(projection)
-            .await
-            .map_err(|refused| match refused {
-                Refused::Unknown(_) => RebuildError::Unknown,
-                Refused::UnderWay(_) => RebuildError::UnderWay,
-                other @ (Refused::NotRunning | Refused::Tables(_)) => {
-                    RebuildError::Unavailable(other.to_string())
-                }
-            })
+        let begun = self.projector().map_err(RebuildError::Unavailable)?;
+        begun.rebuild(projection).await.map_err(|error| refused(&error))
+    }
+
+    async fn rebuild_all(&self) -> Result<Vec<RebuildOf>, RebuildError> {
+        let projector = self.projector().map_err(RebuildError::Unavailable)?;
+        let mut begun = Vec::new();
+        let mut refusal = RebuildError::UnderWay;
+        for (projection, outcome) in projector.rebuild_all().await {
+            match outcome {
+                Ok(build) => begun.push(RebuildOf { projection, build }),
+                Err(projections::RebuildError::UnderWay(_)) => {}
+                Err(error) => refusal = refused(&error),
+            }
+        }
+        if begun.is_empty() { Err(refusal) } else { Ok(begun) }
+    }
+
+    async fn abort_rebuild(&self, projection: &str) -> Result<u32, RebuildError> {
+        use projections::AbortError as Refused;
+        let projector = self.projector().map_err(RebuildError::Unavailable)?;
+        projector.abort(projection).await.map_err(|error| match error {
+            Refused::Unknown(_) => RebuildError::Unknown,
+            Refused::NotUnderWay => RebuildError::NotUnderWay,
+            other @ (Refused::Needed(_) | Refused::TooLate(_) | Refused::NotRunning | Refused::Tables(_)) => {
+                RebuildError::Unavailable(other.to_string())
+            }
+        })
+    }
+
+    async fn verify(&self, projection: &str) -> Result<Verified, VerifyError> {
+        let projector = self.projector().map_err(VerifyError::Unavailable)?;
+        let report = projector.verify(projection).await.map_err(|error| match error {
+            projections::VerifyError::Unknown(_) => VerifyError::Unknown,
+            other => VerifyError::Unavailable(with_source(&other)),
+        })?;
+        Ok(Verified {
+            projection: report.projection.clone(),
+            build: report.build,
+            equal: report.is_equal(),
+            position: report.position.get(),
+            rows: report.rows,
+            first_difference: report.first_difference.as_ref().map(in_words),
+        })
+    }
+}
+
+fn refused(error: &projections::RebuildError) -> RebuildError {
+    use projections::RebuildError as Refused;
+    match error {
+        Refused::Unknown(_) => RebuildError::Unknown,
+        Refused::UnderWay(_) => RebuildError::UnderWay,
+        Refused::NotRunning | Refused::Tables(_) => RebuildError::Unavailable(with_source(error)),
+    }
+}
+
+/// An error and what it comes from, for the one line of an answer.
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_source(source)),
+        None => error.to_string(),
+    }
+}
+
+/// A difference between a table and the log, for people.
+fn in_words(difference: &projections::Difference) -> Difference {
+    let key = difference
+        .key
+        .iter()
+        .map(|(column, value)| format!("{column} {value}"));
+    let text = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
+    let (expected, found) = match difference.kind {
+        DifferenceKind::Missing => ("a row", "none"),
+        DifferenceKind::Surplus => ("no row", "one"),
+        DifferenceKind::Value => ("NULL", "NULL"),
+    };
+    Difference {
+        table: difference.table.clone(),
+        key: key.collect::<Vec<_>>().join(", "),
+        column: text(&difference.column, ""),
+        expected: text(&difference.expected, expected),
+        found: text(&difference.found, found),
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) reactors: reactors::ReactorOptions,
     #[serde(default)]
     pub(crate) destination: Vec<reactors::DestinationOptions>,
+    pub(crate) metrics: projections::MeterOptions,
     pub(crate) api: query_api::ApiOptions,
     pub(crate) engines: EngineSettings,
     pub(crate) telemetry: TelemetryOptions,

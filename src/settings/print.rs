@@ -55,7 +55,10 @@ fn flatten(key: String, value: &Value, figment: &Figment, lines: &mut Vec<(Strin
     let origin = figment
         .get_metadata(value.tag())
         .map_or_else(|| "unknown".to_owned(), super::origin_of);
-    let in_secret_table = key.rsplit('.').nth(1).is_some_and(|table| SECRET_TABLES.contains(&table));
+    let in_secret_table = key
+        .rsplit('.')
+        .nth(1)
+        .is_some_and(|table| SECRET_TABLES.contains(&table));
     let shown = if (is_secret(last) || in_secret_table) && !is_empty(value) {
         "***".to_owned()
     } else if let (Value::String(_, url), true) = (value, last.ends_with("url")) {

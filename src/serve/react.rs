@@ -1,0 +1,183 @@
+//! The reactors and the replays, put together from the settings.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{
+    BodyStore, Checkpoints, CommandError, DestinationName, DestinationStatus, Destinations, EventId,
+    EventLog, PublishError, PublishToSubject, ReplayCount, ReplayId, ReplayOne, ReplayOrder, ReplayState,
+    ReplayedOne, Replays, TenantId,
+};
+use reactors::destination::{self, Router, TargetPorts};
+use reactors::replay::{ReplayHandle, ReplayPorts, ReplayRunner};
+use reactors::{DestinationPlan, ReactorHandle, ReactorPorts, Reactors};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::clock::SystemClock;
+use crate::settings::Settings;
+
+/// The destinations of the settings: how each is reached, and which deliveries it wants.
+pub(crate) fn destinations(
+    settings: &Settings,
+    bodies: Arc<dyn BodyStore>,
+    subjects: Arc<dyn PublishToSubject>,
+) -> anyhow::Result<(Vec<DestinationPlan>, Arc<Router>)> {
+    let ports = TargetPorts::new(bodies, subjects, settings.server.base_url());
+    let (plans, router) = destination::plans(&settings.reactors, &settings.destination, &ports)?;
+    Ok((plans, Arc::new(router)))
+}
+
+/// The reactors and the replays, not running yet.
+pub(crate) struct Assembled {
+    reactors: Reactors,
+    replays: ReplayRunner,
+    pub(crate) handle: ReactorHandle,
+    pub(crate) replay_handle: ReplayHandle,
+}
+
+/// Puts them together.
+pub(crate) fn assemble(
+    settings: &Settings,
+    plans: Vec<DestinationPlan>,
+    router: Arc<Router>,
+    log: Arc<dyn EventLog>,
+    checkpoints: Arc<dyn Checkpoints>,
+) -> anyhow::Result<Assembled> {
+    let options = settings.reactors.clone();
+    let (reactors, handle) = Reactors::build(
+        options.clone(),
+        plans,
+        ReactorPorts {
+            log: Arc::clone(&log),
+            checkpoints: Arc::clone(&checkpoints),
+            clock: Arc::new(SystemClock),
+            new_id: Arc::new(|| EventId::new(Uuid::now_v7())),
+        },
+    )?;
+    let (replays, replay_handle) = ReplayRunner::build(
+        options,
+        ReplayPorts {
+            log,
+            checkpoints,
+            new_id: Arc::new(Uuid::now_v7),
+            router,
+            pace: Arc::new(handle.clone()),
+            dead_letters: Arc::new(handle.clone()),
+        },
+    );
+    Ok(Assembled {
+        reactors,
+        replays,
+        handle,
+        replay_handle,
+    })
+}
+
+impl Assembled {
+    /// Starts them. They need neither the stream nor the tables, so they need not wait for the engines.
+    pub(crate) fn start(self, shutdown: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (reactors, stop) = (self.reactors, shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(error) = reactors.run(stop).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "deliveries are no longer handed on: restart the server"
+                );
+            }
+        });
+        tasks.spawn(self.replays.run(shutdown.clone()));
+        tasks
+    }
+}
+
+/// Subjects of NATS, once its server is there.
+#[derive(Default)]
+pub(crate) struct LateSubjects(OnceLock<Arc<dyn PublishToSubject>>);
+
+impl LateSubjects {
+    /// Puts the real ones behind.
+    pub(crate) fn set(&self, subjects: Arc<dyn PublishToSubject>) {
+        // A second set would be a second start of the engines, which compose never does.
+        let _ = self.0.set(subjects);
+    }
+}
+
+#[async_trait]
+impl PublishToSubject for LateSubjects {
+    async fn publish(
+        &self,
+        subject: &str,
+        headers: Vec<(String, String)>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        match self.0.get() {
+            Some(subjects) => subjects.publish(subject, headers, payload).await,
+            None => Err(PublishError::Unavailable("it is being started".into())),
+        }
+    }
+}
+
+/// A process that hands nothing on, and so can't be told to.
+pub(crate) struct Elsewhere;
+
+fn elsewhere<T>() -> Result<T, CommandError> {
+    Err(CommandError::Unavailable(
+        "this process does not have the role react; ask one that has".into(),
+    ))
+}
+
+#[async_trait]
+impl Replays for Elsewhere {
+    async fn replay_one(&self, _: ReplayOne) -> Result<ReplayedOne, CommandError> {
+        elsewhere()
+    }
+
+    async fn count(&self, _: &ReplayOrder) -> Result<ReplayCount, CommandError> {
+        elsewhere()
+    }
+
+    async fn start(&self, _: ReplayOrder) -> Result<ReplayState, CommandError> {
+        elsewhere()
+    }
+
+    async fn retry_dead(
+        &self,
+        _: TenantId,
+        _: String,
+        _: Option<String>,
+    ) -> Result<Option<ReplayState>, CommandError> {
+        elsewhere()
+    }
+
+    async fn state(&self, _: &TenantId, _: ReplayId) -> Result<ReplayState, CommandError> {
+        elsewhere()
+    }
+
+    async fn cancel(&self, _: &TenantId, _: ReplayId, _: String) -> Result<ReplayState, CommandError> {
+        elsewhere()
+    }
+}
+
+#[async_trait]
+impl Destinations for Elsewhere {
+    async fn list(&self) -> Vec<DestinationStatus> {
+        Vec::new()
+    }
+
+    async fn pause(
+        &self,
+        _: &DestinationName,
+        _: String,
+        _: Option<String>,
+    ) -> Result<DestinationStatus, CommandError> {
+        elsewhere()
+    }
+
+    async fn resume(&self, _: &DestinationName, _: String) -> Result<DestinationStatus, CommandError> {
+        elsewhere()
+    }
+}
