@@ -56,10 +56,10 @@ impl TargetPorts {
 
 /// Settings of a destination that can't work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("destination {destination:?}, {key}: {problem}")]
+#[error("{place}, {key}: {problem}")]
 pub struct InvalidDestination {
-    /// Which destination; of settings common to all, `reactors`.
-    pub destination: String,
+    /// Where: `destination "<name>"`, or `reactors` for what is common to all.
+    pub place: String,
     /// Which setting.
     pub key: &'static str,
     /// What is wrong, and what to do. Never a secret.
@@ -89,7 +89,7 @@ impl Trust {
             return Ok(config.clone());
         }
         let read = tls::system().map_err(|error| InvalidDestination {
-            destination: "reactors".to_owned(),
+            place: "reactors".to_owned(),
             key: "tls",
             problem: error.to_string(),
         })?;
@@ -103,6 +103,18 @@ pub(crate) fn plans_with(
     ports: &TargetPorts,
     trust: &mut Trust,
 ) -> Result<(Vec<DestinationPlan>, Router), InvalidDestination> {
+    for (key, zero) in [
+        ("connect_timeout_ms", reactors.connect_timeout_ms == 0),
+        ("expression_timeout_ms", reactors.expression_timeout_ms == 0),
+    ] {
+        if zero {
+            return Err(InvalidDestination {
+                place: "reactors".to_owned(),
+                key,
+                problem: "is 0, so nothing would ever be in time".to_owned(),
+            });
+        }
+    }
     let (mut plans, mut routes, mut names) = (Vec::new(), Vec::new(), HashSet::new());
     for options in destinations {
         let builder = Builder {
@@ -129,7 +141,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn invalid(&self, key: &'static str, problem: impl Into<String>) -> InvalidDestination {
         InvalidDestination {
-            destination: self.options.name.to_string(),
+            place: format!("destination \"{}\"", self.options.name),
             key,
             problem: problem.into(),
         }

@@ -128,7 +128,7 @@ impl Target for Destination {
         match expression.value(received, json.as_deref(), PRIORITY_TIME) {
             Ok(value) => number(&value).unwrap_or_else(|| self.complain("it gives no number")),
             // A field that a body has not is usual.
-            Err(Unevaluated::Missing(_)) => 0,
+            Err(Unevaluated::Missing) => 0,
             Err(error) => self.complain(&error.to_string()),
         }
     }
@@ -228,7 +228,7 @@ impl Destination {
                 "it gives a {}, not true or false",
                 other.type_of()
             ))),
-            Err(Unevaluated::Missing(_)) => Ok(false),
+            Err(Unevaluated::Missing) => Ok(false),
             Err(error @ (Unevaluated::Broken(_) | Unevaluated::Late(_))) => Err(broken(error.to_string())),
         }
     }
@@ -276,7 +276,15 @@ fn number(value: &Value) -> Option<i64> {
         Value::UInt(number) => Some(i64::try_from(*number).unwrap_or(i64::MAX)),
         Value::Float(number) if !number.is_nan() => Some(*number as i64),
         Value::Bool(yes) => Some(i64::from(*yes)),
-        _ => None,
+        Value::Float(_)
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Function(..)
+        | Value::String(_)
+        | Value::Bytes(_)
+        | Value::Opaque(_)
+        | Value::Struct(_)
+        | Value::Null => None,
     }
 }
 

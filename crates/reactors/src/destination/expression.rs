@@ -1,22 +1,25 @@
 //! CEL expressions over a delivery: conditions and priorities.
 //!
 //! CEL has no loops but those over lists and maps, so each evaluation ends; nested ones over a hostile body could still take
-//! hours. Every look-up of a variable passes through [`Watched`], which ends the evaluation once its time is over.
+//! hours. Every look-up of a variable passes through [`Watch`], which ends the evaluation once its time is over.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cel::common::value::{CowVal, Val};
+use cel::common::value::CowVal;
 use cel::context::VariableResolver;
-use cel::{Context, ExecutionError, Program, Value};
+use cel::{Context, Env, ExecutionError, Program, Value, extensions};
 use domain::DeliveryReceived;
 
 use super::facts::{NAMES, facts};
+use super::names;
 
 /// A compiled expression.
 pub(crate) struct Expression {
     program: Program,
+    env: Arc<Env>,
     asked: Vec<&'static str>,
 }
 
@@ -24,8 +27,8 @@ pub(crate) struct Expression {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unevaluated {
     /// It asks for a field that this body does not have, or has as something else.
-    #[error("a field is missing: {0}")]
-    Missing(String),
+    #[error("a field is missing")]
+    Missing,
     /// It can't be evaluated.
     #[error("{0}")]
     Broken(String),
@@ -41,15 +44,20 @@ impl Expression {
     /// Compiles an expression, and refuses names that it can't know.
     pub(crate) fn compile(text: &str) -> Result<Self, String> {
         // The parser is not ours, and a text from a settings file must not end the program.
-        let compiled =
-            catch_unwind(|| Program::compile(text)).map_err(|_| "it can't be parsed".to_owned())?;
+        let env = Arc::new(environment()?);
+        let compiled = catch_unwind(AssertUnwindSafe(|| env.compile(text)))
+            .map_err(|_| "it can't be parsed".to_owned())?;
         let program = compiled.map_err(|errors| errors.to_string().trim().to_owned())?;
+        if let Some(name) = names::unknown(program.expression(), &NAMES) {
+            let known = NAMES.join(", ");
+            return Err(format!("there is no name {name}; the names are {known}"));
+        }
         let references = program.references();
         let asked = NAMES
             .into_iter()
             .filter(|name| references.has_variable(name))
             .collect();
-        let expression = Self { program, asked };
+        let expression = Self { program, env, asked };
         expression.try_out()?;
         Ok(expression)
     }
@@ -67,38 +75,37 @@ impl Expression {
         time: Duration,
     ) -> Result<Value, Unevaluated> {
         let values = facts(received, json, |name| self.asked.contains(&name));
-        let watched = Watched::new(values, time);
-        self.run(&watched)
-    }
-
-    fn run(&self, watched: &Watched) -> Result<Value, Unevaluated> {
-        match self.executed(watched) {
+        match self.executed(values, time) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(unevaluated(&error)),
-            Err(panic) if panic.is::<TimeIsOver>() => Err(Unevaluated::Late(watched.time)),
-            Err(_) => Err(Unevaluated::Broken("the evaluation failed inside".to_owned())),
+            Err(panic) if panic.is::<TimeIsOver>() => Err(Unevaluated::Late(time)),
+            Err(_) => Err(Unevaluated::Broken(
+                "it can't be evaluated for this delivery".to_owned(),
+            )),
         }
     }
 
-    fn executed(&self, watched: &Watched) -> std::thread::Result<Result<Value, ExecutionError>> {
-        let mut context = Context::default();
-        context.set_variable_resolver(watched);
+    fn executed(
+        &self,
+        values: HashMap<&'static str, Value>,
+        time: Duration,
+    ) -> std::thread::Result<Result<Value, ExecutionError>> {
+        let watch = Watch(Instant::now() + time);
+        let mut context = Context::with_env(Arc::clone(&self.env));
+        for (name, value) in values {
+            context.add_variable_from_value(name, value);
+        }
+        context.set_variable_resolver(&watch);
         catch_unwind(AssertUnwindSafe(|| self.program.execute(&context)))
     }
 
-    /// Evaluates it with nothing in hand: what does not exist at all shows now, and not on the first delivery.
+    /// Evaluates it with nothing in hand: a function that does not exist shows now, and not on the first delivery.
     fn try_out(&self) -> Result<(), String> {
         let nothing = self.asked.iter().map(|name| (*name, Value::from("")));
-        let watched = Watched::new(nothing.collect(), Duration::from_secs(1));
-        let Ok(Err(ExecutionError::UndeclaredReference(name))) = self.executed(&watched) else {
-            return Ok(());
-        };
-        let is_function = self.program.references().has_function(name.as_str());
-        let kind = if is_function { "function" } else { "name" };
-        Err(format!(
-            "there is no {kind} {name}; the names are {}",
-            NAMES.join(", ")
-        ))
+        match self.executed(nothing.collect(), Duration::from_secs(1)) {
+            Ok(Err(ExecutionError::UndeclaredReference(name))) => Err(format!("there is no function {name}")),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -108,39 +115,33 @@ impl std::fmt::Debug for Expression {
     }
 }
 
-/// The variables, and the time left to ask for them.
-struct Watched {
-    values: HashMap<&'static str, Box<dyn Val>>,
-    until: Instant,
-    time: Duration,
-}
+/// When an evaluation has to end. It is asked for every variable, before those that have a value; it has none.
+struct Watch(Instant);
 
-impl Watched {
-    fn new(values: HashMap<&'static str, Value>, time: Duration) -> Self {
-        let boxed = |(name, value): (&'static str, Value)| Some((name, value.try_into().ok()?));
-        Self {
-            values: values.into_iter().filter_map(boxed).collect(),
-            until: Instant::now() + time,
-            time,
-        }
-    }
-}
-
-impl VariableResolver for Watched {
-    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        if Instant::now() > self.until {
+impl VariableResolver for Watch {
+    fn resolve<'b>(&'b self, _: &str) -> Option<CowVal<'b, 'b>> {
+        if Instant::now() > self.0 {
             resume_unwind(Box::new(TimeIsOver));
         }
-        self.values
-            .get(variable)
-            .map(|value| CowVal::Borrowed(value.as_ref()))
+        None
     }
+}
+
+/// The standard functions and those for texts (`lowerAscii`, `split`, `replace`, …).
+fn environment() -> Result<Env, String> {
+    let mut env = Env::stdlib();
+    env.add_extension(extensions::strings)
+        .map_err(|error| error.to_string())?;
+    Ok(env)
 }
 
 /// A field that is not there is usual: bodies of different events look different. Anything else is a fault of the
 /// expression.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not ours, and may grow"
+)]
 fn unevaluated(error: &ExecutionError) -> Unevaluated {
-    let text: String = error.to_string().chars().take(300).collect();
     let missing = match error {
         ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => true,
         // A field of something that has none: null, a text, a number.
@@ -148,9 +149,42 @@ fn unevaluated(error: &ExecutionError) -> Unevaluated {
         _ => false,
     };
     if missing {
-        Unevaluated::Missing(text)
+        Unevaluated::Missing
     } else {
-        Unevaluated::Broken(text)
+        Unevaluated::Broken(described(error))
+    }
+}
+
+/// What is wrong, by types instead of values: these are parts of bodies, and the text ends up in logs.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not ours, and may grow"
+)]
+fn described(error: &ExecutionError) -> String {
+    let of = |value: &Value| value.type_of().to_string();
+    match error {
+        ExecutionError::UnsupportedBinaryOperator(operator, left, right)
+        | ExecutionError::Overflow(operator, left, right) => {
+            format!(
+                "{operator} does not work with these values, {} and {}",
+                of(left),
+                of(right)
+            )
+        }
+        ExecutionError::ValuesNotComparable(left, right) | ExecutionError::UnsupportedIndex(left, right) => {
+            format!("{} and {} do not go together", of(left), of(right))
+        }
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "a division by zero".to_owned()
+        }
+        ExecutionError::NotSupportedAsMethod { method, target } => format!("{} has no {method}", of(target)),
+        ExecutionError::NoSuchOverload(_)
+        | ExecutionError::UndeclaredReference(_)
+        | ExecutionError::InvalidArgumentCount { .. }
+        | ExecutionError::UnexpectedType { .. }
+        | ExecutionError::MissingArgumentOrTarget => error.to_string(),
+        ExecutionError::FunctionError { function, .. } => format!("{function} failed"),
+        _ => "it can't be evaluated for this delivery".to_owned(),
     }
 }
 
@@ -194,6 +228,9 @@ mod tests {
             "has(body.ref) && !has(body.nothing)",
             "body.commits.exists(c, c.id == 'b') && body.commits.all(c, size(c.id) == 1)",
             "body.commits.map(c, c.id) == ['a', 'b'] && size(body.commits.filter(c, size(c.files) > 0)) == 1",
+            "event.upperAscii() == 'PUSH' && body.ref.split('/')[2] == 'main'",
+            "body.commits.exists(event, event.id == 'b') && event == 'push'",
+            "type(body.size) == int && [1, 2].map(n, n > 1, n * 2) == [4] && {'k': event}.k == 'push'",
             "body['head.ref'] == 'x' && body.ref.matches('^refs/heads/(main|dev)$')",
         ] {
             assert_eq!(value(text, BODY), Ok(Value::Bool(true)), "{text}");
@@ -208,7 +245,7 @@ mod tests {
             "headers['x-none'] == ''",
         ] {
             assert!(
-                matches!(value(text, BODY), Err(Unevaluated::Missing(_))),
+                matches!(value(text, BODY), Err(Unevaluated::Missing)),
                 "{text}: {:?}",
                 value(text, BODY)
             );
@@ -235,7 +272,7 @@ mod tests {
         ] {
             let found = value(text, body);
             assert!(
-                matches!(found, Err(Unevaluated::Missing(_))),
+                matches!(found, Err(Unevaluated::Missing)),
                 "{text} of {body:.20}: {found:?}"
             );
         }
@@ -255,7 +292,14 @@ mod tests {
         ] {
             assert!(Expression::compile(text).is_err(), "{text:?}");
         }
-        for (text, name) in [("evnt == 'push'", "evnt"), ("lower(event) == 'push'", "lower")] {
+        for (text, name) in [
+            ("evnt == 'push'", "evnt"),
+            ("event == 'nothing' && evnt == 'push'", "evnt"),
+            ("body.a.all(x, y == 1)", "y"),
+            ("[x]", "x"),
+            ("{1: x}", "x"),
+            ("lower(event) == 'push'", "lower"),
+        ] {
             let error = Expression::compile(text).unwrap_err();
             assert!(error.contains(name), "{error}");
         }

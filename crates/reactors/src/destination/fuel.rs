@@ -30,6 +30,19 @@ pub(crate) struct Fuel {
     pub(crate) stack_bytes: usize,
 }
 
+/// How much stack it takes to drop one level of a nested value, in bytes: values are dropped one frame in the other.
+const DROP_BYTES: u64 = 144;
+
+impl Fuel {
+    /// The stack that a thread needs for a run: what the program may use, and what the deepest value does that it could
+    /// make, at two steps a level. Most of it is never touched.
+    pub(crate) fn thread_bytes(self) -> usize {
+        let dropping = self.steps.saturating_mul(DROP_BYTES);
+        self.stack_bytes
+            .saturating_add(usize::try_from(dropping).unwrap_or(0))
+    }
+}
+
 /// What a run used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UsedUp {
@@ -92,7 +105,7 @@ pub(crate) fn filter() -> Fun<Data> {
 }
 
 /// A definition with its ticks.
-pub(crate) fn metered<'s>(def: Def<&'s str>) -> Def<&'s str> {
+pub(crate) fn metered(def: Def<&str>) -> Def<&str> {
     Def {
         name: def.name,
         args: def.args,
@@ -113,11 +126,7 @@ fn counted(term: Term<&str>) -> Term<&str> {
     Term::BinOp(Box::new(term), BinaryOp::Pipe(None), each)
 }
 
-fn boxed<'s>(inner: Box<Term<&'s str>>) -> Box<Term<&'s str>> {
-    Box::new(term(*inner))
-}
-
-fn term<'s>(of: Term<&'s str>) -> Term<&'s str> {
+fn term(of: Term<&str>) -> Term<&str> {
     match of {
         plain @ (Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_)) => plain,
         Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(part_of_text).collect()),
@@ -126,9 +135,9 @@ fn term<'s>(of: Term<&'s str>) -> Term<&'s str> {
             let field = |(key, value): (_, Option<_>)| (term(key), value.map(term));
             Term::Obj(fields.into_iter().map(field).collect())
         }
-        Term::Neg(inner) => Term::Neg(boxed(inner)),
+        Term::Neg(inner) => Term::Neg(Box::new(term(*inner))),
         Term::BinOp(left, op, right) => binary(*left, op, *right),
-        Term::Label(name, inner) => Term::Label(name, boxed(inner)),
+        Term::Label(name, inner) => Term::Label(name, Box::new(term(*inner))),
         Term::Fold(kind, items, pattern, args) => Term::Fold(
             kind,
             Box::new(counted(term(*items))),
@@ -144,11 +153,14 @@ fn term<'s>(of: Term<&'s str>) -> Term<&'s str> {
             let otherwise = otherwise.map(|otherwise| Box::new(ticking(term(*otherwise))));
             Term::IfThenElse(branches.into_iter().map(branch).collect(), otherwise)
         }
-        Term::Def(defs, inner) => Term::Def(defs.into_iter().map(metered).collect(), boxed(inner)),
+        Term::Def(defs, inner) => Term::Def(defs.into_iter().map(metered).collect(), Box::new(term(*inner))),
         Term::Call(name, args) => Term::Call(name, args.into_iter().map(argument).collect()),
         Term::Path(inner, Path(parts)) => {
             let part = |(part, optional)| (part_of_path(part), optional);
-            Term::Path(boxed(inner), Path(parts.into_iter().map(part).collect()))
+            Term::Path(
+                Box::new(term(*inner)),
+                Path(parts.into_iter().map(part).collect()),
+            )
         }
     }
 }
@@ -173,7 +185,7 @@ fn binary<'s>(left: Term<&'s str>, op: BinaryOp<&'s str>, right: Term<&'s str>) 
 
 /// Constants can't go round, and what a name without arguments means ticks where it is defined. To wrap it here would nest
 /// it once more at each call of a recursion that hands it on.
-fn argument<'s>(of: Term<&'s str>) -> Term<&'s str> {
+fn argument(of: Term<&str>) -> Term<&str> {
     let named = matches!(&of, Term::Call(_, args) if args.is_empty());
     if named || matches!(of, Term::Id | Term::Num(_) | Term::Var(_)) {
         of
@@ -182,7 +194,7 @@ fn argument<'s>(of: Term<&'s str>) -> Term<&'s str> {
     }
 }
 
-fn pattern<'s>(of: Pattern<&'s str>) -> Pattern<&'s str> {
+fn pattern(of: Pattern<&str>) -> Pattern<&str> {
     match of {
         Pattern::Var(name) => Pattern::Var(name),
         Pattern::Arr(items) => Pattern::Arr(items.into_iter().map(pattern).collect()),
@@ -201,7 +213,7 @@ fn part_of_text<'s>(part: StrPart<&'s str, Term<&'s str>>) -> StrPart<&'s str, T
     }
 }
 
-fn part_of_path<'s>(part: Part<Term<&'s str>>) -> Part<Term<&'s str>> {
+fn part_of_path(part: Part<Term<&str>>) -> Part<Term<&str>> {
     match part {
         Part::Index(index) => Part::Index(argument(index)),
         Part::Range(from, to) => Part::Range(from.map(argument), to.map(argument)),

@@ -15,6 +15,7 @@ mod facts;
 mod fuel;
 mod headers;
 mod http;
+mod names;
 mod payload;
 mod redirect;
 mod resolve;

@@ -23,7 +23,7 @@ pub(crate) enum Hop {
 pub(crate) fn hop(status: StatusCode, headers: &HeaderMap, from: &Url, followed: usize, max: usize) -> Hop {
     match status.as_u16() {
         307 | 308 => {}
-        301 | 302 | 303 => {
+        301..=303 => {
             return Hop::Refused("it would turn the request into a GET; give the address it leads to");
         }
         _ => return Hop::None,

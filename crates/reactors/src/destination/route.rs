@@ -3,6 +3,8 @@
 
 use domain::{DeliveryReceived, DestinationName, EventFilter, NameReactors, SourceName, TenantId};
 
+use crate::replay::Wanting;
+
 /// What one destination wants.
 pub(crate) struct Route {
     /// The destination.
@@ -54,6 +56,18 @@ impl Router {
 
     fn matching(&self, received: &DeliveryReceived) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(|route| route.wants(received))
+    }
+}
+
+impl Wanting for Router {
+    fn wanting(&self, received: &DeliveryReceived) -> Vec<DestinationName> {
+        Self::wanting(self, received)
+    }
+
+    fn is_destination(&self, tenant: &TenantId, name: &DestinationName) -> bool {
+        self.routes
+            .iter()
+            .any(|route| route.tenant == *tenant && route.name == *name)
     }
 }
 

@@ -134,7 +134,7 @@ fn check(subject: &str) -> Result<(), String> {
     }
     let tokens: Vec<&str> = subject.split('.').collect();
     let plain = |token: &&str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-    if !tokens.iter().all(|token| plain(token)) {
+    if !tokens.iter().all(plain) {
         return Err("has to be words of printable ASCII, with a dot between them".to_owned());
     }
     if subject.contains(['*', '>']) {

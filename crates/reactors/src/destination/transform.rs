@@ -27,12 +27,9 @@ pub(crate) type Data = JustLut<Val>;
 
 /// The deepest nesting of a body that a program gets to see.
 const DEPTH_MAX: usize = 128;
-/// The stack of a run, most of it never touched. Deep values made by a program are also dropped on it, one frame in the other,
-/// hence so much more than a program itself may use.
-const STACK_BYTES: usize = 512 * 1024 * 1024;
-/// How much of it the program itself may use, in bytes.
+/// How much stack a program may use, in bytes.
 const STACK_BYTES_USED_MAX: usize = 64 * 1024 * 1024;
-/// Steps of a run, which also bound how deep a value a program can nest.
+/// Steps of a run. They also bound how deep a value can be nested, and so the stack that it takes to drop it.
 const STEPS_MAX: u64 = 4_000_000;
 /// Runs at once, of one program. One that hangs inside a native filter keeps its place.
 const RUNS_MAX: usize = 4;
@@ -44,6 +41,8 @@ const REMOVED: [&str; 6] = ["env", "halt", "debug_empty", "stderr_empty", "input
 const REMOVED_DEFINITIONS: [&str; 4] = ["halt", "halt_error", "debug", "stderr"];
 /// What the program is called as a definition.
 const PROGRAM: &str = "hooklog_program";
+/// The stack of the compiler, in bytes.
+const COMPILING_STACK_BYTES: usize = 256 * 1024 * 1024;
 /// The longest program, in bytes.
 const PROGRAM_BYTES_MAX: usize = 64 * 1024;
 /// The most of an error's text that is looked at, in bytes.
@@ -107,7 +106,7 @@ impl Transform {
         };
         std::thread::Builder::new()
             .name("hooklog-jq".to_owned())
-            .stack_size(STACK_BYTES)
+            .stack_size(self.fuel.thread_bytes())
             .spawn(move || {
                 // Nobody waits any longer when it took too long.
                 let _ = answer.send(run.perform());
@@ -205,7 +204,7 @@ fn compile_apart(text: &str) -> Result<Filter<Data>, String> {
     }
     let unparsed = || "it can't be parsed".to_owned();
     std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let builder = std::thread::Builder::new().stack_size(COMPILING_STACK_BYTES);
         let compiling = builder.spawn_scoped(scope, || compile(text));
         let compiling = compiling.map_err(|error| format!("no thread could be started: {error}"))?;
         compiling.join().map_err(|_| unparsed())?
@@ -323,206 +322,4 @@ fn shown(error: &jaq_json::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIME: Duration = Duration::from_secs(20);
-
-    async fn run(program: &str, json: &str) -> Result<Option<String>, NoBody> {
-        let transform = Transform::compile(program, TIME, 1 << 20).unwrap();
-        let made = transform.run(Bytes::copy_from_slice(json.as_bytes())).await;
-        made.map(|body| body.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
-    }
-
-    #[tokio::test]
-    async fn the_first_output_is_the_body() {
-        let body = r#"{"ref":"refs/heads/main","commits":[{"id":"a","n":1},{"id":"b","n":2}],"big":12345678901234567890,"f":1.10}"#;
-        for (program, made) in [
-            (".ref", r#""refs/heads/main""#),
-            (
-                "{text: \"pushed \\(.ref | ltrimstr(\"refs/heads/\"))\"}",
-                r#"{"text":"pushed main"}"#,
-            ),
-            (".commits[]", r#"{"id":"a","n":1}"#),
-            (".commits | map(.n) | add", "3"),
-            ("[.commits[] | select(.n > 1) | .id]", r#"["b"]"#),
-            (".big", "12345678901234567890"),
-            (".f", "1.10"),
-            ("del(.commits, .f, .big)", r#"{"ref":"refs/heads/main"}"#),
-            (".commits |= map(.n += 1) | [.commits[].n]", "[2,3]"),
-            ("to_entries | map(.key)", r#"["ref","commits","big","f"]"#),
-            ("reduce .commits[] as $c (0; . + $c.n)", "3"),
-            ("[foreach .commits[] as {n: $n} (0; . + $n)]", "[1,3]"),
-            ("[limit(3; repeat(1))]", "[1,1,1]"),
-            ("first(range(10; 1000000000000))", "10"),
-            ("def f: if . > 100000 then . else . + 1 | f end; 0 | f", "100001"),
-            ("[paths | tojson] | length", "11"),
-            ("try error(\"x\") catch .", r#""x""#),
-            ("[.commits[] | .id | test(\"^a\")]", "[true,false]"),
-            ("(.commits[0].id) = \"z\" | .commits[0].id", r#""z""#),
-            (
-                "label $out | foreach .commits[] as $c (0; . + 1; if . == 2 then ., break $out else empty end)",
-                "2",
-            ),
-            (
-                "walk(if type == \"number\" then 0 else . end) | .commits[1].n",
-                "0",
-            ),
-            (".commits | group_by(.n) | length", "2"),
-            ("@base64 \"\\(.ref)\"", r#""cmVmcy9oZWFkcy9tYWlu""#),
-        ] {
-            assert_eq!(run(program, body).await, Ok(Some(made.to_owned())), "{program}");
-        }
-    }
-
-    #[tokio::test]
-    async fn no_output_is_nothing_to_send() {
-        for program in [
-            "empty",
-            ".missing // empty",
-            "select(.a == 2)",
-            ".[] | select(. > 9)",
-        ] {
-            assert_eq!(run(program, r#"{"a":1}"#).await, Ok(None), "{program}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_program_that_fails_says_why() {
-        for (program, why) in [
-            ("error(\"no such thing\")", "no such thing"),
-            (".a.b.c", "cannot index"),
-            ("nan", "no JSON"),
-            ("{(1|tostring): infinite}", "no JSON"),
-        ] {
-            let error = run(program, r#"{"a":1}"#).await.unwrap_err();
-            assert!(error.to_string().contains(why), "{program}: {error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_body_that_is_no_json_or_too_deep_is_not_looked_into() {
-        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-        for body in [
-            "",
-            "x",
-            "{",
-            "NaN",
-            "{\"a\":1}x",
-            "[1,]",
-            "{a:1}",
-            "# comment\n1",
-            &deep(129),
-            &deep(200_000),
-        ] {
-            let refused = run(".", body).await;
-            assert!(
-                matches!(refused, Err(NoBody::Input(_))),
-                "{body:.20}: {refused:?}"
-            );
-        }
-        assert!(run(".", &deep(128)).await.is_ok());
-        assert_eq!(depth(br#"{"[[[\"{{{":"\\","a":[[]]}"#), 3);
-    }
-
-    #[tokio::test]
-    async fn a_program_that_runs_away_is_stopped() {
-        let time = Duration::from_millis(300);
-        for program in [
-            "def f: f; f",
-            "def f: 1 + f; f",
-            "def f: f | . + 1; 0 | f",
-            "def f(g): f(g | g); f(.)",
-            "[repeat(1)]",
-            "last(repeat(1))",
-            "[range(1e12)]",
-            "reduce range(1e12) as $x (0; . + 1)",
-            "last(range(1e12))",
-            "range(1e12) | empty",
-            "first(range(1e12) | select(false))",
-            "if range(1e12) then empty else . end",
-            "def f: try f catch f; f",
-            "def f: try error(\"x\") catch f; f",
-            "def f: (try repeat(error(1)) catch empty), f; f",
-            "isempty(range(1e12) | empty)",
-            "[recurse([.])] | length",
-            "until(false; . )",
-            "while(true; .) | empty",
-            "[limit(1e12; repeat(0))]",
-            "path(repeat(.)) | empty",
-            "(repeat(.)) |= .",
-            "reduce repeat(0) as $i (null; [.])",
-        ] {
-            let transform = Transform::compile(program, time, 1 << 20).unwrap();
-            let begun = std::time::Instant::now();
-            let ended = transform.run(Bytes::from_static(b"{}")).await;
-            assert!(matches!(ended, Err(NoBody::Stopped(_))), "{program}: {ended:?}");
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "{program}: {:?}",
-                begun.elapsed()
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_value_nested_as_deep_as_the_steps_allow_ends_the_run_and_not_the_process() {
-        let time = Duration::from_secs(120);
-        let program = "reduce repeat(0) as $i (null; [.])";
-        let transform = Transform::compile(program, time, 1 << 20).unwrap();
-        let ended = transform.run(Bytes::from_static(b"{}")).await;
-        let steps = NoBody::Stopped("took more than 4000000 steps".to_owned());
-        assert_eq!(ended, Err(steps), "{program}");
-    }
-
-    #[tokio::test]
-    async fn output_is_bounded() {
-        let body = format!("\"{}\"", "x".repeat(1000));
-        let transform = Transform::compile("[., .]", TIME, 1500).unwrap();
-        let made = transform.run(Bytes::from(body.clone())).await;
-        assert!(matches!(made, Err(NoBody::Stopped(_))), "{made:?}");
-        let error = run("error([., ., .])", &body).await.unwrap_err().to_string();
-        assert!(error.len() < 1000, "{}", error.len());
-    }
-
-    #[test]
-    fn what_does_not_compile_is_refused_with_its_reason() {
-        for (program, why) in [
-            (".a |", "expected"),
-            ("(", "expected"),
-            (".a b", "expected"),
-            ("\"open", "expected"),
-            ("nonsense(1)", "nonsense"),
-            ("$nonsense", "nonsense"),
-            ("", "expected"),
-        ] {
-            let error = Transform::compile(program, TIME, 1).unwrap_err();
-            assert!(error.contains(why), "{program:?}: {error}");
-        }
-        let deep = format!("{}1{}", "(".repeat(30_000), ")".repeat(30_000));
-        // Whatever it says, it says it without an overflow.
-        let _ = Transform::compile(&deep, TIME, 1);
-        assert!(Transform::compile(&" ".repeat(PROGRAM_BYTES_MAX + 1), TIME, 1).is_err());
-    }
-
-    #[test]
-    fn nothing_reaches_outside() {
-        for program in [
-            "env",
-            "$ENV",
-            "$ENV.HOME",
-            "halt",
-            "halt_error",
-            "halt(3)",
-            "debug",
-            "stderr",
-            "input",
-            "inputs",
-            "include \"x\"; .",
-            "import \"x\" as x; .",
-            "import \"/etc/passwd\" as $x; .",
-        ] {
-            assert!(Transform::compile(program, TIME, 1).is_err(), "{program}");
-        }
-    }
-}
+mod tests;
