@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // Every client of HTTP asks for it, whether it will speak TLS or not. Set once, here, before there is any.
+    let _already_set = rustls::crypto::ring::default_provider().install_default();
     // clap exits with 2 and an explanation when the usage is wrong.
     match cli::Cli::parse().run() {
         Ok(code) => code,

@@ -143,7 +143,11 @@ impl Sender {
             .send()
             .await
             .expect("the server answers");
-        assert!(answer.status().is_success(), "a delivery was answered {}", answer.status());
+        assert!(
+            answer.status().is_success(),
+            "a delivery was answered {}",
+            answer.status()
+        );
         let _ = answer.bytes().await;
     }
 }

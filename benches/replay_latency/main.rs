@@ -33,6 +33,8 @@ fn seconds() -> Duration {
 
 #[tokio::main]
 async fn main() {
+    // A client can't be built without one, whether it speaks TLS or not.
+    let _already_set = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().expect("a folder");
     let sink = sink::start().await;
     let server = Server::start(folder.path(), sink.url()).await;
@@ -76,7 +78,9 @@ fn print_report(greatest: f64, rate: f64, run: Duration, pairs: &[(Latencies, La
          rate.\n",
         run.as_secs()
     );
-    println!("| pair | p50 alone | p50 beside | p99 alone | p99 beside | ratio of p99 | replayed meanwhile |");
+    println!(
+        "| pair | p50 alone | p50 beside | p99 alone | p99 beside | ratio of p99 | replayed meanwhile |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let mut ratios = Vec::new();
     for (number, (alone, beside, asked)) in pairs.iter().enumerate() {

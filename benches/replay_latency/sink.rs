@@ -36,8 +36,11 @@ pub(crate) async fn start() -> Sink {
         while let Ok((stream, _)) = listener.accept().await {
             let counter = Arc::clone(&counter);
             tokio::spawn(async move {
-                let service = service_fn(move |request: Request<Incoming>| take(request, Arc::clone(&counter)));
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let service =
+                    service_fn(move |request: Request<Incoming>| take(request, Arc::clone(&counter)));
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });
@@ -54,9 +57,7 @@ async fn take(
     Ok(Response::new("taken".to_owned()))
 }
 
-async fn next_frame(
-    body: &mut Incoming,
-) -> Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>> {
+async fn next_frame(body: &mut Incoming) -> Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>> {
     use hyper::body::Body as _;
     std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context)).await
 }

@@ -89,7 +89,7 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn projections_of(data: &Value) -> &[Value] {
-    let list = field(&data, "projections").as_array().or_else(|| data.as_array());
+    let list = field(data, "projections").as_array().or_else(|| data.as_array());
     list.map_or(&[][..], Vec::as_slice)
 }
 

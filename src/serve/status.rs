@@ -308,10 +308,19 @@ impl SystemStatus for Status {
     }
 
     async fn verify(&self, projection: &str) -> Result<Verified, VerifyError> {
+        use projections::VerifyError as Refused;
         let projector = self.projector().map_err(VerifyError::Unavailable)?;
         let report = projector.verify(projection).await.map_err(|error| match error {
-            projections::VerifyError::Unknown(_) => VerifyError::Unknown,
-            other => VerifyError::Unavailable(with_source(&other)),
+            Refused::Unknown(_) => VerifyError::Unknown,
+            other @ (Refused::NotBuilt
+            | Refused::Rebuilding(_)
+            | Refused::UnderWay
+            | Refused::Replaced
+            | Refused::Diverged(_)
+            | Refused::TooBusy
+            | Refused::Tables(_)
+            | Refused::Log(_)
+            | Refused::Rows(_)) => VerifyError::Unavailable(with_source(&other)),
         })?;
         Ok(Verified {
             projection: report.projection.clone(),

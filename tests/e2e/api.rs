@@ -23,7 +23,7 @@ async fn filled(folder: &tempfile::TempDir) -> Server {
 }
 
 async fn status_with(server: &Server, path: &str, headers: &[(&str, &str)]) -> u16 {
-    let mut request = reqwest::Client::new().get(format!("{}{path}", server.base()));
+    let mut request = crate::harness::client().get(format!("{}{path}", server.base()));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -67,7 +67,7 @@ async fn without_keys_only_a_true_loopback_client_is_let_in() {
     );
     // Receiving is for everybody with a signature.
     let delivery = Signed::new("push", "through-a-proxy", r#"{"through":"a proxy"}"#);
-    let mut request = reqwest::Client::new().post(format!("{}/api/webhooks/github", server.base()));
+    let mut request = crate::harness::client().post(format!("{}/api/webhooks/github", server.base()));
     for (name, value) in crate::harness::github_headers("push", &delivery.delivery, &delivery.signature) {
         request = request.header(name, value);
     }
@@ -169,7 +169,7 @@ async fn a_wrong_parameter_is_named_with_what_is_allowed() {
 async fn a_test_delivery_goes_the_real_way_and_is_left_out_of_statistics() {
     let folder = tempfile::tempdir().unwrap();
     let server = filled(&folder).await;
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let answer = client
         .post(format!("{}/api/webhooks/test", server.base()))
         .send()

@@ -100,7 +100,9 @@ impl Stage {
         let writers = self.load.start(&self.server().base(), WRITERS);
         let wanted = match step {
             Step::Append => self.before + PER_CELL / 3,
-            Step::Receive | Step::Relay | Step::Project | Step::React | Step::Outcome => self.before + PER_CELL,
+            Step::Receive | Step::Relay | Step::Project | Step::React | Step::Outcome => {
+                self.before + PER_CELL
+            }
         };
         match step {
             Step::Receive => hold.half = Some(self.half_a_body().await),
@@ -165,7 +167,10 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_is_doubled() {
     let tools = Tools::ready();
     let cells = rounds * VICTIMS.len() * STEPS.len();
     let deliveries = Signed::many(&tools, cells * PER_CELL, "matrix");
-    let by_id: HashMap<String, Signed> = deliveries.iter().map(|d| (d.delivery.clone(), d.clone())).collect();
+    let by_id: HashMap<String, Signed> = deliveries
+        .iter()
+        .map(|d| (d.delivery.clone(), d.clone()))
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
     let launch = Launch::in_folder(folder.path()).settings(&settings(&receiver));
@@ -185,19 +190,26 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_is_doubled() {
                 stage.kill(victim, hold).await;
                 // Senders that got no answer send again.
                 stage.load.start(&stage.server().base(), WRITERS).join_all().await;
-                eprintln!("{victim:?} killed at {step:?}: {} acknowledged", stage.load.acknowledged_now());
+                eprintln!(
+                    "{victim:?} killed at {step:?}: {} acknowledged",
+                    stage.load.acknowledged_now()
+                );
             }
         }
     }
     stage.server().caught_up().await;
     let server = stage.server();
-    eventually("every delivery has its outcome", Duration::from_secs(120), || async {
-        let destinations = server.data_of("/api/destinations").await;
-        match destinations["destinations"][0]["open"].as_u64() {
-            Some(0) => Ok(()),
-            _ => Err(destinations.to_string()),
-        }
-    })
+    eventually(
+        "every delivery has its outcome",
+        Duration::from_secs(120),
+        || async {
+            let destinations = server.data_of("/api/destinations").await;
+            match destinations["destinations"][0]["open"].as_u64() {
+                Some(0) => Ok(()),
+                _ => Err(destinations.to_string()),
+            }
+        },
+    )
     .await;
     server.caught_up().await;
     let report = stage.load.report();

@@ -52,7 +52,7 @@ async fn sixty_four_at_once_with_one_id_are_one_event() {
             &format!("at-once-{round}"),
             format!(r#"{{"round":{round}}}"#),
         );
-        let client = reqwest::Client::new();
+        let client = crate::harness::client();
         let mut senders = JoinSet::new();
         for _ in 0..64 {
             let (delivery, client, base) = (delivery.clone(), client.clone(), server.base());

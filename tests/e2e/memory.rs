@@ -77,7 +77,7 @@ async fn thirty_two_deliveries_of_25_mib_at_once_stay_within_300_mib() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
 
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let mut senders = JoinSet::new();
     for (n, large) in all.iter().enumerate() {
         senders.spawn(post(server.base(), client.clone(), large.clone(), n % 2 == 0));

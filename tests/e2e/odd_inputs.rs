@@ -335,7 +335,7 @@ async fn deep_nesting_and_endless_headers_are_bounded() {
 async fn an_unknown_source_and_every_alias_are_answered_as_documented() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder).await;
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let paths = [
         "/api/webhooks/github",
         "/webhooks/github",

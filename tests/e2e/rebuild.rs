@@ -125,7 +125,7 @@ async fn a_projection_built_anew_gives_the_same_answers() {
     ] {
         let (old, _) = build_of(name).await;
         let url = format!("{}/api/projections/{name}/rebuild", server.base());
-        let answer = reqwest::Client::new().post(url).send().await.unwrap();
+        let answer = crate::harness::client().post(url).send().await.unwrap();
         assert!(answer.status().is_success(), "{name}: {}", answer.status());
         eventually(
             "the new build has taken over",

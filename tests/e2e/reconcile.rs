@@ -110,7 +110,10 @@ pub(crate) fn forwarded(launch: &Launch, tools: &Tools, taken: &[Taken]) -> Valu
     };
     let lines: String = taken.iter().map(line).collect();
     let taken = write(folder.path(), "taken.ndjson", lines.as_bytes());
-    tools.python_json("forwarded.py", &["--dump", &dump, "--taken", &taken, "--destination", "ci"])
+    tools.python_json(
+        "forwarded.py",
+        &["--dump", &dump, "--taken", &taken, "--destination", "ci"],
+    )
 }
 
 /// Compares statistics, repositories, jobs and workflow runs as the API tells them with a fold of what was sent.

@@ -26,7 +26,10 @@ fn issue(number: usize) -> Signed {
 
 /// A server with so many deliveries, all of them handed on once.
 async fn served(folder: &tempfile::TempDir, receiver: &Receiver, count: usize) -> Server {
-    let server = Launch::in_folder(folder.path()).settings(&settings(receiver)).start().await;
+    let server = Launch::in_folder(folder.path())
+        .settings(&settings(receiver))
+        .start()
+        .await;
     for number in 0..count {
         assert_eq!(server.send(&issue(number)).await.status, 200);
     }
@@ -50,7 +53,11 @@ async fn done(server: &Server) {
 async fn ended(server: &Server, id: &str) -> Value {
     eventually("the replay has ended", SOON, || async {
         let data = server.data_of(&format!("/api/webhooks/replays/{id}")).await;
-        if data["status"] == "running" { Err(data.to_string()) } else { Ok(data) }
+        if data["status"] == "running" {
+            Err(data.to_string())
+        } else {
+            Ok(data)
+        }
     })
     .await
 }
@@ -61,7 +68,10 @@ fn keys(taken: &[Taken]) -> BTreeSet<String> {
 
 fn printed(launch: &Launch, arguments: &[&str]) -> Value {
     let done = launch.run(arguments);
-    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+    );
     assert!(done.status.success(), "{arguments:?}: {err}{out}");
     serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?} printed no JSON ({e}): {out}"))
 }
@@ -70,24 +80,47 @@ fn printed(launch: &Launch, arguments: &[&str]) -> Value {
 async fn one_delivery_is_replayed_over_rest_and_by_the_command_line() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let server = served(&folder, &receiver, 1).await;
-    let answer = server.command(Method::POST, "/api/webhooks/replay/issue-0", None).await;
+    let answer = server
+        .command(Method::POST, "/api/webhooks/replay/issue-0", None)
+        .await;
     assert_eq!(answer.status, 200, "an old client sends no body: {}", answer.json);
     receiver.has_taken(2, SOON).await;
     let url = server.base();
     let by_command = printed(
         server.launch(),
-        &["replay", "one", "issue-0", "--reason", "once more", "--json", "--url", &url],
+        &[
+            "replay",
+            "one",
+            "issue-0",
+            "--reason",
+            "once more",
+            "--json",
+            "--url",
+            &url,
+        ],
     );
-    assert_ne!(by_command["id"], answer.json["data"]["id"], "each replay is its own");
+    assert_ne!(
+        by_command["id"], answer.json["data"]["id"],
+        "each replay is its own"
+    );
     let taken = receiver.has_taken(3, SOON).await;
     assert_eq!(keys(&taken).len(), 3, "a replay is not swallowed as a repeat");
     let shown = server.delivery_becomes("issue-0", "processed", SOON).await;
     let history = shown["history"].as_array().unwrap();
-    let requests: Vec<_> = history.iter().filter(|e| e["type"] == "DeliveryReplayRequested").collect();
+    let requests: Vec<_> = history
+        .iter()
+        .filter(|e| e["type"] == "DeliveryReplayRequested")
+        .collect();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1]["facts"]["outcome"]["reason"], "once more");
-    assert!(requests[1]["facts"]["outcome"]["requestedBy"].is_string(), "who is kept: {}", requests[1]);
-    let missing = server.command(Method::POST, "/api/webhooks/replay/no-such", None).await;
+    assert!(
+        requests[1]["facts"]["outcome"]["requestedBy"].is_string(),
+        "who is kept: {}",
+        requests[1]
+    );
+    let missing = server
+        .command(Method::POST, "/api/webhooks/replay/no-such", None)
+        .await;
     assert_eq!(missing.status, 404);
 }
 
@@ -114,7 +147,9 @@ async fn a_dry_run_counts_what_the_run_does_and_a_second_run_does_it_again() {
         assert_eq!(keys(&taken).len(), 13 + 12 * run);
     }
     order["reason"] = Value::Null;
-    let refused = server.command(Method::POST, "/api/webhooks/replay", Some(order)).await;
+    let refused = server
+        .command(Method::POST, "/api/webhooks/replay", Some(order))
+        .await;
     assert_eq!(refused.status, 400, "a reason is required: {}", refused.json);
     server.caught_up().await;
     let listed = server.data_of("/api/webhooks/replays").await;
@@ -129,14 +164,18 @@ async fn a_replay_is_cancelled_at_half() {
     let started = server.post("/api/webhooks/replay", order).await;
     let id = started["id"].as_str().unwrap();
     receiver.has_taken(80, SOON).await;
-    let answer = server.command(Method::DELETE, &format!("/api/webhooks/replays/{id}"), None).await;
+    let answer = server
+        .command(Method::DELETE, &format!("/api/webhooks/replays/{id}"), None)
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.json);
     let replay = ended(&server, id).await;
     assert_eq!(replay["status"], "cancelled");
     done(&server).await;
     let came = receiver.taken().len();
     assert!((80..120).contains(&came), "{came} came; it stopped in between");
-    let again = server.command(Method::DELETE, &format!("/api/webhooks/replays/{id}"), None).await;
+    let again = server
+        .command(Method::DELETE, &format!("/api/webhooks/replays/{id}"), None)
+        .await;
     assert_eq!(again.status, 200, "cancelled is cancelled: {}", again.json);
 }
 
@@ -151,7 +190,10 @@ async fn a_replay_killed_at_half_goes_on_where_it_was() {
     let server = server.kill().await.start().await;
     let replay = ended(&server, started["id"].as_str().unwrap()).await;
     assert_eq!(replay["status"], "completed", "{replay}");
-    assert_eq!(replay["requested"], 90, "counted as if nothing had happened: {replay}");
+    assert_eq!(
+        replay["requested"], 90,
+        "counted as if nothing had happened: {replay}"
+    );
     done(&server).await;
     let taken = receiver.taken();
     assert_eq!(keys(&taken).len(), 180, "each delivery twice, by key");
@@ -166,16 +208,26 @@ async fn a_replay_to_the_subjects_publishes_the_original_at_its_own_position() {
     let server = served(&folder, &receiver, 1).await;
     let endpoints = std::fs::read_to_string(server.launch().data().join("engines.json")).unwrap();
     let endpoints: Value = serde_json::from_str(&endpoints).unwrap();
-    let client = async_nats::ConnectOptions::with_token(endpoints["nats"]["token"].as_str().unwrap().to_owned())
-        .connect(endpoints["nats"]["url"].as_str().unwrap())
+    let client =
+        async_nats::ConnectOptions::with_token(endpoints["nats"]["token"].as_str().unwrap().to_owned())
+            .connect(endpoints["nats"]["url"].as_str().unwrap())
+            .await
+            .unwrap();
+    let mut subscription = client
+        .subscribe("hooklog.v1.default.github.issues.>")
         .await
         .unwrap();
-    let mut subscription = client.subscribe("hooklog.v1.default.github.issues.>").await.unwrap();
     client.flush().await.unwrap();
     let body = json!({"to": "subjects"});
     let replayed = server.post("/api/webhooks/replay/issue-0", body).await;
-    assert_eq!(replayed["status"], "processed", "the status stays as it is: {replayed}");
-    let message = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
+    assert_eq!(
+        replayed["status"], "processed",
+        "the status stays as it is: {replayed}"
+    );
+    let message = tokio::time::timeout(SOON, subscription.next())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(message.payload, issue(0).body.as_bytes());
     let headers = message.headers.expect("headers");
     let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
@@ -199,13 +251,25 @@ async fn rebuilding_everything_gives_the_same_tables_and_calls_no_destination() 
     let before = answers(&server, &tools);
     let came = receiver.taken().len();
     let url = server.base();
-    let rebuilt = server.launch().run(&["projections", "rebuild", "all", "--url", &url]);
-    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let rebuilt = server
+        .launch()
+        .run(&["projections", "rebuild", "all", "--url", &url]);
+    assert!(
+        rebuilt.status.success(),
+        "{}",
+        String::from_utf8_lossy(&rebuilt.stderr)
+    );
     server.caught_up().await;
     assert_eq!(answers(&server, &tools), before);
-    let verified = server.launch().run(&["projections", "verify", "all", "--url", &url]);
+    let verified = server
+        .launch()
+        .run(&["projections", "verify", "all", "--url", &url]);
     let text = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(verified.status.success(), "{text}{}", String::from_utf8_lossy(&verified.stderr));
+    assert!(
+        verified.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
     assert!(text.lines().all(|line| line.starts_with("ok")), "{text}");
     assert_eq!(receiver.taken().len(), came, "no destination was called");
 }

@@ -57,7 +57,7 @@ async fn a_delivery_under_way_is_finished_before_the_end() {
     server.terminate();
     let late = Signed::new("push", "after-the-stop", r#"{"n":2}"#);
     eventually("new deliveries are refused", Duration::from_secs(5), || async {
-        match late.post(&reqwest::Client::new(), &server.base()).await {
+        match late.post(&crate::harness::client(), &server.base()).await {
             Ok(answer) if answer.status == 503 => Ok(()),
             Ok(answer) => Err(answer.json.to_string()),
             Err(error) => Err(error.to_string()),

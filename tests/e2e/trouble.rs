@@ -23,14 +23,14 @@ async fn without_room_on_the_disk_deliveries_are_refused_until_there_is_some() {
         .spawn();
     let refused = Signed::new("push", "no-room", r#"{"n":2}"#);
     eventually("deliveries are refused", Duration::from_secs(30), || async {
-        match refused.post(&reqwest::Client::new(), &server.base()).await {
+        match refused.post(&crate::harness::client(), &server.base()).await {
             Ok(answer) if answer.status == 503 => Ok(()),
             Ok(answer) => panic!("without room: {}", answer.json),
             Err(error) => Err(error.to_string()),
         }
     })
     .await;
-    let mut request = reqwest::Client::new().post(format!("{}/api/webhooks/github", server.base()));
+    let mut request = crate::harness::client().post(format!("{}/api/webhooks/github", server.base()));
     for (name, value) in github_headers("push", &refused.delivery, &refused.signature) {
         request = request.header(name, value);
     }
@@ -75,7 +75,7 @@ async fn without_engines_deliveries_are_taken_all_the_same() {
         r#"{"n":1,"repository":{"full_name":"a/b"}}"#,
     );
     eventually("a delivery is taken", Duration::from_secs(30), || async {
-        match delivery.post(&reqwest::Client::new(), &server.base()).await {
+        match delivery.post(&crate::harness::client(), &server.base()).await {
             Ok(answer) if answer.status == 200 => Ok(()),
             Ok(answer) => Err(answer.json.to_string()),
             Err(error) => Err(error.to_string()),

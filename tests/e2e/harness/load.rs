@@ -43,7 +43,7 @@ impl Load {
 
     /// Starts writers that go on until nothing waits or one send in a row went unanswered.
     pub(crate) fn start(self: &Arc<Self>, base: &str, writers: usize) -> JoinSet<()> {
-        let client = reqwest::Client::new();
+        let client = super::client();
         let mut set = JoinSet::new();
         for _ in 0..writers {
             let (load, client, base) = (Arc::clone(self), client.clone(), base.to_owned());

@@ -11,13 +11,11 @@ mod wait;
 
 pub(crate) use delivery::{Answer, Signed, github_headers};
 pub(crate) use load::Load;
-pub(crate) use process::{
-    alive, child_running, descendants, kill9, peak_resident_bytes, send as signal,
-};
+pub(crate) use process::{alive, child_running, descendants, kill9, peak_resident_bytes, send as signal};
 pub(crate) use raw::{RawAnswer, RawConnection};
 pub(crate) use receiver::{Behaviour, Receiver, Taken};
 pub(crate) use server::{Launch, SECRET, Server};
-pub(crate) use tools::{Tools, openssl_signature};
+pub(crate) use tools::{Tools, client, openssl_signature};
 pub(crate) use wait::eventually;
 
 /// The binary under test.

@@ -43,12 +43,16 @@ pub(crate) struct Taken {
 impl Taken {
     /// A header's value, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The key by which a receiver recognises a repeat.
     pub(crate) fn idempotency_key(&self) -> &str {
-        self.header("idempotency-key").expect("every request carries its key")
+        self.header("idempotency-key")
+            .expect("every request carries its key")
     }
 }
 

@@ -105,7 +105,7 @@ impl Launch {
         Server {
             child,
             launch: self.clone(),
-            client: reqwest::Client::new(),
+            client: super::client(),
             output,
             readers,
         }
@@ -215,7 +215,10 @@ impl Server {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.unwrap_or_else(|e| panic!("no answer at {path}: {e}"));
+        let response = request
+            .send()
+            .await
+            .unwrap_or_else(|e| panic!("no answer at {path}: {e}"));
         let status = response.status().as_u16();
         let json = serde_json::from_slice(&response.bytes().await.expect("the whole answer"));
         Answer {

@@ -85,3 +85,10 @@ fn output(command: &mut Command) -> String {
     );
     out.into_owned()
 }
+
+/// A client of HTTP that is not ours.
+pub(crate) fn client() -> reqwest::Client {
+    // A client can't be built without one, whether it speaks TLS or not.
+    let _already_set = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}

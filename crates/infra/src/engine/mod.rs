@@ -12,6 +12,7 @@ mod config;
 mod credential;
 mod error;
 pub mod fetch;
+pub mod http;
 mod launch;
 mod native;
 mod output;

@@ -260,7 +260,7 @@ impl Starter<'_> {
                 token: self.credentials.nats_token.clone(),
             }),
             EngineKind::ClickHouse => {
-                let http = reqwest::Client::builder().no_proxy().build();
+                let http = super::http::client(None);
                 Ok(Probe::ClickHouse {
                     http: http.map_err(|error| EngineError::Spawn {
                         engine: self.engine,

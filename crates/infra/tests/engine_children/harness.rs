@@ -159,11 +159,7 @@ impl Client {
 }
 
 pub(crate) fn http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(20))
-        .build()
-        .unwrap()
+    infra::engine::http::client(Some(Duration::from_secs(20))).unwrap()
 }
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {

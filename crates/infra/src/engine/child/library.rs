@@ -67,10 +67,7 @@ async fn watch(
     listening: oneshot::Sender<()>,
 ) -> Result<(), ChildError> {
     let mut signals = StopSignals::listen(stdin)?;
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .map_err(std::io::Error::other)?;
+    let http = crate::engine::http::client(None).map_err(std::io::Error::other)?;
     let _: Result<(), ()> = listening.send(());
     signals.wait().await;
     stopping.store(true, Ordering::Release);

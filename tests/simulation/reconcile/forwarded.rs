@@ -1,0 +1,252 @@
+//! The log and the receivers: every round of every delivery at every destination reached its end, was sent under one key,
+//! and was sent again only where a crash explains it.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    DeliveryOutcome, DeliveryState, DestinationName, EventId, Outcome, RecordedEvent, ReplayTo, StreamName,
+    Work,
+};
+
+use crate::destinations::attempts_max;
+use crate::receiver::Request;
+use crate::world::World;
+
+/// A round of a delivery at a destination, as the log tells it.
+#[derive(Debug, Default)]
+struct Round {
+    delivery: String,
+    /// The lives in which its outcomes with an attempt were handed to the log.
+    recorded: Vec<u32>,
+    attempts: usize,
+    ended: Option<&'static str>,
+    /// Another round began before this one had ended.
+    superseded: bool,
+    sent: Vec<Request>,
+}
+
+type Rounds = BTreeMap<(EventId, String), Round>;
+
+pub fn check(world: &World, events: &[RecordedEvent]) {
+    let mut streams: BTreeMap<&StreamName, Vec<&RecordedEvent>> = BTreeMap::new();
+    for event in events
+        .iter()
+        .filter(|event| event.stream.category() == "delivery")
+    {
+        streams.entry(&event.stream).or_default().push(event);
+    }
+    let mut rounds = Rounds::new();
+    for stream in streams.values() {
+        follow(world, stream, &mut rounds);
+    }
+    for request in world.receivers.requests() {
+        let round = request.key.split_once('.').and_then(|(round, destination)| {
+            let round: EventId = round.parse().ok()?;
+            (destination == request.destination).then(|| (round, destination.to_owned()))
+        });
+        match round.and_then(|round| rounds.get_mut(&round)) {
+            Some(round) => round.sent.push(request),
+            None => world.violation(format!("sent under a key of no round: {request:?}")),
+        }
+    }
+    for ((id, destination), round) in &rounds {
+        check_round(
+            world,
+            &format!("{} at {destination}, round {id}", round.delivery),
+            destination,
+            round,
+        );
+    }
+}
+
+/// Folds a stream, and holds each outcome against what was before it.
+fn follow(world: &World, stream: &[&RecordedEvent], rounds: &mut Rounds) {
+    let Some(mut state) = DeliveryState::new(stream[0]).unwrap() else {
+        return world.violation(format!("{} begins without a receipt", stream[0].stream));
+    };
+    open(
+        rounds,
+        &state,
+        stream[0].id,
+        &state.destinations.keys().cloned().collect::<Vec<_>>(),
+    );
+    for event in &stream[1..] {
+        let name = format!("{} at {}", event.event_type, event.position);
+        let Some(outcome) = DeliveryOutcome::of(event) else {
+            world.violation(format!("{name} stands in a delivery's stream"));
+            continue;
+        };
+        let outcome = outcome.unwrap();
+        if outcome.before != state.status() {
+            world.violation(format!(
+                "{name} says {} before, it was {}",
+                outcome.before,
+                state.status()
+            ));
+        }
+        record(world, &name, event, &outcome, &state, rounds);
+        state.evolve(event).unwrap();
+        if outcome.after != state.status() || outcome.attempts != state.attempts {
+            world.violation(format!(
+                "{name} says {} after {} attempts, it is {} after {}",
+                outcome.after,
+                outcome.attempts,
+                state.status(),
+                state.attempts
+            ));
+        }
+    }
+    for (destination, part) in &state.destinations {
+        if part.work == Work::Open {
+            world.violation(format!("{} is still open at {destination}", stream[0].stream));
+        }
+    }
+}
+
+fn open(rounds: &mut Rounds, state: &DeliveryState, id: EventId, destinations: &[DestinationName]) {
+    for destination in destinations {
+        let round = Round {
+            delivery: state.received.key.to_string(),
+            ..Round::default()
+        };
+        rounds.insert((id, destination.to_string()), round);
+    }
+}
+
+fn record(
+    world: &World,
+    name: &str,
+    event: &RecordedEvent,
+    outcome: &DeliveryOutcome,
+    state: &DeliveryState,
+    rounds: &mut Rounds,
+) {
+    let (destination, id, attempt, number, ended) = match &outcome.outcome {
+        Outcome::ReplayRequested(request) => {
+            if request.to == ReplayTo::Processing {
+                for name in &request.destinations {
+                    let before = state.destinations.get(name).map(|part| part.round.opened_by);
+                    let before = before.and_then(|id| rounds.get_mut(&(id, name.to_string())));
+                    if let Some(round) = before {
+                        round.superseded |= round.ended.is_none();
+                    }
+                }
+                open(rounds, state, event.id, &request.destinations);
+            }
+            return;
+        }
+        Outcome::Failed(failed) => {
+            let attempt = Some(&failed.attempt);
+            (
+                &failed.destination,
+                failed.round,
+                attempt,
+                failed.attempt.number as usize,
+                None,
+            )
+        }
+        Outcome::Processed(processed) => {
+            let attempt = processed.attempt.as_ref();
+            let number = attempt.map_or(0, |a| a.number as usize);
+            (
+                &processed.destination,
+                processed.round,
+                attempt,
+                number,
+                Some("processed"),
+            )
+        }
+        Outcome::DeadLettered(dead) => {
+            let attempt = dead.history.last();
+            (
+                &dead.destination,
+                dead.round,
+                attempt,
+                dead.history.len(),
+                Some("dead"),
+            )
+        }
+    };
+    let open_now = state
+        .destinations
+        .get(destination)
+        .is_some_and(|part| part.work == Work::Open && part.round.opened_by == id);
+    let Some(round) = rounds.get_mut(&(id, destination.to_string())) else {
+        return world.violation(format!("{name} is of a round that nobody opened"));
+    };
+    if !open_now {
+        world.violation(format!("{name} is of a round that is over"));
+    }
+    if let Some(attempt) = attempt {
+        round.attempts += 1;
+        if number != round.attempts || attempt.number as usize != round.attempts {
+            world.violation(format!(
+                "{name} is attempt {number}, {} belongs there",
+                round.attempts
+            ));
+        }
+        if attempt.idempotency_key != format!("{id}.{destination}") {
+            world.violation(format!("{name} was sent under {}", attempt.idempotency_key));
+        }
+        let life = world.handed.lock().unwrap().get(&event.id).copied();
+        round.recorded.push(life.unwrap_or_default());
+    }
+    if round.ended.is_some() {
+        world.violation(format!("{name} ends a round twice"));
+    }
+    round.ended = ended;
+    if ended == Some("dead") && attempt.is_some_and(|a| a.failure.as_ref().is_some_and(|f| f.retryable)) {
+        let max = attempts_max(&destination.to_string());
+        if round.attempts != max {
+            world.violation(format!(
+                "{name} gave up after {} of {max} attempts",
+                round.attempts
+            ));
+        }
+    }
+}
+
+fn check_round(world: &World, name: &str, destination: &str, round: &Round) {
+    world.count("rounds compared");
+    if round.ended.is_none() && !round.superseded {
+        world.violation(format!("{name} has no end"));
+    }
+    if round.ended == Some("dead") {
+        world.count("dead letters");
+    }
+    let accepted = round.sent.iter().filter(|request| request.accepted).count();
+    if round.ended == Some("processed") && accepted == 0 && round.attempts > 0 {
+        world.violation(format!("{name} is processed and never arrived"));
+    }
+    if round.attempts > attempts_max(destination) {
+        world.violation(format!("{name} took {} attempts", round.attempts));
+    }
+    // In each life all that was sent was written down, but for what was in flight when it ended.
+    let last = world.life();
+    for life in 1..=last {
+        let sent = round.sent.iter().filter(|request| request.life == life).count();
+        let recorded = round.recorded.iter().filter(|at| **at == life).count();
+        let lost = sent.saturating_sub(recorded);
+        if lost > 0 {
+            world.count("attempts whose outcome was lost");
+        }
+        let allowed = usize::from(life < last || round.superseded);
+        if lost > allowed {
+            world.violation(format!(
+                "{name} was sent {sent} times in life {life}, written down {recorded} times"
+            ));
+        }
+        let mut numbers: Vec<u32> = round
+            .sent
+            .iter()
+            .filter(|r| r.life == life)
+            .map(|r| r.number)
+            .collect();
+        numbers.dedup();
+        if numbers.len() != sent {
+            world.violation(format!(
+                "{name} was sent as the same attempt twice in life {life}"
+            ));
+        }
+    }
+}
