@@ -129,7 +129,7 @@ async fn what_is_written_meanwhile_is_no_difference_and_hides_none() {
         let world = World::new(3);
         let relay = world.start_relay();
         let options = ProjectorOptions {
-            verify_page_rows: 2,
+            verify_page_rows: 20,
             ..options()
         };
         append(world.log.as_ref(), 200).await;
@@ -144,13 +144,13 @@ async fn what_is_written_meanwhile_is_no_difference_and_hides_none() {
         let handle = running.handle.clone();
         let verifying = tokio::spawn(async move { handle.verify("one").await });
         let mut rounds = 0;
-        while !verifying.is_finished() {
+        while !verifying.is_finished() && rounds < 20 {
             append(world.log.as_ref(), 3).await;
             running.caught_up(&world).await;
             rounds += 1;
         }
         let report = verifying.await.unwrap().unwrap();
-        assert!(rounds > 1, "nothing was written meanwhile");
+        assert!(rounds > 5, "nothing was written meanwhile");
         assert_eq!(report.differences, u64::from(doctored), "{report:?}");
         assert!(report.position < world.log.head().await.unwrap());
         running.stop().await;
@@ -192,8 +192,8 @@ async fn two_processes_that_fill_the_same_build_make_no_difference() {
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_into_memory_is_compared_part_by_part_to_the_same_result() {
     let world = World::new(1);
-    append(world.log.as_ref(), 300).await;
-    for rows in [1000, 100, 10] {
+    append(world.log.as_ref(), 60).await;
+    for rows in [1000, 30, 10] {
         let options = ProjectorOptions {
             verify_memory_bytes_max: rows * 112,
             verify_page_rows: 7,
@@ -203,9 +203,9 @@ async fn what_does_not_fit_into_memory_is_compared_part_by_part_to_the_same_resu
         running.caught_up(&world).await;
         let report = running.handle.verify("one").await.unwrap();
         assert!(report.is_equal(), "{report:?}");
-        assert_eq!(report.rows, 300 + 43);
+        assert_eq!(report.rows, 60 + 9);
         assert!(
-            u64::from(report.passes) >= 343 / rows,
+            u64::from(report.passes) >= 69 / rows,
             "{} passes for {rows}",
             report.passes
         );
@@ -221,7 +221,7 @@ async fn what_does_not_fit_into_memory_is_compared_part_by_part_to_the_same_resu
 #[tokio::test(start_paused = true)]
 async fn a_comparison_shows_how_far_it_is_and_ends_when_nobody_waits_for_it() {
     let world = World::new(1);
-    let running = world.filled(500).await;
+    let running = world.filled(100).await;
     let options = ProjectorOptions {
         verify_page_rows: 1,
         ..options()
@@ -239,9 +239,11 @@ async fn a_comparison_shows_how_far_it_is_and_ends_when_nobody_waits_for_it() {
         tokio::task::yield_now().await;
     }
     assert!(verifying.await.unwrap().unwrap().is_equal());
-    assert!(shares.len() > 100 && shares.is_sorted(), "{shares:?}");
+    assert!(shares.len() > 50, "{shares:?}");
+    let back: Vec<&[f64]> = shares.windows(2).filter(|two| two[1] < two[0]).collect();
+    assert!(back.is_empty(), "it went back: {back:?}");
     assert!(
-        shares.first() < Some(&0.6) && shares.last() > Some(&0.9),
+        shares.first() < Some(&0.6) && shares.last() > Some(&0.7),
         "{shares:?}"
     );
     assert_eq!(slow.status("one").verifying, None);
