@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::attempt::{Stops, attempt};
+use super::breaker::Verdict;
 use super::entry::After;
 use super::lane::{Job, Next};
 
@@ -69,16 +70,24 @@ impl Hands {
     }
 
     fn finish(&mut self, done: Done) {
-        let (id, after) = done.unwrap_or_else(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "an attempt broke: its delivery stays open until a restart"
-            );
-            (error.id(), After::Parked)
-        });
+        let (id, after) = match done {
+            Ok((id, after)) => (id, Some(after)),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an attempt broke: its delivery stays open until a restart"
+                );
+                (error.id(), None)
+            }
+        };
         if let Some(job) = self.jobs.remove(&id) {
-            self.shared
-                .with_lane(self.index, |lane, _| lane.finish(job.entry.opened_at, after));
+            if after.is_none() {
+                // It did not come to say so itself; a probe must not stay under way for ever.
+                self.shared.judged(self.index, job.probe, true, Verdict::Unsaid);
+            }
+            self.shared.with_lane(self.index, |lane, _| {
+                lane.finish(job.entry.opened_at, after.unwrap_or(After::Parked));
+            });
         }
         if let Some(cell) = self.shared.cells.get(self.index) {
             cell.room.notify_one();

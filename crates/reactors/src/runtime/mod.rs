@@ -225,7 +225,12 @@ impl Reactors {
     async fn begin(&self, stop: &CancellationToken) -> bool {
         let mut backoff = Backoff::new();
         loop {
-            match self.lay_out().await {
+            let laid_out = tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                laid_out = self.lay_out() => laid_out,
+            };
+            match laid_out {
                 Ok(()) => return true,
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,

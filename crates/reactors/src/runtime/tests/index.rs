@@ -159,7 +159,7 @@ impl World {
                 let mut delivery = TestDelivery::new("push", "x");
                 delivery.event_id = self.id();
                 delivery.delivery_id = self.ids.to_string();
-                delivery.repository = (self.ids % 3 > 0).then(|| format!("org/{}", self.ids % 3));
+                delivery.repository = (!self.ids.is_multiple_of(3)).then(|| format!("org/{}", self.ids % 3));
                 delivery.window_ms = 0;
                 let mut received = delivery.received();
                 received.reactors_due = some(*due).map(|name| format!("destination:{name}")).collect();
@@ -361,10 +361,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
     fn the_index_is_what_a_fold_of_all_streams_says(
-        steps in prop::collection::vec(step(), 0..120),
+        steps in prop::collection::vec(step(), 0..100),
         window_max in prop_oneof![1_usize..5, Just(1000)],
         ordered in any::<bool>(),
     ) {
@@ -372,7 +371,9 @@ proptest! {
         let mut world = World::new(window_max, ordering);
         for step in &steps {
             world.step(step);
-            world.check();
+            if matches!(step, Step::Read { .. } | Step::CatchUp { .. } | Step::Work { .. }) {
+                world.check();
+            }
         }
         world.settle();
     }

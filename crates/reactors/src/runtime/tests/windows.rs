@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{DeliveryStatus, Destinations, StreamName};
+use domain::{DeliveryStatus, Destinations, ErrorCode, Failure, StreamName};
 
 use super::doubles::*;
+use crate::Sent;
 
 async fn all_processed(bench: &Bench, streams: &[StreamName]) -> bool {
     for stream in streams {
@@ -151,5 +152,42 @@ async fn replays_and_failures_beyond_the_window_are_found_again() {
     }
     assert!(by_key.values().all(|numbers| *numbers == [1, 2, 3]), "{by_key:?}");
     assert_eq!(by_key.len(), 12, "the replaced rounds were never begun");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_again_waits_for_its_time_even_before_that_was_read() {
+    let mut bench = Bench::new();
+    let target = Arc::new(ScriptedTarget::default());
+    target.takes(Duration::from_secs(1));
+    target.says([Sent::Failed {
+        target: "test://target".into(),
+        response: None,
+        failure: Failure::new(ErrorCode::RateLimitError, "slower"),
+        retry_after: Some(Duration::from_secs(3000)),
+        gone: false,
+    }]);
+    // In the log: first, urgent, last are received; then the urgent one fails. Nothing else ends.
+    bench.deliver("first", &["ci"]).await;
+    let urgent = bench.deliver("p9 urgent", &["ci"]).await;
+    let last = bench.deliver("last", &["ci"]).await;
+    let mut plan = bench.plan("ci", &target);
+    plan.concurrency = 1;
+    let running = bench.run(vec![plan.clone()]);
+    pass(Duration::from_millis(1500)).await;
+    running.kill().await;
+    assert_eq!(bench.state(&urgent).await.attempts, 1);
+
+    // With room for one, the failure is read only after there is room for the last, which is after the urgent one is done.
+    bench.options.window_max = 1;
+    bench.checkpoints.0.lock().unwrap().clear();
+    let running = bench.run(vec![plan]);
+    until("all went", async || {
+        all_processed(&bench, &[urgent.clone(), last.clone()]).await
+    })
+    .await;
+    let again = target.got().into_iter().find(|got| got.number == 2).unwrap();
+    let waited = again.at.millis_since(BEGIN);
+    assert!((3_001_000..3_002_000).contains(&waited), "{waited} ms");
     running.stop().await;
 }
