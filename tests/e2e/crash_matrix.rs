@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::task::JoinSet;
 
 use crate::harness::{
     Behaviour, Launch, Load, RawConnection, Receiver, Server, Signed, Tools, child_running, eventually,
@@ -66,6 +67,8 @@ struct Hold {
     stopped: Option<u32>,
     /// A delivery of which only the half has come.
     half: Option<RawConnection>,
+    /// Senders at work.
+    writers: JoinSet<()>,
 }
 
 impl Stage {
@@ -73,26 +76,34 @@ impl Stage {
         self.server.as_ref().expect("it runs")
     }
 
-    fn engine(&self, victim: Victim) -> u32 {
+    /// The process to kill or to stop; an engine killed a moment ago is being started again.
+    async fn engine(&self, victim: Victim) -> u32 {
         let word = match victim {
             Victim::Nats => "nats",
             Victim::ClickHouse => "clickhouse",
             Victim::Serve => return self.server().pid(),
         };
-        child_running(self.server().pid(), word).expect("the engine runs")
+        eventually("the engine runs", SOON, || async {
+            child_running(self.server().pid(), word).ok_or_else(|| "it does not".to_owned())
+        })
+        .await
     }
 
     /// Brings deliveries to a step; returns what holds them there.
     async fn reach(&mut self, step: Step) -> Hold {
         let stopped = match step {
-            Step::Relay => Some(self.engine(Victim::Nats)),
-            Step::Project => Some(self.engine(Victim::ClickHouse)),
+            Step::Relay => Some(self.engine(Victim::Nats).await),
+            Step::Project => Some(self.engine(Victim::ClickHouse).await),
             Step::Receive | Step::Append | Step::React | Step::Outcome => None,
         };
         if let Some(pid) = stopped {
             signal(pid, Signal::STOP);
         }
-        let mut hold = Hold { stopped, half: None };
+        let mut hold = Hold {
+            stopped,
+            half: None,
+            writers: JoinSet::new(),
+        };
         if step == Step::React {
             self.receiver.then(vec![Behaviour::Hang; 5]);
         }
@@ -115,7 +126,7 @@ impl Stage {
                 self.receiver.has_taken(seen + PER_CELL / 2, SOON).await;
             }
         }
-        drop(writers);
+        hold.writers = writers;
         hold
     }
 
@@ -141,7 +152,7 @@ impl Stage {
                 self.server = Some(launch.start().await);
             }
             Victim::Nats | Victim::ClickHouse => {
-                let pid = self.engine(victim);
+                let pid = self.engine(victim).await;
                 kill9(pid);
                 if let Some(stopped) = hold.stopped.filter(|stopped| *stopped != pid) {
                     signal(stopped, Signal::CONT);
@@ -150,6 +161,7 @@ impl Stage {
             }
         }
         drop(hold.half);
+        hold.writers.join_all().await;
     }
 }
 
