@@ -93,15 +93,18 @@ async fn every_documented_path_answers() {
         let concrete = path
             .replace("{owner}", "octo-org")
             .replace("{repo}", "api")
-            .replace("{id}", if path.contains("jobs") { "1" } else { "api-1" });
+            .replace("{name}", "none")
+            .replace("{id}", id_for(path));
         assert!(!concrete.contains('{'), "a parameter of {path} is not known here");
         let prefixes = ["", "/api"];
         let mut seen = Vec::new();
         for prefix in prefixes {
             seen.push(server.fetch(&format!("{prefix}{concrete}")).await.0);
         }
-        // There is no job 1: the one honest 404.
-        let fine = seen.contains(&200) || path.contains("jobs/{id}") && seen.contains(&404);
+        // There is no such job, replay or destination here: honest 404s.
+        let none = ["jobs/{id}", "replays/{id}", "destinations/{name}"];
+        let missing = none.iter().any(|path_of_none| path.contains(path_of_none));
+        let fine = seen.contains(&200) || missing && seen.contains(&404);
         assert!(
             fine,
             "GET {path} answers {seen:?}: {}",
@@ -119,6 +122,17 @@ async fn every_documented_path_answers() {
             !page.contains(outside),
             "the explorer page works offline: {outside}"
         );
+    }
+}
+
+/// An id of the kind that a path takes.
+fn id_for(path: &str) -> &'static str {
+    if path.contains("jobs") {
+        "1"
+    } else if path.contains("replays") {
+        "0199f0c2-8a5e-7cc3-b1a2-3f4e5d6c7b8a"
+    } else {
+        "api-1"
     }
 }
 
