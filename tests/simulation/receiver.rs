@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{ContentHash, DeliveryReceived, ErrorCode, EventData, EventId, Failure, ReplayId, Response};
+use domain::{ContentHash, DeliveryReceived, ErrorCode, EventData, Failure, Response};
 use reactors::{Dispatch, Sent, Target};
 
 use crate::world::World;
@@ -27,8 +27,6 @@ pub struct Request {
     pub destination: String,
     pub key: String,
     pub number: u32,
-    pub event: EventId,
-    pub replay: Option<ReplayId>,
     /// Whether the receiver took it.
     pub accepted: bool,
 }
@@ -150,8 +148,6 @@ impl Target for Receiver {
                 destination: self.name.clone(),
                 key: key.clone(),
                 number,
-                event: dispatch.event_id,
-                replay: dispatch.replay,
                 accepted: false,
             });
             requests.len() - 1

@@ -66,7 +66,12 @@ fn run_lives(world: &Arc<World>) {
             Life::Died => {
                 runtime.block_on(async { world.end_life() });
             }
-            Life::AtRest(log) => return runtime.block_on(reconcile(world, &log)),
+            Life::AtRest(log) => {
+                return runtime.block_on(async {
+                    reconcile(world, &log).await;
+                    world.end();
+                });
+            }
             Life::Restless(story) => return world.violation(format!("it never came to rest: {story}")),
         }
     }

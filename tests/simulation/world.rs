@@ -41,7 +41,6 @@ pub enum Death {
 
 /// What outlives a crash, and what decides.
 pub struct World {
-    pub seed: u64,
     pub odds: Odds,
     pub plan: Mutex<Plan>,
     pub ledger: Mutex<Ledger>,
@@ -87,7 +86,6 @@ impl World {
         let ledger = Ledger::drawn(&mut dice, &odds);
         let plan = Plan::drawn(&mut dice, &odds);
         Arc::new(Self {
-            seed,
             plan: Mutex::new(plan),
             ledger: Mutex::new(ledger),
             stream: JetStream::new(dice.between(40_000, 400_000)),
@@ -156,6 +154,13 @@ impl World {
         self.bodies.after_crash();
         self.tables.after_crash(self, &mut dice);
         self.stream.after_crash();
+    }
+
+    /// The end of the last life; time stands.
+    pub fn end(&self) {
+        let mut state = self.state();
+        state.before = state.elapsed();
+        state.since = None;
     }
 
     /// A step of the code under test: it may take a while, and it may be the last one.
