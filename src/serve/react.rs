@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use anyhow::ensure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    BodyStore, Checkpoints, CommandError, DestinationName, DestinationStatus, Destinations, EventId,
-    EventLog, PublishError, PublishToSubject, ReplayCount, ReplayId, ReplayOne, ReplayOrder, ReplayState,
-    ReplayedOne, Replays, TenantId,
+    BodyError, BodyRef, BodyStore, BodyUpload, Checkpoints, CommandError, DestinationName, DestinationStatus,
+    Destinations, EventId, EventLog, PublishError, PublishToSubject, ReplayCount, ReplayId, ReplayOne,
+    ReplayOrder, ReplayState, ReplayedOne, Replays, TenantId,
 };
 use reactors::destination::{self, Router, TargetPorts};
 use reactors::replay::{ReplayHandle, ReplayPorts, ReplayRunner};
@@ -19,6 +20,9 @@ use uuid::Uuid;
 use crate::clock::SystemClock;
 use crate::settings::Settings;
 
+/// A receipt names those that want it, in metadata of bounded size.
+const DESTINATIONS_MAX: usize = 256;
+
 /// The destinations of the settings: how each is reached, and which deliveries it wants.
 pub(crate) fn destinations(
     settings: &Settings,
@@ -28,6 +32,41 @@ pub(crate) fn destinations(
     let ports = TargetPorts::new(bodies, subjects, settings.server.base_url());
     let (plans, router) = destination::plans(&settings.reactors, &settings.destination, &ports)?;
     Ok((plans, Arc::new(router)))
+}
+
+/// Checks the destinations of the settings without reaching any.
+///
+/// # Errors
+/// Says which destination can't be used, for which of its settings, and what to do.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
+    ensure!(
+        settings.destination.len() <= DESTINATIONS_MAX,
+        "there are {} destinations; at most {DESTINATIONS_MAX} can be named in one receipt",
+        settings.destination.len()
+    );
+    destinations(settings, Arc::new(NoBodies), Arc::<LateSubjects>::default()).map(drop)
+}
+
+/// A body store that is never asked: destinations are only made, to see whether they can be.
+struct NoBodies;
+
+fn no_bodies<T>() -> Result<T, BodyError> {
+    Err(BodyError::NoRoom("there is no body store here".into()))
+}
+
+#[async_trait]
+impl BodyStore for NoBodies {
+    async fn begin(&self) -> Result<Box<dyn BodyUpload>, BodyError> {
+        no_bodies()
+    }
+
+    async fn read(&self, _: &BodyRef, _: u64, _: usize) -> Result<Bytes, BodyError> {
+        no_bodies()
+    }
+
+    async fn stored_bytes(&self) -> Result<u64, BodyError> {
+        no_bodies()
+    }
 }
 
 /// The reactors and the replays, not running yet.

@@ -34,6 +34,7 @@ impl Settings {
             "setting ingest.inline_bytes_max: at most 524288; a longer body does not fit into a message of the stream"
         );
         telemetry::filter(&self.telemetry.level)?;
+        crate::serve::react::check(self)?;
         ensure!(
             self.projections.block_size > 0,
             "setting projections.block_size: must be at least 1"

@@ -199,3 +199,55 @@ fn a_variable_that_promises_encryption_is_named() {
         "{notices:?}"
     );
 }
+
+#[test]
+fn a_destination_that_can_not_be_used_is_named_with_what_is_wrong() {
+    let block = |more: &str| format!("[[destination]]\nname = \"ci\"\n{more}\n");
+    for (more, says) in [
+        ("", "give one of url, urls and subject"),
+        ("url = \"ftp://x\"", "url"),
+        ("url = \"https://x\"\ncondition = \"body.\"", "condition"),
+        ("url = \"https://x\"\ntransform = \".[\"", "transform"),
+        ("subject = \"hooklog.v1.x\"", "subject"),
+    ] {
+        let (_dir, overrides) = file(&block(more));
+        let settings = load(&[], overrides).unwrap().settings;
+        let error = format!("{:#}", settings.check().unwrap_err());
+        assert!(
+            error.contains("destination \"ci\"") && error.contains(says),
+            "{more}: {error}"
+        );
+    }
+    let error = refusal(&[], &block("urll = \"https://x\""));
+    assert!(
+        error.contains("urll") && error.contains("did you mean"),
+        "{error}"
+    );
+}
+
+#[test]
+fn secrets_of_destinations_are_never_printed() {
+    let text = "[[destination]]\nname = \"ci\"\nurl = \"https://user:swordfish@x/y\"\nsecret = \"swordfish\"\n\
+                headers = { Authorization = \"swordfish\" }\nevents = [\"push\"]\n";
+    let (_dir, overrides) = file(text);
+    let loaded = load(&[], overrides).unwrap();
+    let printed = print(&loaded.figment);
+    assert!(!printed.contains("swordfish"), "{printed}");
+    assert!(printed.contains("destination.0.events = [\"push\"]"), "{printed}");
+}
+
+#[test]
+fn the_old_variables_of_retries_set_what_took_their_place() {
+    let (_dir, overrides) = file("");
+    let env = [
+        ("WEBHOOK_MAX_RETRIES", "7"),
+        ("RETRY_MANAGER_BASE_DELAY", "250"),
+        ("RETRY_MANAGER_CIRCUIT_BREAKER", "false"),
+        ("EVENT_QUEUE_CONCURRENCY", "9"),
+    ];
+    let loaded = load(&env, overrides).unwrap();
+    let reactors = &loaded.settings.reactors;
+    assert_eq!((reactors.retries_max, reactors.retry_delay_ms), (7, 250));
+    assert_eq!((reactors.circuit_breaker, reactors.concurrency), (false, 9));
+    assert!(loaded.notices.is_empty(), "{:?}", loaded.notices);
+}
