@@ -1,6 +1,7 @@
 //! A world in memory for replays: a log that can be killed, a router, and somebody who is late.
 
 mod orders;
+mod property;
 mod resuming;
 mod running;
 mod selection;
@@ -15,10 +16,10 @@ use domain::testing::{
     Ending, ManualClock, MemoryCheckpoints, MemoryLog, Step, TestDelivery, decide_and_append,
 };
 use domain::{
-    Append, AppendError, Appended, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName,
-    EventLog, LogHealth, LogId, LogPage, NewEvent, Outcome, PageLimit, Position, ReadError, RecordedEvent,
-    ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayState, ReplayStatus, ReplayTo, Replays, Revision,
-    StreamName, TenantId, Timestamp, load_delivery,
+    Append, AppendError, Appended, DeliveryOutcome, DeliveryReceived, DeliveryState, DeliveryStatus,
+    DestinationName, EventLog, LogHealth, LogId, LogPage, NewEvent, Outcome, PageLimit, Position, ReadError,
+    RecordedEvent, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayState, ReplayStatus, ReplayTo,
+    Replays, Revision, StreamName, TenantId, Timestamp, load_delivery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,6 +36,8 @@ struct Wire {
     log: Arc<MemoryLog>,
     state: Mutex<Faults>,
     appends: AtomicU64,
+    /// Pages of the log that were read.
+    pages: AtomicU64,
     /// Set when the process was killed.
     killed: CancellationToken,
 }
@@ -51,6 +54,10 @@ struct Faults {
     queue_len: usize,
     /// Appends come to the log in the order in which they were made, as they do in the embedded one.
     in_order: bool,
+    /// How long each append takes beside that, in milliseconds.
+    delay_ms: u64,
+    /// Appends to deliveries are refused.
+    deliveries_refused: bool,
 }
 
 impl Wire {
@@ -59,6 +66,7 @@ impl Wire {
             log: Arc::clone(log),
             state: Mutex::default(),
             appends: AtomicU64::new(0),
+            pages: AtomicU64::new(0),
             killed: CancellationToken::new(),
         })
     }
@@ -81,8 +89,14 @@ impl EventLog for Wire {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         // They take some time, and not all the same.
         let count = self.appends.fetch_add(1, Ordering::SeqCst);
-        let delay = if self.faults().in_order { 0 } else { count * 7 % 5 };
-        sleep(Duration::from_millis(1 + delay)).await;
+        let delay_ms = {
+            let faults = self.faults();
+            faults.delay_ms + if faults.in_order { 0 } else { count * 7 % 5 }
+        };
+        sleep(Duration::from_millis(1 + delay_ms)).await;
+        if self.faults().deliveries_refused && append.stream.category() == "delivery" {
+            return Err(AppendError::Unavailable("set so by the test".to_owned()));
+        }
         let kill = {
             let mut faults = self.faults();
             if let Some(refusal) = faults.refusals.pop_front() {
@@ -119,6 +133,7 @@ impl EventLog for Wire {
 
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.read_fault()?;
+        self.pages.fetch_add(1, Ordering::SeqCst);
         // Pages are small, so that each test turns some.
         let events = limit.events.min(7);
         self.log.read_all(after, PageLimit { events, ..limit }).await
@@ -346,6 +361,18 @@ impl World {
 
     async fn head(&self) -> Position {
         self.log.head().await.unwrap()
+    }
+
+    /// The dead letters of now, as the reactors would remember them.
+    async fn remember(&self, streams: &[StreamName]) {
+        let mut dead = Vec::new();
+        for stream in streams {
+            if self.state(stream).await.status() == DeliveryStatus::Dead {
+                dead.push(stream.clone());
+            }
+        }
+        let upto = self.head().await;
+        *self.memory.0.lock().unwrap() = Some(RememberedDead { streams: dead, upto });
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is refused, and what one delivery comes to.
 
-use domain::{CommandError, DeliveryStatus};
+use domain::CommandError;
 
 use super::*;
 

@@ -111,6 +111,21 @@ async fn two_runners_at_once_ask_for_each_delivery_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runner_that_is_overtaken_goes_on_from_there_and_counts_right() {
+    let mut world = World::new();
+    world.options.replay_progress_interval_ms = 50;
+    world.deliver_many(100).await;
+    let (slow, mut fast) = (world.started(), world.started());
+    slow.wire.faults().delay_ms = 40;
+    let mut order = everything();
+    order.rate_per_second = Some(100);
+    let replay = fast.start_replay(order).await;
+    fast.until(replay, |state| state.counts.requested >= 70).await;
+    fast.stop().await;
+    check(&world, &slow.ended(replay).await, 100).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn reactors_that_work_on_the_same_deliveries_at_the_same_time_do_no_harm() {
     let world = World::new();
     let streams = world.deliver_many(50).await;
@@ -137,7 +152,7 @@ async fn ordered(world: &World) -> ReplayId {
 
 #[tokio::test(start_paused = true)]
 async fn a_note_that_is_lost_old_foreign_ahead_or_damaged_loses_no_replay() {
-    let notes: [fn(&World); 6] = [
+    let notes: [fn(&World); 8] = [
         |world| world.notes.forget(note::NAME),
         |world| world.notes.go_back(note::NAME, 1),
         |world| world.notes.put(note::NAME, "{\"logId\":"),
@@ -147,10 +162,22 @@ async fn a_note_that_is_lost_old_foreign_ahead_or_damaged_loses_no_replay() {
             put(world, foreign, 1);
         },
         |world| put(world, world.log.id(), 1_000_000),
+        // A place behind the order, in a log that was restored and went another way.
+        |world| put(world, world.log.id(), world.log.health().head.get()),
+        // The same place and event, in a copy of the log.
+        |world| {
+            let head = world.log.health().head;
+            let last = futures_util::FutureExt::now_or_never(world.all())
+                .unwrap()
+                .pop()
+                .unwrap();
+            put_event(world, LogId::new(Uuid::from_u128(8)), head.get(), last.id);
+        },
     ];
     for change in notes {
         let world = World::new();
         let replay = ordered(&world).await;
+        world.deliver(&push(99)).await;
         change(&world);
         let process = world.started();
         check(&world, &process.ended(replay).await, 10).await;
@@ -158,7 +185,10 @@ async fn a_note_that_is_lost_old_foreign_ahead_or_damaged_loses_no_replay() {
 }
 
 fn put(world: &World, log: LogId, position: u64) {
-    let id = Uuid::from_u128(1);
+    put_event(world, log, position, EventId::new(Uuid::from_u128(1)));
+}
+
+fn put_event(world: &World, log: LogId, position: u64, id: EventId) {
     let note = format!("{{\"logId\":\"{log}\",\"position\":{position},\"eventId\":\"{id}\"}}");
     world.notes.put(note::NAME, note);
 }

@@ -1,6 +1,6 @@
 //! How a replay goes.
 
-use domain::{CommandError, DeliveryStatus};
+use domain::CommandError;
 
 use super::*;
 
@@ -366,4 +366,47 @@ async fn a_damaged_log_fails_the_replay_with_the_reason() {
         state.error
     );
     assert_eq!(state.counts.requested, world.asked(replay).await.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_replay_says_what_it_did_though_it_had_not_yet() {
+    let mut world = World::new();
+    world.options.replay_progress_interval_ms = 3_600_000;
+    world.deliver_many(100).await;
+    let process = world.started();
+    process.wire.faults().delay_ms = 50;
+    let mut order = everything();
+    order.rate_per_second = Some(15);
+    let replay = process.start_replay(order).await;
+    within(async {
+        while world.asked(replay).await.len() < 30 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let tenant = TenantId::default();
+    let cancelled = process.handle.cancel(&tenant, replay, "paul".to_owned()).await;
+    let state = cancelled.unwrap();
+    assert_eq!(state.status, ReplayStatus::Cancelled);
+    assert_eq!(state.counts.requested, world.asked(replay).await.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_asked_for_when_it_was_stopped_is_not_counted() {
+    let world = World::new();
+    world.deliver_many(100).await;
+    let mut process = world.started();
+    let mut order = everything();
+    order.rate_per_second = Some(20);
+    let replay = process.start_replay(order).await;
+    process.until(replay, |state| state.counts.requested >= 20).await;
+    process.wire.faults().deliveries_refused = true;
+    sleep(Duration::from_millis(500)).await;
+    process.stop().await;
+    let state = process.handle.state(&TenantId::default(), replay).await;
+    let (counts, asked) = (state.unwrap().counts, world.asked(replay).await.len() as u64);
+    assert_eq!(
+        (counts.matched, counts.requested, counts.skipped),
+        (asked, asked, 0)
+    );
 }
