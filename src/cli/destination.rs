@@ -82,7 +82,8 @@ fn row(destination: &Value) -> Vec<String> {
     } else {
         match field(destination, "breaker").as_str() {
             None | Some("closed") => "ok".to_owned(),
-            Some(breaker) => breaker.to_owned(),
+            Some("open") => "left alone".to_owned(),
+            Some(_) => "probed".to_owned(),
         }
     };
     vec![

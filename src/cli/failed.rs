@@ -103,7 +103,8 @@ impl Retry {
             match field(&data, "queued").as_u64().unwrap_or(0) {
                 0 => println!("no dead letters: nothing to try again"),
                 queued => {
-                    println!("{queued} dead letters are tried again");
+                    let letters = if queued == 1 { "letter is" } else { "letters are" };
+                    println!("{queued} dead {letters} tried again");
                     if let Some(id) = field(&data, "id").as_str() {
                         println!("watch it with `hooklog replay watch {id}`");
                     }

@@ -195,7 +195,8 @@ impl Start {
                 println!("{counted}");
             } else {
                 println!(
-                    "{count} deliveries up to position {}",
+                    "{} up to position {}",
+                    deliveries(count),
                     cell(field(&counted, "toPosition"))
                 );
             }
@@ -251,6 +252,28 @@ impl Start {
     }
 }
 
+/// A number of deliveries, in words.
+fn deliveries(count: u64) -> String {
+    match count {
+        1 => "1 delivery".to_owned(),
+        count => format!("{count} deliveries"),
+    }
+}
+
+/// A filter without what does not narrow: `event=push, repository=octo-org/*`.
+fn filter_cell(filter: &Value) -> String {
+    let fields = filter.as_object().into_iter().flatten();
+    let given = fields.filter(|(_, value)| !value.is_null());
+    let texts: Vec<String> = given
+        .map(|(name, value)| format!("{name}={}", cell(value)))
+        .collect();
+    if texts.is_empty() {
+        "everything".to_owned()
+    } else {
+        texts.join(", ")
+    }
+}
+
 /// Sets a field of an order.
 fn set(order: &mut Value, name: &str, value: Value) {
     if let Some(fields) = order.as_object_mut() {
@@ -263,13 +286,16 @@ fn set(order: &mut Value, name: &str, value: Value) {
 fn agreed(count: u64, to: To) -> anyhow::Result<bool> {
     use std::io::{BufRead as _, IsTerminal as _, Write as _};
     if !std::io::stdin().is_terminal() {
-        bail!("{count} deliveries would be replayed; say --yes to do it without being asked");
+        bail!(
+            "{} would be replayed; say --yes to do it without being asked",
+            deliveries(count)
+        );
     }
     let goal = match to {
         To::Processing => "to their destinations",
         To::Subjects => "to their subjects",
     };
-    eprint!("Replay {count} deliveries {goal}? [y/N] ");
+    eprint!("Replay {} {goal}? [y/N] ", deliveries(count));
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -344,7 +370,7 @@ fn print_replay(replay: &Value) {
     let lines = [
         ("replay", cell(field(replay, "id"))),
         ("status", cell(field(replay, "status"))),
-        ("filter", cell(field(replay, "filter"))),
+        ("filter", filter_cell(field(replay, "filter"))),
         ("to", cell(field(replay, "to"))),
         ("destinations", cell(field(replay, "destinations"))),
         ("requested by", cell(field(replay, "requestedBy"))),

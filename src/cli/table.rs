@@ -2,10 +2,16 @@
 
 use serde_json::Value;
 
-/// Prints rows under their titles, each column as wide as it needs, none wider than the limit given for it.
+/// How wide a table may be.
+const COLUMNS: usize = 80;
+/// Between two columns.
+const GAP: usize = 2;
+
+/// Prints rows under their titles, each column as wide as it needs, none wider than the limit given for it, and the last one at
+/// least as wide as what the others leave.
 #[allow(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn print(columns: &[(&str, usize)], rows: &[Vec<String>]) {
-    let widths: Vec<usize> = columns
+    let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
         .map(|(at, (title, limit))| {
@@ -14,6 +20,12 @@ pub(super) fn print(columns: &[(&str, usize)], rows: &[Vec<String>]) {
             widest.max(title.chars().count()).min(*limit)
         })
         .collect();
+    if let Some((last, others)) = widths.split_last_mut() {
+        let taken: usize = others.iter().map(|width| width + GAP).sum();
+        let cells = rows.iter().filter_map(|row| row.last());
+        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        *last = widest.min(COLUMNS.saturating_sub(taken)).max(*last);
+    }
     let titles = columns
         .iter()
         .map(|(title, _)| (*title).to_owned())
