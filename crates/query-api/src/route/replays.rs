@@ -88,11 +88,9 @@ impl ReplaysApi {
     #[oai(path = "/replay", method = "post", operation_id = "replay")]
     async fn replay(
         &self,
-        request: &Request,
         caller: Data<&Caller>,
         body: JsonBody<ReplayRequest>,
     ) -> Result<Answer<ReplayAnswer>, Failure> {
-        spelt(request, &[])?;
         let asked = body.read(self.state.options.request_bytes_max).await?;
         let dry_run = asked.dry_run;
         let order = order::replay(asked, &caller)?;

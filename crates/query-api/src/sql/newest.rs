@@ -73,8 +73,8 @@ impl Store {
             fits,
         } = listing;
         let (mut before, mut read, mut rows) = (before, 0, Vec::new());
-        // Most rows have one version; some slack saves the second window.
-        let mut window = (needed + needed / 4 + 16).min(WINDOW_ROWS_MAX);
+        // A row lately written has two or three versions, until they are merged; some slack saves the second window.
+        let mut window = (2 * needed + needed / 4 + 16).min(WINDOW_ROWS_MAX);
         loop {
             let raw: Vec<R> = self
                 .ask(projection, |build| statement(build, before, window))
