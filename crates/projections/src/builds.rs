@@ -5,11 +5,13 @@
 //! number is not used twice; where a wiped store forgot it, its incarnation tells the two apart, so that nobody takes the
 //! progress of the old tables for that of the new.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::{Clock, LogId, Query, Rows, TableError, Tables, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::model::{BuildShape, ReadModel, Table, View};
 use crate::progress;
@@ -179,6 +181,26 @@ pub(crate) struct Builds {
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log_id: LogId,
+    /// What this process knows of retired builds, by incarnation.
+    pub(crate) retired: Arc<Mutex<BTreeMap<uuid::Uuid, Gone>>>,
+}
+
+/// What is known of a retired build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// It was asked until about then: queries may be under way.
+    Replaced(Instant),
+    /// It was never asked, or could not be: its tables may go at once.
+    Useless,
+}
+
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Swept {
+    /// All tables of no more use are gone.
+    Clean,
+    /// Some were replaced so lately that queries may be under way.
+    Spared,
 }
 
 #[derive(Serialize)]
@@ -300,52 +322,84 @@ impl Builds {
             .unwrap_or(0)
             .max(next.updated_us);
         let active = self.put(next, BuildState::Active).await?;
-        self.retire(
-            rows.into_iter()
-                .filter(|r| r.build < row.build && r.state != BuildState::Retired),
-        )
-        .await?;
+        let before = rows
+            .into_iter()
+            .filter(|r| r.build < row.build && r.state != BuildState::Retired);
+        for replaced in before {
+            let replaced = self.put(replaced, BuildState::Retired).await?;
+            let now = Gone::Replaced(Instant::now());
+            self.known_gone().insert(replaced.incarnation, now);
+        }
         tracing::info!(projection = %row.projection, build = row.build, "projection_build_active");
         Ok(Some(active))
     }
 
-    /// Says of builds that they are of no more use.
+    /// Says of builds that are not asked that they are of no more use.
     pub(crate) async fn retire(
         &self,
         rows: impl IntoIterator<Item = BuildRow> + Send,
     ) -> Result<(), TableError> {
         let rows: Vec<BuildRow> = rows.into_iter().collect();
         for row in rows {
-            self.put(row, BuildState::Retired).await?;
+            let retired = self.put(row, BuildState::Retired).await?;
+            self.known_gone().insert(retired.incarnation, Gone::Useless);
         }
         Ok(())
     }
 
-    /// Drops the tables of all builds of a model but those that are active or being built. One with another schema's
-    /// table names leaves those: their names are not known here.
+    fn known_gone(&self) -> MutexGuard<'_, BTreeMap<uuid::Uuid, Gone>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the tables of all builds of a model but those that are active or being built, and those that were replaced less
+    /// than a while ago. One with another schema's table names leaves those: their names are not known here.
     pub(crate) async fn sweep(
         &self,
         projection: &str,
         tables: &'static [Table],
-    ) -> Result<usize, TableError> {
+        spare: Duration,
+    ) -> Result<Swept, TableError> {
         let rows = self.rows(projection).await?;
         let active = newest_active(&rows).map(|row| row.build);
+        let spared: BTreeSet<u32> = rows
+            .iter()
+            .filter(|row| self.is_spared(row, spare))
+            .map(|row| row.build)
+            .collect();
         let building = rows.iter().filter(|row| row.state == BuildState::Building);
         let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
         let existing = self.existing().await?;
-        let dead = existing.iter().filter(|real| {
+        let mut swept = Swept::Clean;
+        for real in &existing {
             let build = tables.iter().find_map(|t| build_of(t.name, real));
-            build.is_some_and(|build| !keep.contains(&build))
-        });
-        let mut dropped = 0;
-        for real in dead {
+            let Some(build) = build.filter(|build| !keep.contains(build)) else {
+                continue;
+            };
+            if spared.contains(&build) {
+                swept = Swept::Spared;
+                continue;
+            }
             self.tables
                 .execute(&Query::new(format!("DROP TABLE IF EXISTS hooklog.{real}")))
                 .await?;
             tracing::info!(table = %real, "projection_table_dropped");
-            dropped += 1;
         }
-        Ok(dropped)
+        Ok(swept)
+    }
+
+    /// Whether queries of a build that was replaced may be under way. One that this process hears of only now may have been
+    /// replaced by another one a moment ago.
+    fn is_spared(&self, row: &BuildRow, spare: Duration) -> bool {
+        let now = Instant::now();
+        row.state == BuildState::Retired
+            && match *self
+                .known_gone()
+                .entry(row.incarnation)
+                .or_insert(Gone::Replaced(now))
+            {
+                Gone::Replaced(at) => now.duration_since(at) < spare,
+                Gone::Useless => false,
+            }
     }
 
     /// Points the views of a model at a build. A view that the store refuses must not stop the projection: only who asks

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::builds::{BuildRow, BuildState, Builds, Facts};
+use crate::builds::{BuildRow, BuildState, Builds, Facts, Swept};
 use crate::causes::with_causes;
 use crate::model::{BuildShape, ModelFactory};
 use board::Board;
@@ -73,6 +73,7 @@ pub(crate) struct Worker {
 #[derive(Default)]
 struct News {
     fell_out: Vec<(&'static str, String)>,
+    /// What to sweep, and when.
     sweeps: Vec<(&'static str, Instant)>,
 }
 
@@ -131,9 +132,19 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn swapped(&self, projection: &'static str) {
+    /// Drops what is of no more use.
+    pub(crate) async fn sweep(&self, facts: &Facts) -> Result<Swept, TableError> {
+        let spare = Duration::from_millis(self.options.drop_after_ms);
+        self.builds.sweep(facts.name, facts.tables, spare).await
+    }
+
+    /// The tables of a build that was replaced go once no query can be under way.
+    pub(crate) fn sweep_later(&self, projection: &'static str) {
         let at = Instant::now() + Duration::from_millis(self.options.drop_after_ms);
-        self.news().sweeps.push((projection, at));
+        let mut news = self.news();
+        if news.sweeps.iter().all(|(name, _)| *name != projection) {
+            news.sweeps.push((projection, at));
+        }
     }
 
     pub(crate) const fn shape(&self) -> BuildShape {
@@ -179,6 +190,7 @@ impl Projector {
                 tables: Arc::clone(&ports.tables),
                 clock: Arc::clone(&ports.clock),
                 log_id: ports.log.id(),
+                retired: Arc::default(),
             },
             log: ports.log,
             live: ports.live,
@@ -332,14 +344,17 @@ impl Projector {
             self.worker.board.trouble(name, defect);
             self.retry(name);
         }
-        for (name, at) in news.sweeps {
+        for (name, _) in news.sweeps {
             let Some(projection) = self.projections.get(name) else {
                 continue;
             };
-            if let Err(error) = self.worker.builds.sweep(name, projection.facts.tables).await {
-                tracing::warn!(projection = name, %error, "projection_sweep_failed: trying again");
-                let later = at + Duration::from_millis(self.worker.options.drop_after_ms.max(1000));
-                self.worker.news().sweeps.push((name, later));
+            match self.worker.sweep(&projection.facts).await {
+                Ok(Swept::Clean) => {}
+                Ok(Swept::Spared) => self.worker.sweep_later(name),
+                Err(error) => {
+                    tracing::warn!(projection = name, %error, "projection_sweep_failed: trying again");
+                    self.worker.sweep_later(name);
+                }
             }
         }
     }

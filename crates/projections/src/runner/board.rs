@@ -119,22 +119,7 @@ impl Board {
         {
             return None;
         }
-        let first = at == Position::START;
-        let view = View {
-            build: row.build,
-            incarnation: row.incarnation,
-            running: true,
-            state: if first {
-                ProjectionState::Rebuilding
-            } else {
-                ProjectionState::CatchingUp
-            },
-            error: None,
-            lag: Lag::starting_at(at),
-            pace: Pace::starting_at(at, Instant::now()),
-            swapping: false,
-            watching: None,
-        };
+        let view = View::of(row, at, true);
         if row.state == BuildState::Active {
             entry.active = Some(view);
         } else {
@@ -182,9 +167,13 @@ impl Board {
         true
     }
 
-    /// A rebuild begins: how the last one ended is of no interest any more.
-    pub(crate) fn rebuilds(&self, projection: &str) {
-        self.rebuild_ended(projection, None);
+    /// A rebuild begins, though nobody is at work on it yet: it is shown from here on, and how the last one ended is of no
+    /// interest any more.
+    pub(crate) fn begins(&self, row: &BuildRow) {
+        if let Some(entry) = self.lock().get_mut(&row.projection) {
+            entry.rebuild_failed = None;
+            entry.building = Some(View::of(row, Position::START, false));
+        }
     }
 
     /// Why a rebuild was thrown away.
@@ -284,6 +273,24 @@ impl Board {
 }
 
 impl View {
+    fn of(row: &BuildRow, at: Position, running: bool) -> Self {
+        Self {
+            build: row.build,
+            incarnation: row.incarnation,
+            running,
+            state: if at == Position::START {
+                ProjectionState::Rebuilding
+            } else {
+                ProjectionState::CatchingUp
+            },
+            error: None,
+            lag: Lag::starting_at(at),
+            pace: Pace::starting_at(at, Instant::now()),
+            swapping: false,
+            watching: None,
+        }
+    }
+
     fn rebuild(&self, head: Position, now: Instant) -> RebuildStatus {
         #[expect(
             clippy::cast_precision_loss,

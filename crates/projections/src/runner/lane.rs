@@ -156,7 +156,7 @@ impl Lane {
                 };
                 slot.row = active;
                 slot.seat.activated();
-                worker.swapped(slot.facts.name);
+                worker.sweep_later(slot.facts.name);
                 worker.builds.ensure_views(&slot.facts, &slot.row).await?;
             }
             slot.seat.live();

@@ -4,7 +4,7 @@ use domain::{PageLimit, Position, ReadError, TableError};
 
 use super::Worker;
 use super::board::Seat;
-use crate::builds::{BuildRow, BuildState, Facts, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, Facts, Swept, newest_active, plan};
 use crate::model::{ModelFactory, ReadModel};
 use crate::progress::{self, Progress};
 
@@ -101,7 +101,9 @@ impl Worker {
             slots.extend(self.slot(projection, row).await?);
         }
         self.builds.retire(plan.retire).await?;
-        self.builds.sweep(facts.name, facts.tables).await?;
+        if self.sweep(facts).await? == Swept::Spared {
+            self.sweep_later(facts.name);
+        }
         match diverged {
             // A rebuild under way goes on; without one a person has to ask for it.
             Some(error) if slots.is_empty() => Err(error),

@@ -40,7 +40,7 @@ impl Projector {
         let row = builds
             .create(&facts, self.worker.shape(), BuildState::Building)
             .await?;
-        self.worker.board.rebuilds(facts.name);
+        self.worker.board.begins(&row);
         self.due.insert(facts.name, Instant::now());
         Ok(row.build)
     }

@@ -16,6 +16,8 @@ async fn a_rebuild_is_swapped_in_when_it_has_caught_up_and_the_old_tables_go_lat
     let running = world.start_with(slow_drop(), vec![counting("one", 1)]);
     running.caught_up(&world).await;
     assert_eq!(running.handle.rebuild("one").await.unwrap(), 2);
+    let shown = running.status("one").rebuild.map(|rebuild| rebuild.build);
+    assert_eq!(shown, Some(2), "nobody may think that it is over already");
     assert_eq!(world.active("one"), Some((1, 1)));
     let again = running.handle.rebuild("one").await;
     assert!(matches!(again, Err(RebuildError::UnderWay(2))), "{again:?}");
@@ -25,6 +27,8 @@ async fn a_rebuild_is_swapped_in_when_it_has_caught_up_and_the_old_tables_go_lat
     .await;
     running.caught_up(&world).await;
     world.equals_a_fold("one").await;
+    // By then the lane of the old build has ended, and the projection was opened again.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     assert!(
         world.tables.names().contains("facts_s1_b1"),
         "queries may be under way"
@@ -38,6 +42,31 @@ async fn a_rebuild_is_swapped_in_when_it_has_caught_up_and_the_old_tables_go_lat
     running.caught_up(&world).await;
     world.equals_a_fold("one").await;
     assert_eq!(running.status("one").error, None);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tables_of_a_replaced_build_go_after_a_restart_too() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 20).await;
+    let running = world.start_with(slow_drop(), vec![counting("one", 1)]);
+    running.caught_up(&world).await;
+    running.handle.rebuild("one").await.unwrap();
+    until("the new build is active", async || {
+        world.active("one") == Some((1, 2))
+    })
+    .await;
+    running.stop().await;
+    let running = world.start_with(slow_drop(), vec![counting("one", 1)]);
+    running.caught_up(&world).await;
+    assert!(
+        world.tables.names().contains("facts_s1_b1"),
+        "another process may be asking it"
+    );
+    until("the old tables are dropped", async || {
+        !world.tables.names().contains("facts_s1_b1")
+    })
+    .await;
     running.stop().await;
 }
 
