@@ -73,9 +73,9 @@ impl Server {
         let deadline = Instant::now() + SETTLE;
         loop {
             let destinations = self.get("/api/destinations").await;
-            let open: u64 = sum(&destinations["destinations"], "open");
+            let open: u64 = sum(&destinations["destinations"], |row| &row["open"]);
             let projections = self.get("/api/projections").await;
-            let behind: u64 = sum(&projections["projections"], "lagEvents");
+            let behind: u64 = sum(&projections["projections"], |row| &row["lag"]["events"]);
             if open == 0 && behind == 0 {
                 return;
             }
@@ -133,7 +133,7 @@ impl Drop for Server {
     }
 }
 
-fn sum(list: &Value, field: &str) -> u64 {
+fn sum(list: &Value, field: impl Fn(&Value) -> &Value) -> u64 {
     let items = list.as_array().into_iter().flatten();
-    items.filter_map(|item| item[field].as_u64()).sum()
+    items.filter_map(|item| field(item).as_u64()).sum()
 }

@@ -105,7 +105,7 @@ impl Retry {
                 queued => {
                     let letters = if queued == 1 { "letter is" } else { "letters are" };
                     println!("{queued} dead {letters} tried again");
-                    if let Some(id) = field(&data, "id").as_str() {
+                    if let Some(id) = field(&data, "replayId").as_str() {
                         println!("watch it with `hooklog replay watch {id}`");
                     }
                 }

@@ -71,7 +71,7 @@ fn list(server: &ServerArgs) -> anyhow::Result<ExitCode> {
             cell(field(projection, "state")),
             cell(field(projection, "build")),
             cell(field(projection, "position")),
-            cell(field(projection, "lagEvents")),
+            cell(field(field(projection, "lag"), "events")),
             rebuild_cell(field(projection, "rebuild")),
         ]
     };
