@@ -2,6 +2,7 @@
 //! on which they stand.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,12 +77,22 @@ pub(super) struct FaultyLog {
     meddle: Mutex<Option<Append>>,
     corrupt: Mutex<Option<StreamName>>,
     latency: Mutex<Duration>,
+    page_latency: Mutex<Duration>,
+    looks: AtomicUsize,
 }
 
 impl FaultyLog {
     /// Each append takes so long before it is written, and again before it is answered.
     pub(super) fn takes(&self, latency: Duration) {
         *self.latency.lock().unwrap() = latency;
+    }
+    /// Each page takes so long to read.
+    pub(super) fn pages_take(&self, latency: Duration) {
+        *self.page_latency.lock().unwrap() = latency;
+    }
+    /// How often somebody looked at a delivery.
+    pub(super) fn looks(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
     }
     pub(super) fn fail_appends(&self, faults: &[Fault]) {
         self.faults.lock().unwrap().extend(faults);
@@ -137,6 +148,8 @@ impl EventLog for FaultyLog {
         from: Revision,
         limit: PageLimit,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.looks
+            .fetch_add(usize::from(stream.category() == "delivery"), Ordering::SeqCst);
         if self.corrupt.lock().unwrap().as_ref() == Some(stream) {
             return Err(ReadError::Corrupt("set so by the test".into()));
         }
@@ -148,6 +161,8 @@ impl EventLog for FaultyLog {
     async fn read_all(&self, after: Position, mut limit: PageLimit) -> Result<LogPage, ReadError> {
         // Small pages, so that their seams are tried.
         limit.events = limit.events.min(7);
+        let latency = *self.page_latency.lock().unwrap();
+        tokio::time::sleep(latency).await;
         self.inner.read_all(after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
@@ -355,6 +370,8 @@ impl Bench {
                 meddle: Mutex::default(),
                 corrupt: Mutex::default(),
                 latency: Mutex::default(),
+                page_latency: Mutex::default(),
+                looks: AtomicUsize::new(0),
             }),
             checkpoints: Arc::default(),
             clock,
