@@ -143,10 +143,10 @@ impl DeliveryReceived {
     }
 
     /// The status right after receipt: nothing due is processed, without a second event. A marked duplicate has
-    /// nothing due.
+    /// nothing due, and what is no destination keeps nothing open, as no outcome would ever close it.
     #[must_use]
     pub fn initial_status(&self, duplicate: bool) -> DeliveryStatus {
-        if duplicate || self.reactors_due.is_empty() {
+        if duplicate || self.destinations_due().next().is_none() {
             DeliveryStatus::Processed
         } else {
             DeliveryStatus::Received

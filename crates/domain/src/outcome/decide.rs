@@ -199,15 +199,17 @@ fn attempted(destination: DestinationName, part: &DestinationWork, result: Attem
             attempt: None,
             skipped: Some(why),
         }),
-        AttemptResult::RetryAt(attempt, next_attempt_at) => Outcome::Failed(DeliveryFailed {
-            destination,
-            round,
-            attempt,
-            next_attempt_at,
-        }),
-        AttemptResult::GivenUp(attempt) => {
-            let unsaid = || Failure::new(ErrorCode::ValidationError, "it failed without saying why");
-            let failure = attempt.failure.clone().unwrap_or_else(unsaid);
+        AttemptResult::RetryAt(mut attempt, next_attempt_at) => {
+            attempt.failure.get_or_insert_with(unsaid);
+            Outcome::Failed(DeliveryFailed {
+                destination,
+                round,
+                attempt,
+                next_attempt_at,
+            })
+        }
+        AttemptResult::GivenUp(mut attempt) => {
+            let failure = attempt.failure.get_or_insert_with(unsaid).clone();
             let mut history = part.attempts.clone();
             history.push(attempt);
             Outcome::DeadLettered(DeliveryDeadLettered {
@@ -218,4 +220,9 @@ fn attempted(destination: DestinationName, part: &DestinationWork, result: Attem
             })
         }
     }
+}
+
+/// What stands for a failure that has no words of its own: without any, nothing would show that something is wrong.
+fn unsaid() -> Failure {
+    Failure::new(ErrorCode::ValidationError, "it failed without saying why")
 }

@@ -249,12 +249,17 @@ impl DeliveryOutcome {
         })
     }
 
-    /// The event to append. Where the whole would be too large for the log, the oldest attempts of a history are left out.
+    /// The event to append. Where the whole would be too large for the log, it does without what stands elsewhere in the
+    /// stream: first the reactors due at the receipt, then the oldest attempts of a history.
     #[must_use]
     pub fn to_event(&self, id: EventId) -> NewEvent {
         let mut fitting = self.clone();
         fitting.delivery.headers.clear();
         let mut metadata = fitting.to_metadata();
+        if metadata.len() > NewEvent::METADATA_BYTES_MAX {
+            fitting.delivery.reactors_due.clear();
+            metadata = fitting.to_metadata();
+        }
         while metadata.len() > NewEvent::METADATA_BYTES_MAX && fitting.forget_an_attempt() {
             metadata = fitting.to_metadata();
         }

@@ -64,7 +64,7 @@ pub struct DeliveryState {
     pub attempts: u32,
     /// When the latest of them began.
     pub last_attempt_at: Option<Timestamp>,
-    /// The last failure, while it is not made good.
+    /// The failure that stands, the same that every outcome tells.
     pub failure: Option<Failure>,
     /// When its status last became `processed`.
     pub processed_at: Option<Timestamp>,
@@ -158,7 +158,6 @@ impl DeliveryState {
         match outcome {
             Outcome::Failed(failed) => {
                 self.attempts += 1;
-                self.failure.clone_from(&failed.attempt.failure);
                 if let Some(part) = self.part(&failed.destination, failed.round) {
                     part.attempts.push(failed.attempt.clone());
                     part.due_at = failed.next_attempt_at;
@@ -169,12 +168,8 @@ impl DeliveryState {
                 if let Some(part) = self.part(&processed.destination, processed.round) {
                     part.work = Work::Done;
                 }
-                if !self.destinations.values().any(DestinationWork::has_failed) {
-                    self.failure = None;
-                }
             }
             Outcome::DeadLettered(dead) => {
-                self.failure = Some(dead.failure.clone());
                 if let Some(part) = self.part(&dead.destination, dead.round) {
                     // The last attempt has no event of its own.
                     let last = dead.history.last().map_or(0, |attempt| attempt.number);
@@ -188,7 +183,6 @@ impl DeliveryState {
                 self.replays.extend(request.replay);
                 if request.to == ReplayTo::Processing {
                     self.replayed = true;
-                    self.failure = None;
                     let round = Round {
                         opened_by: id,
                         opened_at: position,
@@ -202,6 +196,7 @@ impl DeliveryState {
                 }
             }
         }
+        self.failure = self.standing().failure.map(|failing| failing.failure);
     }
 
     /// A destination's part, if it is in that round. Only a defect would write an outcome of another one.

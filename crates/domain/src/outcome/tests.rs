@@ -374,6 +374,36 @@ fn a_dead_letter_holds_all_attempts_of_its_round() {
 }
 
 #[test]
+fn a_failure_at_one_destination_stands_whatever_happens_at_another() {
+    use Ending::{Delivered, Fails, GivenUp};
+    let both_failed = [ends("a", Fails), ends("b", Fails)];
+    let both_dead = [ends("a", GivenUp), ends("b", GivenUp)];
+    let with = |given: &[Step], step: Step| after(&[given, &[step]].concat()).state;
+    for state in [
+        with(&both_failed, ends("b", Delivered)),
+        with(&both_dead, replay(&["b"])),
+        with(&both_dead, replay(&[])),
+    ] {
+        let standing = state.standing().failure.expect("a is not well");
+        assert_eq!(state.failure, Some(standing.failure));
+    }
+}
+
+#[test]
+fn a_reactor_that_nobody_knows_keeps_no_delivery_open() {
+    for unknown in ["mailer:weekly", "destination:No Name", "orders"] {
+        let mut receipt = received().events[0].clone();
+        let mut facts = crate::DeliveryReceived::of(&receipt).unwrap().unwrap();
+        facts.reactors_due = vec![unknown.to_owned()];
+        receipt.metadata = facts.to_metadata();
+        let state = TestStream::of(receipt).state;
+        assert_eq!(facts.initial_status(false), state.status(), "{unknown}");
+        facts.reactors_due.push("destination:orders".to_owned());
+        assert_eq!(facts.initial_status(false), Received);
+    }
+}
+
+#[test]
 fn a_delivery_that_nobody_waits_for_is_processed_when_recorded() {
     let stream = due(&[]);
     assert_eq!(stream.state.status(), Processed);

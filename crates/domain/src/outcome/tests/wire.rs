@@ -57,6 +57,31 @@ fn a_history_too_long_for_the_log_loses_its_oldest_attempts_only() {
 }
 
 #[test]
+fn so_many_destinations_that_naming_them_twice_is_too_much_are_named_once() {
+    let names: Vec<String> = (0..700).map(|n| format!("{n:0>63}")).collect();
+    let mut receipt = received().events[0].clone();
+    let mut facts = crate::DeliveryReceived::of(&receipt).unwrap().unwrap();
+    facts.reactors_due = names.iter().map(|name| format!("destination:{name}")).collect();
+    receipt.metadata = facts.to_metadata();
+    assert!(receipt.metadata.len() <= NewEvent::METADATA_BYTES_MAX);
+    let mut stream = TestStream::of(receipt);
+    for step in [Step::Replay(names.clone()), ends(&names[0], Ending::Fails)] {
+        let outcome = stream.step(&step).unwrap();
+        let event = stream.events.last().unwrap();
+        assert!(event.metadata.len() <= NewEvent::METADATA_BYTES_MAX, "{step:?}");
+        let read = DeliveryOutcome::of(event).unwrap().unwrap();
+        assert_eq!(read.outcome, outcome.outcome, "what happened is told in full");
+        assert_eq!(stream.state.destinations.len(), names.len());
+    }
+    // Where there is room, nothing is left out.
+    let small = after(&[ends("a", Ending::Fails)]);
+    let outcome = DeliveryOutcome::of(small.events.last().unwrap())
+        .unwrap()
+        .unwrap();
+    assert_eq!(outcome.delivery.reactors_due.len(), 2);
+}
+
+#[test]
 fn what_is_said_about_an_attempt_is_cut_between_characters() {
     let failure = Failure::new(ErrorCode::TimeoutError, "é".repeat(600));
     assert_eq!(failure.message, "é".repeat(500));
@@ -66,21 +91,25 @@ fn what_is_said_about_an_attempt_is_cut_between_characters() {
 }
 
 #[test]
-fn a_failure_without_a_reason_is_a_dead_letter_with_one() {
-    let stream = received();
-    let mut command = attempted(&stream.state, "a", Ending::GivenUp, stream.now).unwrap();
-    if let DeliveryCommand::RecordAttempt {
-        result: AttemptResult::GivenUp(attempt),
-        ..
-    } = &mut command
-    {
-        attempt.failure = None;
+fn a_failure_without_a_reason_is_told_with_one() {
+    for ending in [Ending::Fails, Ending::GivenUp] {
+        let stream = received();
+        let mut command = attempted(&stream.state, "a", ending, stream.now).unwrap();
+        if let DeliveryCommand::RecordAttempt {
+            result: AttemptResult::GivenUp(attempt) | AttemptResult::RetryAt(attempt, _),
+            ..
+        } = &mut command
+        {
+            attempt.failure = None;
+        }
+        let outcome = stream.state.decide(command).unwrap().unwrap();
+        let standing = outcome.standing.failure.expect("it is not well").failure;
+        assert!(!standing.message.is_empty() && !standing.retryable);
+        assert_eq!(outcome.outcome.attempt().unwrap().failure, Some(standing.clone()));
+        if let Outcome::DeadLettered(dead) = outcome.outcome {
+            assert_eq!(dead.failure, standing);
+        }
     }
-    let outcome = stream.state.decide(command).unwrap().unwrap();
-    let Outcome::DeadLettered(dead) = outcome.outcome else {
-        panic!("{outcome:?}");
-    };
-    assert!(!dead.failure.message.is_empty() && !dead.failure.retryable);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_delivery_is_one_row_with_its_facts() {
     delivery.repository = Some("Octo-Org/Hello".into());
     let plain = projected(4, &delivery);
     let mut due = projected(5, &delivery);
-    due.received.as_mut().unwrap().reactors_due = vec!["forward".into()];
+    due.received.as_mut().unwrap().reactors_due = vec!["destination:forward".into()];
     let mut repeated = marked(due.clone());
     repeated.event.position = domain::Position::new(6);
     let tables = folded("deliveries", &[plain.clone(), due, repeated, plain]);

@@ -81,7 +81,7 @@ fn events(plans: &[Plan]) -> Vec<Projected> {
             Kind::Plain => {}
             Kind::Marked => return marked(projected),
             Kind::Synthetic => return synthetic(projected),
-            Kind::Due => received.reactors_due = vec!["forward".into()],
+            Kind::Due => received.reactors_due = vec!["destination:forward".into()],
             Kind::OfNoDelivery => projected.received = None,
         }
         projected
