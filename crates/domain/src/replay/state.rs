@@ -104,6 +104,10 @@ impl ReplayState {
         let mut state: Option<Self> = None;
         for event in events {
             let Some(fact) = ReplayEvent::of(event).transpose()? else {
+                // A newer version's. The next append has to expect it all the same.
+                if let Some(state) = &mut state {
+                    state.revision = event.revision;
+                }
                 continue;
             };
             match (&mut state, fact) {
@@ -163,8 +167,11 @@ impl ReplayState {
         match command {
             ReplayCommand::Cancel { .. } if self.status == ReplayStatus::Cancelled => Ok(None),
             _ if !running => Err(ReplayRejection::HasEnded),
-            ReplayCommand::Progress { upto, counts } => Ok((upto > self.upto || counts != self.counts)
-                .then_some(ReplayEvent::Progressed(ReplayProgressed { upto, counts }))),
+            ReplayCommand::Progress { upto, counts } => {
+                // Somebody who is behind must not take it back.
+                let goes_on = upto > self.upto || (upto == self.upto && counts != self.counts);
+                Ok(goes_on.then_some(ReplayEvent::Progressed(ReplayProgressed { upto, counts })))
+            }
             ReplayCommand::Complete { counts } => {
                 Ok(Some(ReplayEvent::Completed(ReplayCompleted { counts })))
             }

@@ -121,6 +121,8 @@ fn a_running_replay_goes_on_ends_fails_and_is_stopped() {
     check(&[], progress(0, 0), StaysQuiet);
     check(&[progress(10, 3)], progress(10, 3), StaysQuiet);
     check(&[progress(10, 3)], progress(9, 3), StaysQuiet);
+    // Somebody who is behind must not take it back, whatever was counted there.
+    check(&[progress(10, 3)], progress(9, 2), StaysQuiet);
 }
 
 #[test]
@@ -200,6 +202,14 @@ fn a_stream_that_no_order_begins_is_no_replay() {
     later.event_type = "ReplayPainted".parse().unwrap();
     stream.0.insert(0, later);
     assert_eq!(stream.state().requested, requested());
+    let mut last = stream.0[0].clone();
+    last.revision = crate::Revision::new(2);
+    stream.0.push(last);
+    assert_eq!(
+        stream.state().revision,
+        crate::Revision::new(2),
+        "the next append has to expect it"
+    );
     stream.0[1].metadata = bytes::Bytes::from_static(b"{}");
     assert!(ReplayState::of(&stream.0).is_err());
 }
