@@ -132,9 +132,9 @@ impl Writing<'_> {
                 position: first,
                 retried: false,
             }),
-            Outcome::Conflict { first, .. } => Ok(Stored::Before {
+            Outcome::Conflict { current, first } => Ok(Stored::Before {
                 position: first,
-                retried: retry_dead(self.log, &stream, delivery.received_at, deadline).await?,
+                retried: retry_dead(self.log, &stream, current, delivery.received_at, deadline).await?,
             }),
         }
     }

@@ -37,6 +37,8 @@ struct Staged {
     acts: Mutex<VecDeque<Act>>,
     hanging: Notify,
     unreadable: Mutex<bool>,
+    /// The revisions from which streams were read.
+    read_from: Mutex<Vec<u64>>,
 }
 
 #[async_trait]
@@ -88,6 +90,7 @@ impl EventLog for Staged {
         if *self.unreadable.lock().unwrap() {
             return Err(ReadError::Unavailable("set so by the test".into()));
         }
+        self.read_from.lock().unwrap().push(f.get());
         self.log.read_stream(s, f, l).await
     }
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
@@ -128,6 +131,7 @@ impl Case {
             acts: Mutex::new(acts.into()),
             hanging: Notify::new(),
             unreadable: Mutex::new(false),
+            read_from: Mutex::default(),
         });
         let rig = Rig::over(Arc::<Staged>::clone(&log), memory, clock, |_, _| {});
         rig.due.set(&["orders", "chat"]);
@@ -227,6 +231,25 @@ async fn what_was_not_given_up_is_not_tried_again() {
         Case::assert_repeat(&case.again().await, false);
         assert_eq!(case.rig.events().await.len(), before, "{endings:?}");
     }
+}
+
+#[tokio::test]
+async fn a_repeat_of_what_is_not_dead_reads_no_more_than_the_last_outcome() {
+    let case = Case::received(Vec::new()).await;
+    let read_by_a_repeat = async || {
+        case.log.read_from.lock().unwrap().clear();
+        Case::assert_repeat(&case.again().await, false);
+        std::mem::take(&mut *case.log.read_from.lock().unwrap())
+    };
+    assert!(
+        read_by_a_repeat().await.is_empty(),
+        "nothing but the receipt is there"
+    );
+    case.ends("orders", Ending::Fails).await;
+    assert_eq!(read_by_a_repeat().await, [1]);
+    case.ends("orders", Ending::Delivered).await;
+    case.ends("chat", Ending::Delivered).await;
+    assert_eq!(read_by_a_repeat().await, [3]);
 }
 
 #[tokio::test]
