@@ -26,6 +26,8 @@ use super::error::publish_failed;
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 /// The most subjects of which it is remembered.
 const KNOWN_MAX: usize = 1000;
+/// The first word of the subjects of our own stream, there or not: a wiped stream comes back and takes them again.
+const OURS: &str = "hooklog";
 /// Headers that tell the server what to do begin with it.
 const SERVER_HEADERS: &str = "nats-";
 /// The only one of them that a destination may set: the id by which a stream recognises a repeat.
@@ -183,6 +185,10 @@ fn check_subject(subject: &str) -> Result<(), PublishError> {
     };
     if subject.starts_with('$') || !subject.split('.').all(word) {
         return Err(no_subject(subject));
+    }
+    if subject.split('.').next() == Some(OURS) {
+        let text = format!("subject {subject} is under {OURS}., where our own stream is");
+        return Err(PublishError::Refused(text));
     }
     Ok(())
 }

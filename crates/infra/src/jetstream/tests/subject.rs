@@ -105,6 +105,23 @@ async fn a_stream_that_takes_the_subject_has_it_when_it_counts_as_published() {
 }
 
 #[tokio::test]
+async fn nothing_goes_to_subjects_of_our_own_stream_while_it_is_not_there() {
+    let server = Server::start();
+    let jetstream = server.connect().await;
+    let subjects = Subjects::new(jetstream.clone());
+    let _live = listening(&jetstream, "hooklog.>").await;
+    for ours in [
+        "hooklog.v1.default.github.push._.o.r",
+        "hooklog.log.v1.x",
+        "hooklog",
+    ] {
+        assert_refused(&publish(&subjects, ours, "{}").await);
+    }
+    let _others = listening(&jetstream, "hooklogs.v1").await;
+    publish(&subjects, "hooklogs.v1", "{}").await.unwrap();
+}
+
+#[tokio::test]
 async fn what_can_never_be_published_is_refused() {
     let server = Server::start();
     let jetstream = bound(&server).await;
