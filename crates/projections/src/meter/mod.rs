@@ -147,16 +147,18 @@ impl Meter {
                 sleep(wait).await;
                 Ok::<_, ReadError>(())
             };
-            let read = tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = refresh.tick() => {
-                    self.refresh();
-                    continue;
+            let mut moved = std::pin::pin!(moved);
+            let moved = loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    // Goes on waiting where it was, however often this happens.
+                    _ = refresh.tick() => self.refresh(),
+                    moved = &mut moved => break moved,
                 }
-                moved = moved => match moved {
-                    Ok(()) => shutdown.run_until_cancelled(self.read(&mut seen)).await,
-                    Err(error) => Some(Err(error)),
-                },
+            };
+            let read = match moved {
+                Ok(()) => shutdown.run_until_cancelled(self.read(&mut seen)).await,
+                Err(error) => Some(Err(error)),
             };
             match read {
                 None => return,

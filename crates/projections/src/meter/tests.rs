@@ -212,6 +212,24 @@ async fn processing_times_are_of_receipts_and_outcomes_and_end_after_five_minute
 }
 
 #[tokio::test(start_paused = true)]
+async fn means_that_are_set_more_often_than_the_log_is_read_do_not_keep_it_from_being_read() {
+    let page = Page::default();
+    let _guard = metrics::set_default_local_recorder(&page);
+    let clock = clock();
+    let log = Arc::new(MemoryLog::new(log_id(1), Arc::clone(&clock) as Arc<dyn Clock>));
+    let options = MeterOptions {
+        refresh_ms: 50,
+        batch_wait_ms: 200,
+        ..MeterOptions::default()
+    };
+    let running = Running::start(log, clock, options).await;
+    running.append(&job(1, "queued", "o/a")).await;
+    running.settle().await;
+    assert_eq!(page.counters(), ["github_jobs_queued_total{repository=o/a} 1"]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn repositories_beyond_the_most_share_a_label_and_so_do_unknown_conclusions() {
     let page = Page::default();
     let _guard = metrics::set_default_local_recorder(&page);
