@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -188,34 +189,62 @@ async fn rebuild(named: &Named, detach: bool) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let names = meant(&client, &named.name).await?;
+    watch(&client, &begun_of(&data), named.server.json).await
+}
+
+/// The builds that were begun: projection and number.
+fn begun_of(data: &Value) -> Vec<(String, u64)> {
+    let begun = field(data, "rebuilds").as_array().map_or(&[][..], Vec::as_slice);
+    let build = |one: &Value| Some((cell(field(one, "name")), field(one, "build").as_u64()?));
+    begun.iter().filter_map(build).collect()
+}
+
+/// Shows the progress of rebuilds until they end; fails when one was given up or thrown away.
+#[allow(clippy::print_stdout, reason = "the output of the command")]
+async fn watch(client: &Client, begun: &[(String, u64)], json: bool) -> anyhow::Result<ExitCode> {
     let bar = ProgressBar::new(100);
     let style = ProgressStyle::with_template("{bar:30} {percent} %  {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     loop {
         let data = client.get("/projections", &[]).await?;
-        let all = projections_of(&data).iter();
-        let meant = all.filter(|p| names.contains(&cell(field(p, "name"))));
-        let open: Vec<_> = meant.filter(|p| !field(p, "rebuild").is_null()).collect();
+        let find = |name: &String| {
+            projections_of(&data)
+                .iter()
+                .find(|p| cell(field(p, "name")) == *name)
+        };
+        let meant = || {
+            begun
+                .iter()
+                .filter_map(|(name, build)| Some((find(name)?, *build)))
+        };
+        let open: Vec<_> = meant()
+            .map(|(projection, _)| projection)
+            .filter(|projection| !field(projection, "rebuild").is_null())
+            .collect();
         if open.is_empty() {
             bar.finish_and_clear();
-            if !named.server.json {
-                println!("rebuilt: {}", names.join(", "));
+            let replaced =
+                |(projection, build): &(&Value, u64)| field(projection, "build").as_u64() >= Some(*build);
+            let (done, kept): (Vec<_>, Vec<_>) = meant().partition(replaced);
+            let names = |list: &[(&Value, u64)]| {
+                let names = list.iter().map(|(projection, _)| cell(field(projection, "name")));
+                names.collect::<Vec<_>>().join(", ")
+            };
+            if !json && !done.is_empty() {
+                println!("rebuilt: {}", names(&done));
             }
-            return Ok(ExitCode::SUCCESS);
+            if kept.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            bail!(
+                "not rebuilt, the old tables stay: {}; the server's log says why",
+                names(&kept)
+            );
         }
-        bar.set_position(
-            open.iter()
-                .map(|p| percent_of(field(p, "rebuild")))
-                .min()
-                .unwrap_or(0),
-        );
-        bar.set_message(
-            open.iter()
-                .map(|p| cell(field(p, "name")))
-                .collect::<Vec<_>>()
-                .join(", "),
-        );
+        let least = open.iter().map(|p| percent_of(field(p, "rebuild"))).min();
+        bar.set_position(least.unwrap_or(0));
+        let names = open.iter().map(|p| cell(field(p, "name")));
+        bar.set_message(names.collect::<Vec<_>>().join(", "));
         tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
