@@ -87,6 +87,8 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0x0064, 0xff9b, 1, ..] => "an address of a private translator",
         [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => "an address for documentation",
         [0x2001, 0..=0x01ff, ..] => "an address for protocols",
+        // ISATAP (RFC 5214): whatever network it is in, it ends at an IPv4 address inside a site.
+        [_, _, _, _, 0 | 0x0200, 0x5efe, ..] => "an address of a tunnel into a site",
         [0x2000..=0x3fff, ..] => return None,
         _ => "a reserved address",
     };
@@ -97,13 +99,15 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
 /// as well be ours.
 fn tunnelled(address: Ipv6Addr) -> Option<&'static str> {
     match address.segments() {
-        // Deprecated since RFC 4291; nothing on the internet is reached by it.
-        [0, 0, 0, 0, 0, 0, ..] => Some("a reserved address"),
+        // Compatible ones, deprecated since RFC 4291, and translated ones (RFC 2765): nothing on the internet is reached by
+        // them.
+        [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => Some("a reserved address"),
         _ => None,
     }
 }
 
-/// The IPv4 address inside an IPv6 one: mapped, compatible, NAT64 (RFC 6052), 6to4 (RFC 3056) and ISATAP (RFC 5214).
+/// The IPv4 address that an IPv6 one stands for: mapped, compatible, translated, NAT64 (RFC 6052) and 6to4 (RFC 3056).
+/// Where it is only a part of an address, as in ISATAP, the network around it counts too, so that is none of them.
 fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else {
         return None;
@@ -113,7 +117,6 @@ fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => joined(high, low),
         [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => joined(high, low),
         [0x2002, high, low, ..] => joined(high, low),
-        [_, _, _, _, 0 | 0x0200, 0x5efe, high, low] => joined(high, low),
         _ => None,
     }
 }
@@ -168,8 +171,17 @@ mod tests {
             ("64:ff9b:1::1", "translator"),
             ("2002:7f00:1::", "loopback"),
             ("2002:a00:1::1", "private"),
-            ("2606:4700::5efe:10.0.0.1", "private"),
-            ("2606:4700::200:5efe:127.0.0.1", "loopback"),
+            ("2606:4700::5efe:10.0.0.1", "tunnel"),
+            ("2606:4700::200:5efe:127.0.0.1", "tunnel"),
+            ("fd00::5efe:8.8.8.8", "private"),
+            ("fe80::5efe:8.8.8.8", "link-local"),
+            ("fe80::200:5efe:8.8.8.8", "link-local"),
+            ("ff02::5efe:8.8.8.8", "multicast"),
+            ("::5efe:8.8.8.8", "tunnel"),
+            ("64:ff9b:1::5efe:8.8.8.8", "translator"),
+            ("2001:db8::5efe:8.8.8.8", "documentation"),
+            ("2001::5efe:8.8.8.8", "protocols"),
+            ("::ffff:0:8.8.8.8", "reserved"),
             ("2001::1", "protocols"),
             ("2001:db8::1", "documentation"),
             ("3fff::1", "documentation"),
@@ -222,6 +234,9 @@ mod tests {
         }
         for address in ["::1", "10.0.0.1", "::ffff:10.0.0.1"] {
             assert!(refused(address, &loopback).is_some(), "{address}");
+        }
+        for address in ["fd00::5efe:10.0.0.1", "2606:4700::5efe:10.0.0.1"] {
+            assert!(refused(address, &["10.0.0.0/8"]).is_some(), "{address}");
         }
         assert_eq!(refused("::1", &["::1/128"]), None);
         assert_eq!(refused("10.2.3.4", &["10.2.0.0/16"]), None);
