@@ -11,13 +11,15 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::address::AddressPolicy;
-use super::deliver::{Destination, Urgency, Way, shown};
+use super::deliver::{Destination, Urgency, Way};
 use super::expression::Expression;
 use super::headers;
 use super::http::{HttpParts, HttpSender};
+use super::look::Looks;
 use super::resolve::{ResolveHost, SystemResolver, check_literal};
 use super::route::{Route, Router};
 use super::share::Share;
+use super::shown::{hidden, shown};
 use super::sign::Signer;
 use super::subject::{SubjectSender, SubjectTemplate};
 use super::tls;
@@ -116,11 +118,13 @@ pub(crate) fn plans_with(
         }
     }
     let (mut plans, mut routes, mut names) = (Vec::new(), Vec::new(), HashSet::new());
+    let looks = Looks::new();
     for options in destinations {
         let builder = Builder {
             reactors,
             options,
             ports,
+            looks: &looks,
         };
         if !names.insert(options.name.clone()) {
             return Err(builder.invalid("name", "is given twice; every destination needs its own"));
@@ -136,6 +140,7 @@ struct Builder<'a> {
     reactors: &'a ReactorOptions,
     options: &'a DestinationOptions,
     ports: &'a TargetPorts,
+    looks: &'a Looks,
 }
 
 impl Builder<'_> {
@@ -186,6 +191,7 @@ impl Builder<'_> {
             transform: self.transform()?,
             urgency: self.urgency()?,
             bodies: Arc::clone(&self.ports.bodies),
+            looks: self.looks.clone(),
             timeout: Duration::from_millis(timeout_ms),
             expression_time: self.expression_time(),
             json_bytes_max: self.reactors.json_bytes_max,
@@ -293,6 +299,7 @@ impl Builder<'_> {
             .iter()
             .chain(options.headers.values())
             .cloned()
+            .chain(urls.iter().flat_map(hidden).map(SecretString::from))
             .collect();
         let parts = HttpParts {
             tls: trust.config()?,
@@ -330,5 +337,6 @@ fn url(text: &str) -> Result<Url, String> {
         return Err("has a user name or password; put them into headers, as Authorization".to_owned());
     }
     url.set_fragment(None);
+    http::Uri::try_from(url.as_str()).map_err(|error| format!("can't be asked for: {error}"))?;
     Ok(url)
 }

@@ -40,6 +40,10 @@ pub(crate) fn of_error(error: reqwest::Error) -> Failure {
     if let Some(lost) = cause::<PayloadLost>(&error) {
         return of_lost(lost);
     }
+    if error.is_builder() {
+        // An address that no request can be made of: that won't change by itself.
+        return Failure::new(ErrorCode::ValidationError, chain(&error));
+    }
     if error.is_timeout() {
         let what = if error.is_connect() {
             "no connection in time"

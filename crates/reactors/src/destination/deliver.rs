@@ -9,23 +9,22 @@ use bytes::Bytes;
 use cel::Value;
 use domain::{BodyStore, DeliveryReceived, DestinationName, ErrorCode, EventData, Failure, Response};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-use url::Url;
+use tokio::time::{Instant, timeout_at};
 
 use super::classify;
 use super::expression::{Expression, Unevaluated};
 use super::facts::json_of;
 use super::http::{HttpSender, NotDelivered};
+use super::look::{Looks, Place};
 use super::payload::Payload;
 use super::share::{Share, Taken};
+use super::shown::shown;
 use super::subject::SubjectSender;
 use super::transform::{NoBody, Transform};
 use crate::{Dispatch, Sent, Target};
 
 /// The type of every transformed body.
 const JSON: &str = "application/json";
-/// Bodies up to this size are looked into on the spot, larger ones on a thread where it disturbs nobody, in bytes.
-const ON_THE_SPOT_BYTES: usize = 16 * 1024;
 /// How long a priority may take: it is asked for by the one who decides what is next.
 const PRIORITY_TIME: Duration = Duration::from_millis(20);
 
@@ -58,6 +57,8 @@ pub(crate) struct Destination {
     pub(crate) transform: Option<Transform>,
     pub(crate) urgency: Urgency,
     pub(crate) bodies: Arc<dyn BodyStore>,
+    /// Shared by all destinations.
+    pub(crate) looks: Looks,
     pub(crate) timeout: Duration,
     pub(crate) expression_time: Duration,
     pub(crate) json_bytes_max: u64,
@@ -93,15 +94,9 @@ impl Target for Destination {
             Way::Subject(_) => None,
         };
         let target = self.target(place.as_ref(), dispatch);
+        let deadline = Instant::now() + self.timeout;
         // Boxed: it holds all of a request, and there are many of them.
-        let attempt = Box::pin(self.attempt(dispatch, place.as_ref()));
-        let end = timeout(self.timeout, attempt).await.unwrap_or_else(|_| {
-            let message = format!("no answer within {} ms", self.timeout.as_millis());
-            Failure::new(ErrorCode::TimeoutError, message).into()
-        });
-        if let Some(place) = &place {
-            place.note(&dispatch.idempotency_key, matches!(end, End::Failed(_)));
-        }
+        let end = Box::pin(self.attempt(dispatch, place.as_ref(), deadline)).await;
         match end {
             End::Delivered(response) => Sent::Delivered { target, response },
             End::Skipped(why) => Sent::Skipped(why.to_owned()),
@@ -145,13 +140,61 @@ impl Destination {
         }
     }
 
-    async fn attempt(&self, dispatch: &Dispatch, place: Option<&Taken<'_>>) -> End {
+    async fn attempt(&self, dispatch: &Dispatch, place: Option<&Taken<'_>>, deadline: Instant) -> End {
         let original = Payload::new(&dispatch.data, &self.bodies);
-        match self.body(dispatch, original).await {
-            Ok(Ok((payload, made_anew))) => self.hand_over(dispatch, place, &payload, made_anew).await,
-            Ok(Err(skipped)) => End::Skipped(skipped),
-            Err(failure) => failure.into(),
+        let Ok(body) = timeout_at(deadline, self.body(dispatch, original)).await else {
+            return self.late().into();
+        };
+        let (payload, made_anew) = match body {
+            Ok(Ok(body)) => body,
+            Ok(Err(skipped)) => return End::Skipped(skipped),
+            Err(failure) => return failure.into(),
+        };
+        match (&self.way, place) {
+            (Way::Http { sender, .. }, Some(place)) => {
+                let end = self
+                    .post(sender, place, dispatch, &payload, made_anew, deadline)
+                    .await;
+                let failed = matches!(&end, End::Failed(failed) if failed.failure.retryable);
+                place.note(&dispatch.idempotency_key, failed);
+                end
+            }
+            (Way::Http { .. }, None) => {
+                Failure::new(ErrorCode::ValidationError, "the destination has no address").into()
+            }
+            (Way::Subject(sender), _) => {
+                let published = timeout_at(deadline, sender.publish(dispatch, &payload, made_anew)).await;
+                match published {
+                    Ok(Ok(())) => End::Delivered(None),
+                    Ok(Err(failure)) => failure.into(),
+                    Err(_) => self.late().into(),
+                }
+            }
         }
+    }
+
+    /// The deadline holds for the head of the answer. Beyond it nothing may turn a delivery into a failure.
+    async fn post(
+        &self,
+        sender: &HttpSender,
+        place: &Taken<'_>,
+        dispatch: &Dispatch,
+        payload: &Payload,
+        made_anew: Option<&'static str>,
+        deadline: Instant,
+    ) -> End {
+        let posting = sender.post(place.url(), dispatch, payload, made_anew);
+        let judged = match timeout_at(deadline, posting).await {
+            Ok(Ok(answer)) => sender.judge(answer, dispatch, deadline).await,
+            Ok(Err(failed)) => Err(failed),
+            Err(_) => Err(self.late().into()),
+        };
+        judged.map_or_else(End::Failed, |response| End::Delivered(Some(response)))
+    }
+
+    fn late(&self) -> Failure {
+        let message = format!("no answer within {} ms", self.timeout.as_millis());
+        Failure::new(ErrorCode::TimeoutError, message)
     }
 
     /// What is to be sent, and its content type if it was made anew; or why nothing is.
@@ -162,20 +205,22 @@ impl Destination {
     ) -> Result<Result<(Payload, Option<&'static str>), &'static str>, Failure> {
         let condition = self.condition.as_ref();
         let looks = self.transform.is_some() || condition.is_some_and(|condition| condition.asks_for_body());
-        let json = if looks {
+        let (json, place) = if looks {
             self.json(dispatch, &original).await?
         } else {
-            None
+            (None, Place::default())
         };
         if let Some(condition) = condition
-            && !self.holds(condition, dispatch, json.clone()).await?
+            && !self
+                .holds(condition, dispatch, json.clone(), place.clone())
+                .await?
         {
             return Ok(Err("the condition does not hold"));
         }
         let Some(transform) = &self.transform else {
             return Ok(Ok((original, None)));
         };
-        match transform.run(json.unwrap_or_default()).await {
+        match transform.run(json.unwrap_or_default(), place).await {
             Ok(Some(body)) => Ok(Ok((Payload::Bytes(body), Some(JSON)))),
             Ok(None) => Ok(Err("the transformation gave nothing")),
             Err(error) => {
@@ -190,7 +235,7 @@ impl Destination {
 
     /// The JSON in the body. A body that is too large to look into is a failure, not a condition that does not hold: the
     /// delivery would be gone without a word.
-    async fn json(&self, dispatch: &Dispatch, payload: &Payload) -> Result<Option<Bytes>, Failure> {
+    async fn json(&self, dispatch: &Dispatch, payload: &Payload) -> Result<(Option<Bytes>, Place), Failure> {
         let bytes = payload.byte_len();
         if bytes > self.json_bytes_max {
             let message = format!(
@@ -199,9 +244,10 @@ impl Destination {
             );
             return Err(Failure::new(ErrorCode::ValidationError, message));
         }
+        let place = self.looks.place(bytes, self.timeout / 2).await?;
         let whole = payload.whole().await;
         let whole = whole.map_err(|lost| classify::of_lost(&lost))?;
-        Ok(json_of(&dispatch.received, &whole))
+        Ok((json_of(&dispatch.received, &whole), place))
     }
 
     /// Whether a condition holds. Of a body that lacks a field it asks for, it does not.
@@ -210,13 +256,19 @@ impl Destination {
         condition: &Arc<Expression>,
         dispatch: &Dispatch,
         json: Option<Bytes>,
+        place: Place,
     ) -> Result<bool, Failure> {
         let time = self.expression_time;
-        let value = if json.as_ref().is_none_or(|json| json.len() <= ON_THE_SPOT_BYTES) {
-            condition.value(&dispatch.received, json.as_deref(), time)
+        let value = if json.is_none() {
+            condition.value(&dispatch.received, None, time)
         } else {
+            // On a thread where it disturbs nobody: a small body is enough to keep an expression busy for all of its time.
             let (condition, received) = (Arc::clone(condition), Arc::clone(&dispatch.received));
-            let evaluation = spawn_blocking(move || condition.value(&received, json.as_deref(), time));
+            let evaluation = spawn_blocking(move || {
+                let value = condition.value(&received, json.as_deref(), time);
+                drop(place);
+                value
+            });
             evaluation
                 .await
                 .unwrap_or_else(|error| Err(Unevaluated::Broken(error.to_string())))
@@ -230,30 +282,6 @@ impl Destination {
             ))),
             Err(Unevaluated::Missing) => Ok(false),
             Err(error @ (Unevaluated::Broken(_) | Unevaluated::Late(_))) => Err(broken(error.to_string())),
-        }
-    }
-
-    async fn hand_over(
-        &self,
-        dispatch: &Dispatch,
-        place: Option<&Taken<'_>>,
-        payload: &Payload,
-        made_anew: Option<&'static str>,
-    ) -> End {
-        match (&self.way, place) {
-            (Way::Http { sender, .. }, Some(place)) => {
-                match sender.post(place.url(), dispatch, payload, made_anew).await {
-                    Ok(response) => End::Delivered(Some(response)),
-                    Err(failed) => End::Failed(failed),
-                }
-            }
-            (Way::Http { .. }, None) => {
-                Failure::new(ErrorCode::ValidationError, "the destination has no address").into()
-            }
-            (Way::Subject(sender), _) => match sender.publish(dispatch, payload, made_anew).await {
-                Ok(()) => End::Delivered(None),
-                Err(failure) => failure.into(),
-            },
         }
     }
 
@@ -286,11 +314,4 @@ fn number(value: &Value) -> Option<i64> {
         | Value::Struct(_)
         | Value::Null => None,
     }
-}
-
-/// A URL for people: without credentials, query and fragment.
-pub(crate) fn shown(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }

@@ -1,11 +1,12 @@
 //! CEL expressions over a delivery: conditions and priorities.
 //!
 //! CEL has no loops but those over lists and maps, so each evaluation ends; nested ones over a hostile body could still take
-//! hours. Every look-up of a variable passes through [`Watch`], which ends the evaluation once its time is over.
+//! hours. Every look-up of a variable passes through [`Watch`], which ends the evaluation once its time is over or the memory
+//! it fills too much.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cel::common::value::CowVal;
@@ -14,6 +15,7 @@ use cel::{Context, Env, ExecutionError, Program, Value, extensions};
 use domain::DeliveryReceived;
 
 use super::facts::{NAMES, facts};
+use super::memory::{Growth, MEMORY_BYTES_MAX};
 use super::names;
 
 /// A compiled expression.
@@ -21,6 +23,7 @@ pub(crate) struct Expression {
     program: Program,
     env: Arc<Env>,
     asked: Vec<&'static str>,
+    memory_bytes: u64,
 }
 
 /// Why an expression gave nothing that can be used.
@@ -37,8 +40,11 @@ pub(crate) enum Unevaluated {
     Late(Duration),
 }
 
-/// Unwinds an evaluation whose time is over; CEL has no other way out of it.
-struct TimeIsOver;
+/// Unwinds an evaluation that took too much; CEL has no other way out of it.
+enum TooMuch {
+    Time,
+    Memory,
+}
 
 impl Expression {
     /// Compiles an expression, and refuses names that it can't know.
@@ -57,7 +63,12 @@ impl Expression {
             .into_iter()
             .filter(|name| references.has_variable(name))
             .collect();
-        let expression = Self { program, env, asked };
+        let expression = Self {
+            program,
+            env,
+            asked,
+            memory_bytes: MEMORY_BYTES_MAX,
+        };
         expression.try_out()?;
         Ok(expression)
     }
@@ -78,10 +89,13 @@ impl Expression {
         match self.executed(values, time) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(unevaluated(&error)),
-            Err(panic) if panic.is::<TimeIsOver>() => Err(Unevaluated::Late(time)),
-            Err(_) => Err(Unevaluated::Broken(
-                "it can't be evaluated for this delivery".to_owned(),
-            )),
+            Err(panic) => Err(match panic.downcast_ref() {
+                Some(TooMuch::Time) => Unevaluated::Late(time),
+                Some(TooMuch::Memory) => {
+                    Unevaluated::Broken(format!("it took more than {} bytes of memory", self.memory_bytes))
+                }
+                None => Unevaluated::Broken("it can't be evaluated for this delivery".to_owned()),
+            }),
         }
     }
 
@@ -90,7 +104,10 @@ impl Expression {
         values: HashMap<&'static str, Value>,
         time: Duration,
     ) -> std::thread::Result<Result<Value, ExecutionError>> {
-        let watch = Watch(Instant::now() + time);
+        let watch = Watch {
+            until: Instant::now() + time,
+            growth: Mutex::new(Growth::of(self.memory_bytes)),
+        };
         let mut context = Context::with_env(Arc::clone(&self.env));
         for (name, value) in values {
             context.add_variable_from_value(name, value);
@@ -116,12 +133,24 @@ impl std::fmt::Debug for Expression {
 }
 
 /// When an evaluation has to end. It is asked for every variable, before those that have a value; it has none.
-struct Watch(Instant);
+struct Watch {
+    until: Instant,
+    growth: Mutex<Growth>,
+}
 
 impl VariableResolver for Watch {
     fn resolve<'b>(&'b self, _: &str) -> Option<CowVal<'b, 'b>> {
-        if Instant::now() > self.0 {
-            resume_unwind(Box::new(TimeIsOver));
+        let now = Instant::now();
+        if now > self.until {
+            resume_unwind(Box::new(TooMuch::Time));
+        }
+        let is_over = self
+            .growth
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_over(now);
+        if is_over {
+            resume_unwind(Box::new(TooMuch::Memory));
         }
         None
     }
@@ -348,6 +377,22 @@ mod tests {
         let ended = expression.value(&received(), Some(many.as_bytes()), time);
         assert_eq!(ended, Err(Unevaluated::Late(time)));
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn an_evaluation_that_fills_the_memory_ends() {
+        let body = format!(
+            r#"{{"name":"{}","items":[{}1]}}"#,
+            "n".repeat(500_000),
+            "1,".repeat(20_000)
+        );
+        let mut expression = Expression::compile("size(body.items.map(i, body.name + 'x')) > 0").unwrap();
+        expression.memory_bytes = 256 << 20;
+        let ended = expression.value(&received(), Some(body.as_bytes()), Duration::from_secs(60));
+        assert!(
+            matches!(&ended, Err(Unevaluated::Broken(why)) if why.contains("memory")),
+            "{ended:?}"
+        );
     }
 
     #[test]

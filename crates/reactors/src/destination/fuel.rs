@@ -1,9 +1,12 @@
 //! Makes jq programs stoppable. jaq runs a program to its end, however long that takes and however deep it goes; so before a
 //! program is compiled, a call of [`TICK`] is put wherever it could go round: into the body of every definition, behind
-//! every pipe, into branches, arguments and folds. The tick ends a run whose time, steps or stack are used up, by unwinding:
-//! an error could be caught by the program's own `try`.
+//! every pipe, into branches, arguments and folds. The tick ends a run whose time, steps, stack or memory are used up, by
+//! unwinding: an error could be caught by the program's own `try`.
 //!
-//! Not bounded by this: one call of a native filter, such as a `sort` or a product of strings, and the memory it takes.
+//! Products are replaced by calls of [`PRODUCT`], which refuses a text repeated too often before it is made: where a body
+//! has a text instead of a price, `.price * .quantity` would ask for more memory than there is, and end the process.
+//!
+//! Not bounded by this: one call of another native filter, such as a `sort`, and the memory it takes.
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -12,9 +15,11 @@ use std::time::{Duration, Instant};
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
 use jaq_core::native::{Fun, bome, run, v};
+use jaq_core::ops::Math;
 use jaq_core::path::{Part, Path};
-use jaq_json::Val;
+use jaq_json::{Num, Val};
 
+use super::memory::Growth;
 use super::transform::Data;
 
 /// The name of the call; no program can say it.
@@ -22,12 +27,20 @@ const TICK: &str = "!tick";
 /// The variable that takes what it gives; no program can say it either.
 const IGNORED: &str = "$!";
 
+/// The name of the filter that multiplies, and of the variable that holds a factor; no program can say them either.
+const PRODUCT: &str = "!product";
+const FACTOR: &str = "$!factor";
+
 /// What a run may use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fuel {
     pub(crate) time: Duration,
     pub(crate) steps: u64,
     pub(crate) stack_bytes: usize,
+    /// How much the process may grow.
+    pub(crate) memory_bytes: u64,
+    /// The longest text that a product makes.
+    pub(crate) text_bytes: usize,
 }
 
 /// How much stack it takes to drop one level of a nested value, in bytes: values are dropped one frame in the other.
@@ -49,6 +62,8 @@ pub(crate) enum UsedUp {
     Time,
     Steps,
     Stack,
+    Memory,
+    Text,
 }
 
 #[derive(Clone, Copy)]
@@ -58,6 +73,8 @@ struct Gauge {
     /// Address of the stack where the run began, and how far it may go from there.
     base: usize,
     stack_bytes: usize,
+    growth: Growth,
+    text_bytes: usize,
 }
 
 thread_local! {
@@ -72,6 +89,8 @@ pub(crate) fn fill(fuel: Fuel) {
         steps: fuel.steps,
         base: std::ptr::from_ref(&here) as usize,
         stack_bytes: fuel.stack_bytes,
+        growth: Growth::of(fuel.memory_bytes),
+        text_bytes: fuel.text_bytes,
     }));
 }
 
@@ -81,27 +100,72 @@ fn tick() {
         return;
     };
     gauge.steps = gauge.steps.saturating_sub(1);
-    GAUGE.set(Some(gauge));
+    let now = gauge.steps.is_multiple_of(64).then(Instant::now);
     let used_up = if gauge.base.abs_diff(std::ptr::from_ref(&here) as usize) > gauge.stack_bytes {
-        UsedUp::Stack
+        Some(UsedUp::Stack)
     } else if gauge.steps == 0 {
-        UsedUp::Steps
-    } else if gauge.steps.is_multiple_of(64) && Instant::now() > gauge.until {
-        UsedUp::Time
+        Some(UsedUp::Steps)
+    } else if now.is_some_and(|now| now > gauge.until) {
+        Some(UsedUp::Time)
+    } else if now.is_some_and(|now| gauge.growth.is_over(now)) {
+        Some(UsedUp::Memory)
     } else {
-        return;
+        None
     };
+    GAUGE.set(Some(gauge));
+    if let Some(used_up) = used_up {
+        stop(used_up);
+    }
+}
+
+fn stop(used_up: UsedUp) {
     // The unwinding itself must not tick.
     GAUGE.set(None);
     resume_unwind(Box::new(used_up));
 }
 
-/// The native filter behind the ticks.
-pub(crate) fn filter() -> Fun<Data> {
-    run((TICK, v(0), |_| {
+/// The native filters behind the ticks and the products.
+pub(crate) fn filters() -> [Fun<Data>; 2] {
+    let tick = run((TICK, v(0), |_| {
         tick();
         bome(Ok(Val::Null))
-    }))
+    }));
+    let product = run((PRODUCT, v(2), |mut cv| {
+        let right = cv.0.pop_var();
+        let left = cv.0.pop_var();
+        bome(product(left, right))
+    }));
+    [tick, product]
+}
+
+fn product(left: Val, right: Val) -> Result<Val, jaq_json::Error> {
+    let text_bytes_max = GAUGE.get().map_or(usize::MAX, |gauge| gauge.text_bytes);
+    if repeated_bytes(&left, &right) > text_bytes_max {
+        stop(UsedUp::Text);
+    }
+    left * right
+}
+
+/// How long the product of a text and a number is, in bytes; 0 for all other products.
+fn repeated_bytes(left: &Val, right: &Val) -> usize {
+    match (left, right) {
+        (Val::BStr(text), Val::Num(times)) | (Val::Num(times), Val::BStr(text)) => {
+            text.len().saturating_mul(whole(times))
+        }
+        (Val::TStr(text), Val::Num(times)) | (Val::Num(times), Val::TStr(text)) => {
+            text.len().saturating_mul(whole(times))
+        }
+        _ => 0,
+    }
+}
+
+/// How often a number repeats a text; those that repeat none are errors.
+fn whole(times: &Num) -> usize {
+    match times {
+        Num::Int(times) => usize::try_from(*times).unwrap_or(0),
+        Num::BigInt(times) if **times > Default::default() => usize::MAX,
+        Num::BigInt(_) | Num::Float(_) | Num::Dec(_) => 0,
+    }
 }
 
 /// A definition with its ticks.
@@ -168,6 +232,8 @@ fn term(of: Term<&str>) -> Term<&str> {
 fn binary<'s>(left: Term<&'s str>, op: BinaryOp<&'s str>, right: Term<&'s str>) -> Term<&'s str> {
     let (left, right) = (term(left), term(right));
     let (op, right) = match op {
+        BinaryOp::Math(Math::Mul) => return Term::Call(PRODUCT, vec![left, right]),
+        BinaryOp::UpdateMath(Math::Mul) => return multiplied(left, right),
         BinaryOp::Pipe(named) => (BinaryOp::Pipe(named.map(pattern)), ticking(right)),
         other @ (BinaryOp::Comma
         | BinaryOp::Alt
@@ -181,6 +247,14 @@ fn binary<'s>(left: Term<&'s str>, op: BinaryOp<&'s str>, right: Term<&'s str>) 
         | BinaryOp::UpdateAlt) => (other, right),
     };
     Term::BinOp(Box::new(left), op, Box::new(right))
+}
+
+/// `right as $!factor | left |= !product(.; $!factor)`, which is what `left *= right` does.
+fn multiplied<'s>(left: Term<&'s str>, right: Term<&'s str>) -> Term<&'s str> {
+    let product = Term::Call(PRODUCT, vec![Term::Id, Term::Var(FACTOR)]);
+    let update = Term::BinOp(Box::new(left), BinaryOp::Update, Box::new(product));
+    let factor = BinaryOp::Pipe(Some(Pattern::Var(FACTOR)));
+    Term::BinOp(Box::new(right), factor, Box::new(update))
 }
 
 /// Constants can't go round, and what a name without arguments means ticks where it is defined. To wrap it here would nest

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use reqwest::Client;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::address::AddressPolicy;
@@ -93,14 +93,15 @@ impl HttpSender {
         Ok(Self { client, parts })
     }
 
-    /// Posts a payload. `made_anew` is the content type of a payload that is not the original body.
+    /// Posts a payload, and waits for the head of the answer: with it, it is decided what becomes of the attempt.
+    /// `made_anew` is the content type of a payload that is not the original body.
     pub(crate) async fn post(
         &self,
         to: &Url,
         dispatch: &Dispatch,
         payload: &Payload,
         made_anew: Option<&'static str>,
-    ) -> Result<Response, NotDelivered> {
+    ) -> Result<reqwest::Response, NotDelivered> {
         let letter = Letter {
             dispatch,
             byte_len: payload.byte_len(),
@@ -118,7 +119,7 @@ impl HttpSender {
                 followed,
                 self.parts.redirects_max,
             ) {
-                Hop::None => return self.judge(answer, dispatch).await,
+                Hop::None => return Ok(answer),
                 Hop::To {
                     url: next,
                     same_origin,
@@ -166,13 +167,19 @@ impl HttpSender {
         sent.map_err(classify::of_error)
     }
 
-    async fn judge(&self, answer: reqwest::Response, dispatch: &Dispatch) -> Result<Response, NotDelivered> {
+    /// What an answer means. The body of one that is here by the deadline is waited for no longer than that.
+    pub(crate) async fn judge(
+        &self,
+        answer: reqwest::Response,
+        dispatch: &Dispatch,
+        deadline: Instant,
+    ) -> Result<Response, NotDelivered> {
         let status = answer.status();
         let waits = matches!(status.as_u16(), 429 | 503);
         let retry_after = waits
             .then(|| retry_after(answer.headers(), dispatch.now, self.parts.retry_after_max))
             .flatten();
-        let response = Response::new(status.as_u16(), &self.excerpt(answer).await);
+        let response = Response::new(status.as_u16(), &self.excerpt(answer, deadline).await);
         match classify::failure_of(status) {
             None => Ok(response),
             Some(failure) => Err(NotDelivered {
@@ -185,7 +192,7 @@ impl HttpSender {
     }
 
     /// The beginning of an answer's body. Short in time and size: it is for people, and decides nothing.
-    async fn excerpt(&self, mut answer: reqwest::Response) -> String {
+    async fn excerpt(&self, mut answer: reqwest::Response, deadline: Instant) -> String {
         let mut body = Vec::new();
         let read = async {
             // Read on to the end if it is not far: only then the connection can be used again.
@@ -198,7 +205,7 @@ impl HttpSender {
             }
         };
         // Whether its end was reached makes no difference.
-        let _ = timeout(ANSWER_BODY_TIME, read).await;
+        let _ = timeout_at(deadline.min(Instant::now() + ANSWER_BODY_TIME), read).await;
         self.blotted(&String::from_utf8_lossy(&body))
     }
 

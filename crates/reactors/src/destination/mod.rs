@@ -15,6 +15,8 @@ mod facts;
 mod fuel;
 mod headers;
 mod http;
+mod look;
+mod memory;
 mod names;
 mod payload;
 mod redirect;
@@ -22,6 +24,7 @@ mod resolve;
 mod retry_after;
 mod route;
 mod share;
+mod shown;
 mod sign;
 mod subject;
 #[cfg(test)]

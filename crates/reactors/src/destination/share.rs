@@ -1,14 +1,20 @@
 //! Several places that share the load of one destination: the one with the least under way comes next, in turns where they
-//! are even, and a retry goes to another place than the attempt before it.
+//! are even, and a retry goes to another place than the attempt before it. One that just failed comes after the others for a
+//! while: failing fast, it has the least under way, and would draw all the load to where nothing arrives.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use url::Url;
 
 /// Failed attempts whose place is remembered. Beyond it all are forgotten, and a retry may meet the same place again.
 const FAILED_MAX: usize = 10_000;
+
+/// How long a place that failed comes after the others.
+const REST: Duration = Duration::from_secs(5);
 
 /// The places of a destination.
 pub(crate) struct Share {
@@ -20,6 +26,18 @@ pub(crate) struct Share {
 struct Place {
     url: Url,
     under_way: AtomicUsize,
+    /// Until when it comes after the others; none while it works.
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Place {
+    fn rests(&self, now: Instant) -> bool {
+        locked(&self.rests_until).is_some_and(|until| now < until)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place taken for one attempt; given back when dropped.
@@ -34,6 +52,7 @@ impl Share {
         let place = |url| Place {
             url,
             under_way: AtomicUsize::new(0),
+            rests_until: Mutex::default(),
         };
         Self {
             places: urls.into_iter().map(place).collect(),
@@ -51,24 +70,21 @@ impl Share {
     pub(crate) fn take(&self, idempotency_key: &str) -> Option<Taken<'_>> {
         let avoided = match self.places.len() {
             0 | 1 => None,
-            _ => self.locked().get(idempotency_key).copied(),
+            _ => locked(&self.failed).get(idempotency_key).copied(),
         };
+        let now = Instant::now();
         let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.places.len().max(1);
         let in_turn = self.places.iter().enumerate().cycle().skip(start);
         let (index, place) = in_turn
             .take(self.places.len())
             .filter(|(index, _)| Some(*index) != avoided)
-            .min_by_key(|(_, place)| place.under_way.load(Ordering::Relaxed))?;
+            .min_by_key(|(_, place)| (place.rests(now), place.under_way.load(Ordering::Relaxed)))?;
         place.under_way.fetch_add(1, Ordering::Relaxed);
         Some(Taken {
             share: self,
             index,
             place,
         })
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,12 +93,13 @@ impl Taken<'_> {
         &self.place.url
     }
 
-    /// Notes how the attempt ended, so that the next one of a failed round goes elsewhere.
+    /// Notes how the attempt ended: whether the place failed, so that the next one of the round goes elsewhere.
     pub(crate) fn note(&self, idempotency_key: &str, failed: bool) {
         if self.share.places.len() < 2 {
             return;
         }
-        let mut places = self.share.locked();
+        *locked(&self.place.rests_until) = failed.then(|| Instant::now() + REST);
+        let mut places = locked(&self.share.failed);
         if !failed {
             places.remove(idempotency_key);
             return;
@@ -141,7 +158,31 @@ mod tests {
             assert_ne!(second.index, failed);
             second.note("k", false);
         }
-        assert!(share.locked().is_empty());
+        assert!(locked(&share.failed).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_fails_at_once_does_not_draw_all_the_load() {
+        let share = share(2);
+        let busy = share.take("busy").unwrap();
+        let dead = share.take("a").unwrap();
+        let (busy_index, dead_index) = (busy.index, dead.index);
+        assert_ne!(busy_index, dead_index);
+        dead.note("a", true);
+        drop(dead);
+        for n in 0..5 {
+            assert_eq!(share.take(&n.to_string()).unwrap().index, busy_index);
+        }
+        tokio::time::advance(std::time::Duration::from_secs(6)).await;
+        let again = share.take("b").unwrap();
+        assert_eq!(again.index, dead_index, "it is asked again after a while");
+        again.note("b", false);
+        drop(again);
+        assert_eq!(
+            share.take("c").unwrap().index,
+            dead_index,
+            "and is as good as any"
+        );
     }
 
     #[test]
@@ -151,7 +192,7 @@ mod tests {
             let key = n.to_string();
             share.take(&key).unwrap().note(&key, true);
         }
-        assert!(share.locked().len() <= FAILED_MAX);
+        assert!(locked(&share.failed).len() <= FAILED_MAX);
     }
 
     #[test]

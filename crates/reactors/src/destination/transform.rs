@@ -1,8 +1,8 @@
 //! jq programs that make the body to send. The first output is the body; none means that nothing is sent.
 //!
 //! A program comes from the settings, and is trusted not to be malicious, but not to be right: it runs on a thread of its
-//! own with a time, a number of steps and a stack that it can't exceed (`fuel`), sees no file and no environment, and its
-//! output is bounded. The body it looks into is trusted with nothing.
+//! own with a time, a number of steps, a stack and memory that it can't exceed (`fuel`), sees no file and no environment, and
+//! its output is bounded. The body it looks into is trusted with nothing.
 
 use std::any::Any;
 use std::io::{self, Write as _};
@@ -21,12 +21,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::fuel::{self, Fuel, UsedUp};
+use super::look::Place;
+use super::memory::MEMORY_BYTES_MAX;
 
 /// What programs work on.
 pub(crate) type Data = JustLut<Val>;
 
 /// The deepest nesting of a body that a program gets to see.
 const DEPTH_MAX: usize = 128;
+/// The longest number of a body that a program gets to see, in digits in a row. A number of millions takes minutes to read.
+const DIGITS_MAX: usize = 1000;
 /// How much stack a program may use, in bytes.
 const STACK_BYTES_USED_MAX: usize = 64 * 1024 * 1024;
 /// Steps of a run. They also bound how deep a value can be nested, and so the stack that it takes to drop it.
@@ -84,13 +88,15 @@ impl Transform {
                 time,
                 steps: STEPS_MAX,
                 stack_bytes: STACK_BYTES_USED_MAX,
+                memory_bytes: MEMORY_BYTES_MAX,
+                text_bytes: output_bytes_max,
             },
             output_bytes_max,
         })
     }
 
-    /// Runs it on a JSON body. `None` when it gives nothing.
-    pub(crate) async fn run(&self, json: Bytes) -> Result<Option<Bytes>, NoBody> {
+    /// Runs it on a JSON body. `None` when it gives nothing. The place is held for as long as the body is looked into.
+    pub(crate) async fn run(&self, json: Bytes, looking: Place) -> Result<Option<Bytes>, NoBody> {
         let whole = self.fuel.time + GRACE;
         let place = timeout(whole, Arc::clone(&self.runs).acquire_owned()).await;
         let Ok(Ok(place)) = place else {
@@ -102,7 +108,7 @@ impl Transform {
             fuel: self.fuel,
             output_bytes_max: self.output_bytes_max,
             json,
-            place,
+            places: (place, looking),
         };
         std::thread::Builder::new()
             .name("hooklog-jq".to_owned())
@@ -137,13 +143,13 @@ struct Run {
     output_bytes_max: usize,
     json: Bytes,
     /// Held until the thread ends.
-    place: OwnedSemaphorePermit,
+    places: (OwnedSemaphorePermit, Place),
 }
 
 impl Run {
     fn perform(self) -> Result<Option<Bytes>, NoBody> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.first_output()));
-        drop(self.place);
+        drop(self.places);
         outcome.unwrap_or_else(|panic| Err(stopped(panic.as_ref(), self.fuel)))
     }
 
@@ -235,7 +241,7 @@ fn compile(text: &str) -> Result<Filter<Data>, String> {
         .chain(jaq_std::funs::<Data>())
         .chain(jaq_json::funs::<Data>())
         .filter(|native| !REMOVED.contains(&native.0))
-        .chain([fuel::filter()]);
+        .chain(fuel::filters());
     let compiled = Compiler::default().with_funs(natives).compile(modules);
     compiled.map_err(|errors| {
         let unknown = errors.iter().flat_map(|(_, errors)| errors).next();
@@ -276,29 +282,46 @@ fn parsed(text: &str) -> Result<Term<&str>, String> {
 /// Reads the body. jaq's own reader takes more than JSON and goes as deep as it is told, so both are looked at before.
 fn read(json: &[u8]) -> Result<Val, NoBody> {
     serde_json::from_slice::<IgnoredAny>(json).map_err(|_| NoBody::Input("is no JSON"))?;
-    if depth(json) > DEPTH_MAX {
+    let shape = shape(json);
+    if shape.depth > DEPTH_MAX {
         return Err(NoBody::Input("is nested beyond 128"));
+    }
+    if shape.digits > DIGITS_MAX {
+        return Err(NoBody::Input("has a number of more than 1000 digits"));
     }
     jaq_json::read::parse_single(json).map_err(|_| NoBody::Input("is no JSON"))
 }
 
-/// How deep valid JSON is nested.
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+/// What of JSON makes it hard to read.
+struct Shape {
+    /// How deep it is nested.
+    depth: usize,
+    /// The most digits in a row.
+    digits: usize,
+}
+
+/// The shape of valid JSON.
+fn shape(json: &[u8]) -> Shape {
+    let (mut depth, mut digits, mut in_text, mut escaped) = (0_usize, 0_usize, false, false);
+    let mut most = Shape { depth: 0, digits: 0 };
     for byte in json {
+        digits = if byte.is_ascii_digit() && !in_text {
+            digits + 1
+        } else {
+            0
+        };
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_text => escaped = true,
             b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
+            b'[' | b'{' if !in_text => depth += 1,
             b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
             _ => {}
         }
+        most.depth = most.depth.max(depth);
+        most.digits = most.digits.max(digits);
     }
-    deepest
+    most
 }
 
 fn stopped(panic: &(dyn Any + Send), fuel: Fuel) -> NoBody {
@@ -306,6 +329,12 @@ fn stopped(panic: &(dyn Any + Send), fuel: Fuel) -> NoBody {
         Some(UsedUp::Time) => NoBody::Stopped(late(fuel.time)),
         Some(UsedUp::Steps) => NoBody::Stopped(format!("took more than {} steps", fuel.steps)),
         Some(UsedUp::Stack) => NoBody::Stopped("called itself too deep".to_owned()),
+        Some(UsedUp::Memory) => {
+            NoBody::Stopped(format!("took more than {} bytes of memory", fuel.memory_bytes))
+        }
+        Some(UsedUp::Text) => {
+            NoBody::Stopped(format!("made a text of more than {} bytes by *", fuel.text_bytes))
+        }
         None => NoBody::Failed("the run failed inside".to_owned()),
     }
 }

@@ -118,6 +118,22 @@ async fn a_connection_that_ends_before_the_answer_is_whole_is_a_failure_of_the_n
 }
 
 #[tokio::test]
+async fn a_request_that_was_begun_is_not_sent_again_by_itself() {
+    let server = Server::answering(&[
+        Answer::status("200 OK"),
+        Answer::Cut(String::new()),
+        Answer::status("200 OK"),
+    ])
+    .await;
+    let rig = Rig::at(server.url("/"));
+    let target = rig.target();
+    delivered(target.send(&dispatch("{}")).await);
+    // On the connection of the first one, which ends under it.
+    assert_eq!(code(target.send(&dispatch("{}")).await), ErrorCode::NetworkError);
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn once_the_status_is_here_the_rest_of_the_answer_decides_nothing() {
     for rest in [
         Answer::Cut("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\npart".into()),
@@ -134,6 +150,22 @@ async fn once_the_status_is_here_the_rest_of_the_answer_decides_nothing() {
     }
     let cut = Answer::Cut("HTTP/1.1 500 Oops\r\ncontent-length: 50\r\n\r\npart".into());
     assert_eq!(code(sent_to(cut).await), ErrorCode::ServiceUnavailable);
+}
+
+#[tokio::test]
+async fn a_2xx_is_a_delivery_even_if_its_body_outlasts_the_time_of_the_attempt() {
+    for rest in [
+        Answer::Hang("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\npart".into()),
+        Answer::Hang("HTTP/1.1 202 Accepted\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n".into()),
+    ] {
+        let server = Server::answering(std::slice::from_ref(&rest)).await;
+        let mut rig = Rig::at(server.url("/"));
+        rig.options.timeout_ms = Some(700);
+        let begun = std::time::Instant::now();
+        let response = delivered(rig.send(&dispatch("{}")).await).unwrap();
+        assert_eq!(response.excerpt, "part", "{rest:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test]
@@ -209,7 +241,7 @@ async fn several_places_share_the_load_and_a_retry_goes_to_another_one() {
         bad.seen().len(),
         "each is delivered once"
     );
-    assert!(bad.seen().len() >= 2 && good.seen().len() == 6);
+    assert!(!bad.seen().is_empty() && good.seen().len() == 6);
 }
 
 #[tokio::test]
@@ -230,4 +262,39 @@ async fn an_answer_that_repeats_our_secrets_is_kept_without_them() {
         panic!("400 is no delivery")
     };
     assert!(!target.contains("in-the-query"), "{target}");
+}
+
+#[tokio::test]
+async fn what_is_secret_in_a_url_is_neither_shown_nor_kept() {
+    let path = "/services/T01234567/B01234567/x1y2z3hushhush?code=quietquietquiet";
+    let echo = format!("Cannot POST {path}; x1y2z3hushhush is unknown");
+    let server = Server::answering(&[Answer::with("404 Not Found", "", &echo)]).await;
+    let rig = Rig::at(server.url(path));
+    let sent = rig.send(&dispatch("{}")).await;
+    let shown = format!("{sent:?} {:?} {:?}", rig.options, rig.target().describe());
+    for secret in ["hushhush", "quietquiet", "T01234567"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    assert_eq!(rig.target().describe(), [server.url("/services/…")]);
+    let Sent::Failed { target, response, .. } = sent else {
+        panic!("404 is no delivery")
+    };
+    assert_eq!(target, server.url("/services/…"));
+    let excerpt = response.unwrap().excerpt;
+    assert!(excerpt.starts_with("Cannot POST /services"), "{excerpt}");
+}
+
+#[tokio::test]
+async fn of_a_url_host_and_first_word_are_shown() {
+    for (path, shown) in [
+        ("/", "/"),
+        ("/hook", "/hook"),
+        ("/hook/", "/hook/…"),
+        ("/webhookb2/6f9619ff", "/webhookb2/…"),
+        ("/6f9619ff-8b86-d011-b42d-00cf4fc964ff", "/…"),
+        ("/bot123:ABC/sendMessage", "/…"),
+    ] {
+        let rig = Rig::at(format!("https://hooks.example{path}?key=1"));
+        assert_eq!(rig.target().describe(), [format!("https://hooks.example{shown}")]);
+    }
 }

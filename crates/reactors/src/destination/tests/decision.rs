@@ -172,3 +172,16 @@ async fn a_priority_does_not_wait_for_a_body_in_the_store_nor_for_ever() {
     assert_eq!(endless, 0);
     assert!(begun.elapsed() < std::time::Duration::from_secs(20));
 }
+
+#[tokio::test]
+async fn an_evaluation_that_takes_long_holds_up_nobody_else() {
+    let mut rig = conditional("body.all(a, body.all(b, body.all(c, a + b + c > 0)))");
+    rig.reactors.expression_timeout_ms = 1000;
+    let target = rig.target();
+    let attempt = dispatch(format!("[{}1]", "1,".repeat(5000)));
+    tokio::select! {
+        biased;
+        sent = target.send(&attempt) => panic!("the thread was held for a whole evaluation: {sent:?}"),
+        () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
+    }
+}

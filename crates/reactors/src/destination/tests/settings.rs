@@ -30,7 +30,7 @@ fn check(changes: &[(&str, Change)]) {
 
 #[test]
 fn what_can_not_work_is_refused_by_its_key() {
-    let changes: [(&str, Change); 14] = [
+    let changes: [(&str, Change); 15] = [
         ("url: is missing", |o| o.url = None),
         ("urls: is given beside", |o| {
             o.urls = vec!["https://b.example/".into()]
@@ -39,6 +39,9 @@ fn what_can_not_work_is_refused_by_its_key() {
         ("url: is no URL", |o| o.url = Some("example.com/hooks".into())),
         ("url: is no URL", |o| o.url = Some(String::new())),
         ("url: is no URL", |o| o.url = Some("https://".into())),
+        ("url: can't be asked for", |o| {
+            o.url = Some(format!("https://example.com/{}", "hush".repeat(20_000)));
+        }),
         ("url: has the scheme ftp", |o| {
             o.url = Some("ftp://example.com/".into())
         }),

@@ -4,7 +4,9 @@ const TIME: Duration = Duration::from_secs(20);
 
 async fn run(program: &str, json: &str) -> Result<Option<String>, NoBody> {
     let transform = Transform::compile(program, TIME, 1 << 20).unwrap();
-    let made = transform.run(Bytes::copy_from_slice(json.as_bytes())).await;
+    let made = transform
+        .run(Bytes::copy_from_slice(json.as_bytes()), Place::default())
+        .await;
     made.map(|body| body.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
 }
 
@@ -96,7 +98,7 @@ async fn a_body_that_is_no_json_or_too_deep_is_not_looked_into() {
         );
     }
     assert!(run(".", &deep(128)).await.is_ok());
-    assert_eq!(depth(br#"{"[[[\"{{{":"\\","a":[[]]}"#), 3);
+    assert_eq!(shape(br#"{"[[[\"{{{":"\\","a":[[]]}"#).depth, 3);
 }
 
 #[tokio::test]
@@ -129,7 +131,7 @@ async fn a_program_that_runs_away_is_stopped() {
     ] {
         let transform = Transform::compile(program, time, 1 << 20).unwrap();
         let begun = std::time::Instant::now();
-        let ended = transform.run(Bytes::from_static(b"{}")).await;
+        let ended = transform.run(Bytes::from_static(b"{}"), Place::default()).await;
         assert!(matches!(ended, Err(NoBody::Stopped(_))), "{program}: {ended:?}");
         assert!(
             begun.elapsed() < Duration::from_secs(20),
@@ -148,7 +150,7 @@ async fn a_value_nested_as_deep_as_the_steps_allow_ends_the_run_and_not_the_proc
         let mut transform = Transform::compile(program, Duration::from_secs(120), 1 << 20).unwrap();
         transform.fuel.steps = 300_000;
         transform.fuel.stack_bytes = 256 * 1024;
-        let ended = transform.run(Bytes::from_static(b"{}")).await;
+        let ended = transform.run(Bytes::from_static(b"{}"), Place::default()).await;
         let steps = NoBody::Stopped("took more than 300000 steps".to_owned());
         assert_eq!(ended, Err(steps), "{program}");
     }
@@ -158,7 +160,7 @@ async fn a_value_nested_as_deep_as_the_steps_allow_ends_the_run_and_not_the_proc
 async fn output_is_bounded() {
     let body = format!("\"{}\"", "x".repeat(1000));
     let transform = Transform::compile("[., .]", TIME, 1500).unwrap();
-    let made = transform.run(Bytes::from(body.clone())).await;
+    let made = transform.run(Bytes::from(body.clone()), Place::default()).await;
     assert!(matches!(made, Err(NoBody::Stopped(_))), "{made:?}");
     let error = run("error([., ., .])", &body).await.unwrap_err().to_string();
     assert!(error.len() < 1000, "{}", error.len());
@@ -203,4 +205,81 @@ fn nothing_reaches_outside() {
     ] {
         assert!(Transform::compile(program, TIME, 1).is_err(), "{program}");
     }
+}
+
+#[tokio::test]
+async fn a_body_can_not_make_a_product_larger_than_what_may_be_sent() {
+    for program in [
+        "{total: (.price * .quantity)}",
+        "{total: (.quantity * .price)}",
+        ".price *= .quantity",
+        "def total: .price * .quantity; [total]",
+        "\"\\(.price * .quantity)\"",
+        "[.items[] | .price * .quantity]",
+    ] {
+        for quantity in ["2000000000000", "9223372036854775807", "99999999999999999999"] {
+            let item = format!(r#""price":"{}","quantity":{quantity}"#, "x".repeat(1000));
+            let ended = run(program, &format!("{{{item},\"items\":[{{{item}}}]}}")).await;
+            assert!(matches!(ended, Err(NoBody::Stopped(_))), "{program}: {ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn products_are_those_of_jq() {
+    let body = r#"{"a":6,"s":"ab","n":3,"list":[1,2],"o":{"x":{"y":1}},"p":{"x":{"z":2}}}"#;
+    for (program, made) in [
+        (".a * .n", "18"),
+        (".s * .n", r#""ababab""#),
+        (".n * .s", r#""ababab""#),
+        (".s * 0", "null"),
+        ("[(1, 2) * (3, 4)]", "[3,4,6,8]"),
+        ("2 * 3 * 4 + 1 * 5", "29"),
+        (".o * .p", r#"{"x":{"y":1,"z":2}}"#),
+        (".list[] *= .n | .list", "[3,6]"),
+        ("[.list | .[0] *= (2, 3) | .[0]]", "[2,3]"),
+        ("[.list[] as $x | $x * $x]", "[1,4]"),
+        ("try (.s * .s) catch \"no\"", r#""no""#),
+        (".list |= map(. * 2) | .list", "[2,4]"),
+        ("1.5 * 2", "3.0"),
+        ("[.list[] | (. * 10) * (. * 10)]", "[100,400]"),
+    ] {
+        assert_eq!(run(program, body).await, Ok(Some(made.to_owned())), "{program}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_endless_digits_is_not_read() {
+    let begun = std::time::Instant::now();
+    for body in [
+        format!("{{\"n\":{}}}", "9".repeat(4_000_000)),
+        format!("[-{}]", "1".repeat(1001)),
+        format!("[1.{}]", "1".repeat(1001)),
+    ] {
+        let refused = run(".n?", &body).await;
+        assert!(
+            matches!(refused, Err(NoBody::Input(_))),
+            "{body:.20}: {refused:?}"
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let fits = format!("[{}, \"{}\"]", "9".repeat(1000), "9".repeat(5000));
+    assert!(run(".", &fits).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_run_that_fills_the_memory_is_stopped() {
+    let body = format!(
+        r#"{{"name":"{}","items":[{}]}}"#,
+        "n".repeat(500_000),
+        vec![r#"{"m":""}"#; 20_000].join(",")
+    );
+    let mut transform =
+        Transform::compile(". as $e | [.items[] | $e.name + .m] | length", TIME, 1 << 20).unwrap();
+    transform.fuel.memory_bytes = 256 << 20;
+    let ended = transform.run(Bytes::from(body), Place::default()).await;
+    assert!(
+        matches!(&ended, Err(NoBody::Stopped(why)) if why.contains("memory")),
+        "{ended:?}"
+    );
 }
