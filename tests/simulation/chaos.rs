@@ -85,7 +85,7 @@ impl Deed {
             15 => Self::Resume(which % NAMES.len()),
             16..19 => Self::Replay(order(dice)),
             19 | 20 => Self::ReplayOne(which, to(dice)),
-            21 | 22 => Self::RetryDead,
+            21 => Self::RetryDead,
             _ => Self::CancelLast,
         }
     }
@@ -140,7 +140,8 @@ fn order(dice: &mut Dice) -> ReplayOrder {
             Vec::new()
         },
         dead_only: false,
-        rate_per_second: None,
+        // A slow one is still under way when the next thing happens.
+        rate_per_second: dice.percent(40).then_some(3),
         to_position: None,
         requested_by: "operator".into(),
         reason: Some("to see what happens".into()),

@@ -35,7 +35,7 @@ pub fn options() -> ReactorOptions {
         window_max: 5,
         dead_letters_max: 3,
         checkpoint_interval_ms: 600,
-        replay_rate_per_second: 40,
+        replay_rate_per_second: 12,
         replay_progress_interval_ms: 300,
         ..ReactorOptions::default()
     }

@@ -1,7 +1,8 @@
 //! The log as a process holds it: the real one on a disk that loses power, behind a port that refuses, is in doubt and
 //! takes its time.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use domain::{
 use infra::log::LogOptions;
 use infra::log::simulated::SimulatedLog;
 
+use crate::dice::Dice;
 use crate::world::{Death, World};
 
 /// Small segments, so that a run has several.
@@ -36,6 +38,27 @@ impl LogPort {
             world: Arc::clone(world),
             log: Arc::clone(log),
         })
+    }
+
+    async fn answer(&self, append: Append, told: &str) -> Result<Appended, AppendError> {
+        let world = &self.world;
+        world.step(format!("append: {told}")).await;
+        if world.is_log_down() || world.fails(world.odds.append_refused) {
+            world.count("appends refused");
+            return Err(AppendError::Unavailable("the log can't be reached".into()));
+        }
+        let in_doubt = world.fails(world.odds.append_in_doubt);
+        if in_doubt && world.between(0, 1) == 0 {
+            world.count("appends in doubt, not written");
+            return Err(AppendError::Unknown("the connection broke".into()));
+        }
+        let answer = self.log.append(append).await;
+        world.step(format!("appended: {told}: {}", short(&answer))).await;
+        if in_doubt {
+            world.count("appends in doubt, perhaps written");
+            return Err(AppendError::Unknown("the connection broke".into()));
+        }
+        answer
     }
 
     async fn reading(&self, what: String) -> Result<(), ReadError> {
@@ -68,22 +91,9 @@ impl EventLog for LogPort {
         for event in &append.events {
             world.handed.lock().unwrap().insert(event.id, world.life());
         }
-        world.step(format!("append: {told}")).await;
-        if world.is_log_down() || world.fails(world.odds.append_refused) {
-            world.count("appends refused");
-            return Err(AppendError::Unavailable("the log can't be reached".into()));
-        }
-        let in_doubt = world.fails(world.odds.append_in_doubt);
-        if in_doubt && world.between(0, 1) == 0 {
-            world.count("appends in doubt, not written");
-            return Err(AppendError::Unknown("the connection broke".into()));
-        }
-        let answer = self.log.append(append).await;
-        world.step(format!("appended: {told}: {}", short(&answer))).await;
-        if in_doubt {
-            world.count("appends in doubt, perhaps written");
-            return Err(AppendError::Unknown("the connection broke".into()));
-        }
+        let ticket = world.late_appends.begin(&append);
+        let answer = self.answer(append, &told).await;
+        world.late_appends.end(ticket);
         answer
     }
 
@@ -139,6 +149,63 @@ fn short(answer: &Result<Appended, AppendError>) -> String {
     match answer {
         Ok(appended) => format!("at {}", appended.first),
         Err(error) => error.to_string(),
+    }
+}
+
+/// Appends of a process that died before it was answered. One that was on its way to a log elsewhere may still arrive: what
+/// it expects of its stream decides whether it is taken.
+#[derive(Default)]
+pub struct LateAppends(Mutex<Under>);
+
+#[derive(Default)]
+struct Under {
+    next: u64,
+    way: BTreeMap<u64, Append>,
+    late: Vec<(Duration, Append)>,
+}
+
+impl LateAppends {
+    fn begin(&self, append: &Append) -> u64 {
+        let mut under = self.0.lock().unwrap();
+        under.next += 1;
+        let ticket = under.next;
+        under.way.insert(ticket, append.clone());
+        ticket
+    }
+
+    fn end(&self, ticket: u64) {
+        self.0.lock().unwrap().way.remove(&ticket);
+    }
+
+    pub fn after_crash(&self, now: Duration, dice: &mut Dice) {
+        let mut under = self.0.lock().unwrap();
+        for append in std::mem::take(&mut under.way).into_values() {
+            if dice.percent(80) {
+                let at = now + Duration::from_millis(dice.below(3000));
+                under.late.push((at, append));
+            }
+        }
+        under.late.sort_by_key(|(at, _)| *at);
+    }
+
+    fn next(&self) -> Option<(Duration, Append)> {
+        let mut under = self.0.lock().unwrap();
+        (!under.late.is_empty()).then(|| under.late.remove(0))
+    }
+}
+
+/// What the processes before this one had sent arrives.
+pub async fn stragglers(world: Arc<World>, log: Arc<SimulatedLog>) {
+    while let Some((at, append)) = world.late_appends.next() {
+        tokio::time::sleep(at.saturating_sub(world.elapsed())).await;
+        let told = told(&append);
+        let answer = log.append(append).await;
+        world.say(format!("late: {told}: {}", short(&answer)));
+        world.count(if answer.is_ok() {
+            "appends of a dead process"
+        } else {
+            "appends of a dead process, fenced"
+        });
     }
 }
 

@@ -21,6 +21,7 @@ mod dice;
 mod entropy;
 mod jetstream;
 mod log;
+mod mutations;
 mod notes;
 mod odds;
 mod process;

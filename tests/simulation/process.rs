@@ -22,7 +22,7 @@ use crate::sender;
 use crate::world::{Death, World, WorldClock};
 
 /// How long everything may take to come to rest once nothing goes wrong any more.
-const REST_WITHIN: Duration = Duration::from_secs(1800);
+const REST_WITHIN: Duration = Duration::from_secs(300);
 
 /// How a life ended.
 pub enum Life {
@@ -31,7 +31,7 @@ pub enum Life {
     /// Everything is done and at rest; here is the log to look into.
     AtRest(Arc<SimulatedLog>),
     /// It never came to rest.
-    Restless(String),
+    Restless(Arc<SimulatedLog>, String),
 }
 
 /// What can be asked of a running process.
@@ -57,7 +57,7 @@ pub async fn live(world: Arc<World>) -> Life {
     };
     match rest {
         Ok(()) => Life::AtRest(log),
-        Err(_) => Life::Restless(running.story()),
+        Err(_) => Life::Restless(log, running.story()),
     }
 }
 
@@ -94,6 +94,7 @@ fn start(world: &Arc<World>, log: &Arc<SimulatedLog>) -> Running {
     let bodies = Arc::new(BodiesPort(Arc::clone(world)));
     let stream = Arc::new(StreamPort(Arc::clone(world)));
     tokio::spawn(log::writer(Arc::clone(world), Arc::clone(log)));
+    tokio::spawn(log::stragglers(Arc::clone(world), Arc::clone(log)));
     tokio::spawn(JetStream::serve(Arc::clone(world)));
 
     let options = RelayOptions {
@@ -239,7 +240,7 @@ impl Running {
 
     fn story(&self) -> String {
         format!(
-            "head {}, reactors {:?}, relay {:?}, projections {:#?}",
+            "head {}, reactors {:?}, relay {:?}, projections {:?}",
             self.head(),
             self.reacting.reactors.status(),
             self.relay.status(),

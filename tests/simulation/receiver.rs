@@ -29,6 +29,8 @@ pub struct Request {
     pub number: u32,
     /// Whether the receiver took it.
     pub accepted: bool,
+    /// Whether the process heard that it did.
+    pub delivered: bool,
 }
 
 impl Receivers {
@@ -149,6 +151,7 @@ impl Target for Receiver {
                 key: key.clone(),
                 number,
                 accepted: false,
+                delivered: false,
             });
             requests.len() - 1
         };
@@ -166,10 +169,13 @@ impl Target for Receiver {
         }
         world.step(format!("{}: answer to {key}", self.name)).await;
         match mood {
-            Mood::Takes => Sent::Delivered {
-                target: self.target(),
-                response: Some(Response::new(200, "ok")),
-            },
+            Mood::Takes => {
+                world.receivers.requests.lock().unwrap()[at].delivered = true;
+                Sent::Delivered {
+                    target: self.target(),
+                    response: Some(Response::new(200, "ok")),
+                }
+            }
             Mood::TakesAndNobodyHears | Mood::Unreachable => self.failed(ErrorCode::NetworkError, None, None),
             Mood::Hangs | Mood::TakesAndHangs => {
                 tokio::time::sleep(HANGS).await;

@@ -72,7 +72,13 @@ fn run_lives(world: &Arc<World>) {
                     world.end();
                 });
             }
-            Life::Restless(story) => return world.violation(format!("it never came to rest: {story}")),
+            Life::Restless(log, story) => {
+                runtime.block_on(async {
+                    reconcile(world, &log).await;
+                    world.end();
+                });
+                return world.violation(format!("it never came to rest: {story}"));
+            }
         }
     }
     world.violation("it died too often");

@@ -20,6 +20,7 @@ use crate::chaos::Plan;
 use crate::clickhouse::ClickHouse;
 use crate::dice::Dice;
 use crate::jetstream::JetStream;
+use crate::log::LateAppends;
 use crate::notes::Notes;
 use crate::odds::Odds;
 use crate::receiver::Receivers;
@@ -48,6 +49,7 @@ pub struct World {
     pub tables: ClickHouse,
     pub notes: Notes,
     pub bodies: Bodies,
+    pub late_appends: LateAppends,
     pub receivers: Receivers,
     pub told: bool,
     /// In which life each event was handed to the log.
@@ -92,6 +94,7 @@ impl World {
             tables: ClickHouse::default(),
             notes: Notes::default(),
             bodies: Bodies::default(),
+            late_appends: LateAppends::default(),
             receivers: Receivers::default(),
             told,
             handed: Mutex::default(),
@@ -152,6 +155,7 @@ impl World {
             self.notes.after_power_cut(&mut dice);
         }
         self.bodies.after_crash();
+        self.late_appends.after_crash(self.elapsed(), &mut dice);
         self.tables.after_crash(self, &mut dice);
         self.stream.after_crash();
     }

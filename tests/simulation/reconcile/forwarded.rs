@@ -16,8 +16,8 @@ use crate::world::World;
 #[derive(Debug, Default)]
 struct Round {
     delivery: String,
-    /// The lives in which its outcomes with an attempt were handed to the log.
-    recorded: Vec<u32>,
+    /// Its outcomes with an attempt: in which life each was handed to the log, and the attempt's number.
+    recorded: Vec<(u32, u32)>,
     attempts: usize,
     /// Attempts answered 410: the destination is paused then, and the delivery stays open whatever its budget.
     gone: usize,
@@ -192,7 +192,7 @@ fn record(
             world.violation(format!("{name} was sent under {}", attempt.idempotency_key));
         }
         let life = world.handed.lock().unwrap().get(&event.id).copied();
-        round.recorded.push(life.unwrap_or_default());
+        round.recorded.push((life.unwrap_or_default(), attempt.number));
     }
     if round.ended.is_some() {
         world.violation(format!("{name} ends a round twice"));
@@ -224,31 +224,37 @@ fn check_round(world: &World, name: &str, destination: &str, round: &Round) {
     if round.attempts > attempts_max(destination) + round.gone {
         world.violation(format!("{name} took {} attempts", round.attempts));
     }
-    // In each life all that was sent was written down, but for what was in flight when it ended.
     let last = world.life();
-    for life in 1..=last {
-        let sent = round.sent.iter().filter(|request| request.life == life).count();
-        let recorded = round.recorded.iter().filter(|at| **at == life).count();
-        let lost = sent.saturating_sub(recorded);
-        if lost > 0 {
-            world.count("attempts whose outcome was lost");
-        }
-        let allowed = usize::from(life < last || round.superseded);
-        if lost > allowed {
+    for request in &round.sent {
+        let number = request.number;
+        let same = |other: &&Request| other.life == request.life && other.number == number;
+        if round.sent.iter().filter(same).count() > 1 {
             world.violation(format!(
-                "{name} was sent {sent} times in life {life}, written down {recorded} times"
+                "{name} was sent as attempt {number} twice in life {}",
+                request.life
             ));
         }
-        let mut numbers: Vec<u32> = round
+        if round.recorded.contains(&(request.life, number)) {
+            continue;
+        }
+        world.count("attempts whose outcome was lost");
+        // It was in flight when its life ended, or its outcome came too late: for this attempt, or for its round.
+        let beaten = round.recorded.iter().any(|(_, recorded)| *recorded == number);
+        if request.life == last && !round.superseded && !beaten {
+            world.violation(format!(
+                "{name} was sent as attempt {number}, and nothing is written down of it"
+            ));
+        }
+    }
+    // Whoever hears that it arrived sends it no more: each life may have found that out once at most.
+    for life in 1..=last {
+        let ended = round
             .sent
             .iter()
-            .filter(|r| r.life == life)
-            .map(|r| r.number)
-            .collect();
-        numbers.dedup();
-        if numbers.len() != sent {
+            .filter(|request| request.life == life && request.delivered);
+        if ended.count() > 1 {
             world.violation(format!(
-                "{name} was sent as the same attempt twice in life {life}"
+                "{name} arrived, was known to have arrived, and was sent again"
             ));
         }
     }
