@@ -42,10 +42,22 @@ enum Deed {
     ClockMoved(i64),
     Rebuild(usize),
     TargetDown(usize, Duration),
-    Pause(usize),
-    Resume(usize),
-    Replay(ReplayOrder),
-    ReplayOne(usize, ReplayTo),
+    Destination(usize, ToDestination),
+    Replay(ToReplays),
+}
+
+/// What an operator tells a destination.
+#[derive(Debug, Clone, Copy)]
+enum ToDestination {
+    Pause,
+    Resume,
+}
+
+/// What an operator orders.
+#[derive(Debug, Clone)]
+enum ToReplays {
+    Many(Box<ReplayOrder>),
+    One(usize, ReplayTo),
     RetryDead,
     CancelLast,
 }
@@ -81,12 +93,12 @@ impl Deed {
             10 => Self::ClockMoved(i64::try_from(dice.below(8000)).unwrap() - 4000),
             11 | 12 => Self::Rebuild(which),
             13 => Self::TargetDown(which % NAMES.len(), time * 3),
-            14 => Self::Pause(which % NAMES.len()),
-            15 => Self::Resume(which % NAMES.len()),
-            16..19 => Self::Replay(order(dice)),
-            19 | 20 => Self::ReplayOne(which, to(dice)),
-            21 => Self::RetryDead,
-            _ => Self::CancelLast,
+            14 => Self::Destination(which % NAMES.len(), ToDestination::Pause),
+            15 => Self::Destination(which % NAMES.len(), ToDestination::Resume),
+            16..19 => Self::Replay(ToReplays::Many(Box::new(order(dice)))),
+            19 | 20 => Self::Replay(ToReplays::One(which, to(dice))),
+            21 => Self::Replay(ToReplays::RetryDead),
+            _ => Self::Replay(ToReplays::CancelLast),
         }
     }
 
@@ -102,12 +114,12 @@ impl Deed {
             Self::ClockMoved(_) => "clocks moved",
             Self::Rebuild(_) => "rebuilds asked for",
             Self::TargetDown(..) => "receivers away",
-            Self::Pause(_) => "destinations paused",
-            Self::Resume(_) => "destinations resumed",
-            Self::Replay(_) => "replays asked for",
-            Self::ReplayOne(..) => "replays of one asked for",
-            Self::RetryDead => "retries of the dead asked for",
-            Self::CancelLast => "replays cancelled",
+            Self::Destination(_, ToDestination::Pause) => "destinations paused",
+            Self::Destination(_, ToDestination::Resume) => "destinations resumed",
+            Self::Replay(ToReplays::Many(_)) => "replays asked for",
+            Self::Replay(ToReplays::One(..)) => "replays of one asked for",
+            Self::Replay(ToReplays::RetryDead) => "retries of the dead asked for",
+            Self::Replay(ToReplays::CancelLast) => "replays cancelled",
         }
     }
 }
@@ -200,40 +212,32 @@ impl Subject {
                 let begun = self.projector.rebuild(name).await;
                 world.say(format!("rebuild of {name}: {begun:?}"));
             }
-            Deed::Pause(_) | Deed::Resume(_) => self.destination(deed).await,
-            Deed::Replay(_) | Deed::ReplayOne(..) | Deed::RetryDead | Deed::CancelLast => {
-                self.replay(deed).await;
-            }
+            Deed::Destination(n, told) => self.destination(NAMES[n], told).await,
+            Deed::Replay(order) => self.replay(order).await,
         }
     }
 
-    async fn destination(&self, deed: Deed) {
-        let told = match deed {
-            Deed::Pause(n) => {
-                let name = NAMES[n].parse().unwrap();
-                self.reacting.reactors.pause(&name, "operator".into(), None).await
-            }
-            Deed::Resume(n) => {
-                let name = NAMES[n].parse().unwrap();
-                self.reacting.reactors.resume(&name, "operator".into()).await
-            }
-            _ => return,
+    async fn destination(&self, name: &str, told: ToDestination) {
+        let (name, by) = (name.parse().unwrap(), "operator".to_owned());
+        let told = match told {
+            ToDestination::Pause => self.reacting.reactors.pause(&name, by, None).await,
+            ToDestination::Resume => self.reacting.reactors.resume(&name, by).await,
         };
-        self.world.say(format!("told the destination: {}", told.is_ok()));
+        self.world.say(format!("told {name}: {}", told.is_ok()));
     }
 
-    async fn replay(&self, deed: Deed) {
+    async fn replay(&self, order: ToReplays) {
         let (world, replays, tenant) = (&self.world, &self.reacting.replays, TenantId::default());
-        let begun = match deed {
-            Deed::Replay(mut order) => {
+        let begun = match order {
+            ToReplays::Many(mut order) => {
                 let Ok(counted) = replays.count(&order).await else {
                     return;
                 };
                 order.to_position = Some(counted.to_position);
-                let begun = replays.start(order).await;
+                let begun = replays.start(*order).await;
                 begun.map(|state| Some((state.requested.replay, Some(counted.count))))
             }
-            Deed::ReplayOne(n, to) => {
+            ToReplays::One(n, to) => {
                 let delivery = {
                     let ledger = world.ledger.lock().unwrap();
                     ledger.deliveries[n % ledger.deliveries.len()].key()
@@ -249,11 +253,11 @@ impl Subject {
                 let replayed = replays.replay_one(order).await;
                 replayed.map(|one| Some((one.replay, Some(1))))
             }
-            Deed::RetryDead => {
+            ToReplays::RetryDead => {
                 let begun = replays.retry_dead(tenant, "operator".into(), None).await;
                 begun.map(|state| state.map(|s| (s.requested.replay, s.requested.expected)))
             }
-            _ => {
+            ToReplays::CancelLast => {
                 let last = world.plan.lock().unwrap().orders.last().map(|order| order.replay);
                 if let Some(replay) = last {
                     let told = replays.cancel(&tenant, replay, "operator".into()).await;

@@ -28,6 +28,8 @@ use crate::sender::Ledger;
 
 /// The last steps that a failure tells of.
 const STEPS_TOLD: usize = 400;
+/// After so many lives none ends by itself any more, only by what is planned.
+const SHORT_LIVES_MAX: u32 = 25;
 /// When the world begins.
 const BEGINNING_MS: i64 = 1_763_766_000_000;
 
@@ -131,7 +133,7 @@ impl World {
         state.life += 1;
         state.death = None;
         state.last_step = None;
-        if !self.is_calm() && state.dice.percent(60) {
+        if !self.is_calm() && state.life < SHORT_LIVES_MAX && state.dice.percent(60) {
             state.last_step = Some(state.steps + state.dice.between(1, self.odds.life_steps));
         }
         state.life

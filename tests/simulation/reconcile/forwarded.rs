@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    DeliveryOutcome, DeliveryState, DestinationName, EventId, Outcome, RecordedEvent, ReplayTo, StreamName,
-    Work,
+    Attempt, DeliveryOutcome, DeliveryState, DestinationName, EventId, Outcome, RecordedEvent, ReplayTo,
+    StreamName, Work,
 };
 
 use crate::destinations::attempts_max;
@@ -115,6 +115,46 @@ fn open(rounds: &mut Rounds, state: &DeliveryState, id: EventId, destinations: &
     }
 }
 
+/// What an outcome says of an attempt.
+struct Told<'a> {
+    destination: &'a DestinationName,
+    round: EventId,
+    attempt: Option<&'a Attempt>,
+    /// Attempts of the round, by its own account.
+    attempts: usize,
+    ended: Option<&'static str>,
+}
+
+impl<'a> Told<'a> {
+    /// `None` for a request to do it again.
+    fn by(outcome: &'a Outcome) -> Option<Self> {
+        Some(match outcome {
+            Outcome::ReplayRequested(_) => return None,
+            Outcome::Failed(failed) => Self {
+                destination: &failed.destination,
+                round: failed.round,
+                attempt: Some(&failed.attempt),
+                attempts: failed.attempt.number as usize,
+                ended: None,
+            },
+            Outcome::Processed(processed) => Self {
+                destination: &processed.destination,
+                round: processed.round,
+                attempt: processed.attempt.as_ref(),
+                attempts: processed.attempt.as_ref().map_or(0, |a| a.number as usize),
+                ended: Some("processed"),
+            },
+            Outcome::DeadLettered(dead) => Self {
+                destination: &dead.destination,
+                round: dead.round,
+                attempt: dead.history.last(),
+                attempts: dead.history.len(),
+                ended: Some("dead"),
+            },
+        })
+    }
+}
+
 fn record(
     world: &World,
     name: &str,
@@ -123,72 +163,34 @@ fn record(
     state: &DeliveryState,
     rounds: &mut Rounds,
 ) {
-    let (destination, id, attempt, number, ended) = match &outcome.outcome {
-        Outcome::ReplayRequested(request) => {
-            if request.to == ReplayTo::Processing {
-                for name in &request.destinations {
-                    let before = state.destinations.get(name).map(|part| part.round.opened_by);
-                    let before = before.and_then(|id| rounds.get_mut(&(id, name.to_string())));
-                    if let Some(round) = before {
-                        round.superseded |= round.ended.is_none();
-                    }
-                }
-                open(rounds, state, event.id, &request.destinations);
-            }
-            return;
+    if let Outcome::ReplayRequested(request) = &outcome.outcome {
+        if request.to == ReplayTo::Processing {
+            supersede(state, &request.destinations, rounds);
+            open(rounds, state, event.id, &request.destinations);
         }
-        Outcome::Failed(failed) => {
-            let attempt = Some(&failed.attempt);
-            (
-                &failed.destination,
-                failed.round,
-                attempt,
-                failed.attempt.number as usize,
-                None,
-            )
-        }
-        Outcome::Processed(processed) => {
-            let attempt = processed.attempt.as_ref();
-            let number = attempt.map_or(0, |a| a.number as usize);
-            (
-                &processed.destination,
-                processed.round,
-                attempt,
-                number,
-                Some("processed"),
-            )
-        }
-        Outcome::DeadLettered(dead) => {
-            let attempt = dead.history.last();
-            (
-                &dead.destination,
-                dead.round,
-                attempt,
-                dead.history.len(),
-                Some("dead"),
-            )
-        }
+        return;
+    }
+    let Some(told) = Told::by(&outcome.outcome) else {
+        return;
     };
-    let open_now = state
-        .destinations
-        .get(destination)
-        .is_some_and(|part| part.work == Work::Open && part.round.opened_by == id);
-    let Some(round) = rounds.get_mut(&(id, destination.to_string())) else {
-        return world.violation(format!("{name} is of a round that nobody opened"));
-    };
-    if !open_now {
+    let part = state.destinations.get(told.destination);
+    if !part.is_some_and(|part| part.work == Work::Open && part.round.opened_by == told.round) {
         world.violation(format!("{name} is of a round that is over"));
     }
-    if let Some(attempt) = attempt {
+    let key = format!("{}.{}", told.round, told.destination);
+    let Some(round) = rounds.get_mut(&(told.round, told.destination.to_string())) else {
+        return world.violation(format!("{name} is of a round that nobody opened"));
+    };
+    if let Some(attempt) = told.attempt {
         round.attempts += 1;
         round.gone += usize::from(attempt.response.as_ref().is_some_and(|r| r.status == 410));
-        if number != round.attempts || attempt.number as usize != round.attempts {
+        if told.attempts != round.attempts || attempt.number as usize != round.attempts {
             world.violation(format!(
-                "{name} is attempt {number}, {} belongs there",
-                round.attempts
+                "{name} is attempt {}, {} belongs there",
+                attempt.number, round.attempts
             ));
         }
-        if attempt.idempotency_key != format!("{id}.{destination}") {
+        if attempt.idempotency_key != key {
             world.violation(format!("{name} was sent under {}", attempt.idempotency_key));
         }
         let life = world.handed.lock().unwrap().get(&event.id).copied();
@@ -197,14 +199,23 @@ fn record(
     if round.ended.is_some() {
         world.violation(format!("{name} ends a round twice"));
     }
-    round.ended = ended;
-    if ended == Some("dead") && attempt.is_some_and(|a| a.failure.as_ref().is_some_and(|f| f.retryable)) {
-        let max = attempts_max(&destination.to_string());
-        if round.attempts < max {
-            world.violation(format!(
-                "{name} gave up after {} of {max} attempts",
-                round.attempts
-            ));
+    round.ended = told.ended;
+    let failure = told.attempt.and_then(|attempt| attempt.failure.as_ref());
+    let max = attempts_max(&told.destination.to_string());
+    if told.ended == Some("dead") && failure.is_some_and(|f| f.retryable) && round.attempts < max {
+        world.violation(format!(
+            "{name} gave up after {} of {max} attempts",
+            round.attempts
+        ));
+    }
+}
+
+fn supersede(state: &DeliveryState, destinations: &[DestinationName], rounds: &mut Rounds) {
+    for name in destinations {
+        let before = state.destinations.get(name).map(|part| part.round.opened_by);
+        let before = before.and_then(|id| rounds.get_mut(&(id, name.to_string())));
+        if let Some(round) = before {
+            round.superseded |= round.ended.is_none();
         }
     }
 }
