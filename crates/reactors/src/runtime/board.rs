@@ -98,6 +98,15 @@ impl Board {
                 }
                 mark(concerned, index);
             }
+            Fact::NotUnderstood => {
+                self.dead.doubt();
+                self.strangers.doubt(news.position);
+                let tenant = news.stream.tenant();
+                let lanes = self.lanes.iter_mut();
+                for lane in lanes.filter(|lane| lane.place.tenant.as_str() == tenant) {
+                    lane.hear(news);
+                }
+            }
         }
     }
 

@@ -44,8 +44,10 @@ async fn page(shared: &Shared, index: usize, cell: &Cell, after: Position, stop:
     let last = last_of(&page).map_or(after, |(position, _)| position);
     let mut found: VecDeque<News> = news_of(&page.events)
         .into_iter()
-        .filter(|news| concerns(cell, &news.fact))
+        .filter(|news| concerns(cell, news))
         .collect();
+    // It holds the bodies, and there may be no room for long.
+    drop(page);
     if !prioritise(shared, found.make_contiguous(), |of| of == index, stop).await {
         return false;
     }
@@ -66,11 +68,12 @@ async fn page(shared: &Shared, index: usize, cell: &Cell, after: Position, stop:
     }
 }
 
-fn concerns(cell: &Cell, fact: &Fact) -> bool {
+fn concerns(cell: &Cell, news: &News) -> bool {
     let mine = |place: &super::fact::Place| place.name == cell.plan.name && place.tenant == cell.plan.tenant;
-    match fact {
+    match &news.fact {
         Fact::Opened(opened) => opened.due.iter().any(|due| mine(&due.place)),
         Fact::Failed { place, .. } | Fact::Closed { place, .. } => mine(place),
         Fact::Destination(_) => false,
+        Fact::NotUnderstood => news.stream.tenant() == cell.plan.tenant.as_str(),
     }
 }

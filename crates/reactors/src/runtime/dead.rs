@@ -71,6 +71,12 @@ impl DeadLetters {
         }
     }
 
+    /// Something happened that could not be understood.
+    pub(super) const fn doubt(&mut self) {
+        self.version += 1;
+        self.complete = false;
+    }
+
     /// All that are remembered, the oldest first.
     pub(super) fn all(&self) -> Vec<DeadLetter> {
         let mut letters: Vec<DeadLetter> = self.letters.values().cloned().collect();

@@ -47,6 +47,8 @@ pub(super) enum Fact {
     },
     /// A destination was paused or resumed.
     Destination(RecordedEvent),
+    /// It can't be read, at least not by this version.
+    NotUnderstood,
 }
 
 /// The beginning of a round.
@@ -113,12 +115,21 @@ impl News {
             "DestinationPaused" | "DestinationResumed" => Some(Fact::Destination(event.clone())),
             _ => None,
         };
-        Ok(fact.map(|fact| Self {
+        Ok(fact.map(|fact| Self::new(event, fact)))
+    }
+
+    /// An event that can't be read.
+    pub(super) fn not_understood(event: &RecordedEvent) -> Self {
+        Self::new(event, Fact::NotUnderstood)
+    }
+
+    fn new(event: &RecordedEvent, fact: Fact) -> Self {
+        Self {
             position: event.position,
             stream: Arc::new(event.stream.clone()),
             revision: event.revision,
             fact,
-        }))
+        }
     }
 }
 

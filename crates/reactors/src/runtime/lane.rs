@@ -83,6 +83,8 @@ pub(super) struct Lane {
     window_max: usize,
     /// Everything up to here was taken up; none while it keeps up with the shared reader.
     behind: Option<Position>,
+    /// Before the first event that could not be understood: it may have opened a round.
+    doubtful: Option<Position>,
     /// It is behind, and reading again waits for room.
     full: bool,
     started: bool,
@@ -106,6 +108,7 @@ impl Lane {
             concurrency: plan.concurrency.max(1),
             window_max: options.window_max.max(1),
             behind: None,
+            doubtful: None,
             full: false,
             started: false,
         }
@@ -128,10 +131,9 @@ impl Lane {
 
     /// Everything up to here is done or given up, as far as this destination goes.
     pub(super) fn mark(&self, position: Position) -> Position {
-        let taken_up = self.behind.map_or(position, |behind| behind.min(position));
-        self.queue
-            .oldest()
-            .map_or(taken_up, |oldest| before(oldest).min(taken_up))
+        let oldest = self.queue.oldest().map(before);
+        let bounds = [self.behind, self.doubtful, oldest];
+        bounds.into_iter().flatten().fold(position, Position::min)
     }
 
     pub(super) const fn is_paused(&self) -> bool {
@@ -163,6 +165,10 @@ impl Lane {
                 .change(&news.stream, *round, news.revision, *due_at, *attempts),
             Fact::Closed { round, .. } => self.queue.close(&news.stream, *round),
             Fact::Destination(_) => {}
+            Fact::NotUnderstood => {
+                let doubtful = before(news.position);
+                self.doubtful = Some(self.doubtful.map_or(doubtful, |known| known.min(doubtful)));
+            }
         }
     }
 

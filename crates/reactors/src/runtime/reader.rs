@@ -97,7 +97,8 @@ pub(super) fn last_of(page: &LogPage) -> Option<(Position, EventId)> {
     page.events.last().map(|event| (event.position, event.id))
 }
 
-/// What the events say to the reactors. One that can't be read is said aloud and left: a person must act.
+/// What the events say to the reactors. One that can't be read is said aloud and left, and no mark goes beyond it: a person
+/// must act, and what he starts then reads it again.
 pub(super) fn news_of(events: &[RecordedEvent]) -> Vec<News> {
     let read = |event: &RecordedEvent| match News::of(event) {
         Ok(news) => news,
@@ -105,9 +106,9 @@ pub(super) fn news_of(events: &[RecordedEvent]) -> Vec<News> {
             tracing::error!(
                 position = event.position.get(),
                 error = &error as &dyn std::error::Error,
-                "the reactors can't understand an event and pass over it"
+                "the reactors can't understand an event: what it opens waits for a version that does"
             );
-            None
+            Some(News::not_understood(event))
         }
     };
     events.iter().filter_map(read).collect()

@@ -67,7 +67,13 @@ pub(super) async fn record(
         };
         match error {
             AppendError::Conflict { .. } => match load(shared, job, leave).await {
-                Ok(Some(loaded)) => state = loaded,
+                Ok(Some(loaded)) => {
+                    let same = loaded.revision == state.revision;
+                    state = loaded;
+                    if same && !backoff.wait(leave).await {
+                        return Recorded::Not;
+                    }
+                }
                 Ok(None) => return Recorded::Not,
                 Err(error) => return refused(cell, job, &error),
             },

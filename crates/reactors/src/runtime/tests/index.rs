@@ -233,7 +233,7 @@ impl World {
             let mine = |news: &News| match &news.fact {
                 Fact::Opened(opened) => opened.due.iter().any(|due| due.place == place),
                 Fact::Failed { place: of, .. } | Fact::Closed { place: of, .. } => *of == place,
-                Fact::Destination(_) => false,
+                Fact::Destination(_) | Fact::NotUnderstood => false,
             };
             let last = last.map_or(behind, |(position, _)| position);
             (news.into_iter().filter(mine).collect(), last)
