@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::{DestinationName, TenantId};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Ordering, ReactorOptions, Target};
 
@@ -30,6 +31,9 @@ pub struct DestinationPlan {
     pub timeout_ms: u64,
     /// The settings hold its deliveries back.
     pub paused: bool,
+    /// What it goes out through is there once this is cancelled; none when it always is. Its deliveries wait until then, and
+    /// use up no attempt: that a part of ours is not there yet is no failure of the destination.
+    pub ready: Option<CancellationToken>,
 }
 
 /// How often and how long a delivery is tried.
@@ -82,6 +86,7 @@ impl DestinationPlan {
             }),
             timeout_ms: options.timeout_ms,
             paused: false,
+            ready: None,
         }
     }
 }

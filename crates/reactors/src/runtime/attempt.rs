@@ -24,6 +24,8 @@ use super::retry::{Judged, judge};
 use super::{Cell, Shared, pause};
 use crate::{Dispatch, Sent};
 
+/// Looks at a delivery that shows less than the log showed before; in all about half a minute.
+const STALE_LOOKS_MAX: u32 = 12;
 /// A target has this much longer than its time-out to say so itself.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -97,12 +99,17 @@ pub(super) async fn load(
     stop: &CancellationToken,
 ) -> Result<Option<DeliveryState>, LoadError> {
     let mut backoff = Backoff::new();
+    let mut stale = 0;
     loop {
         match load_delivery(shared.ports.log.as_ref(), &job.entry.stream, None).await {
-            Ok(Some(state)) => return Ok(Some(state)),
-            Ok(None) => {
-                let gone = format!("the stream {} has no events", job.entry.stream);
-                return Err(LoadError::Log(ReadError::Corrupt(gone)));
+            Ok(Some(state)) if state.revision >= job.entry.revision => return Ok(Some(state)),
+            // A replica of the log may be behind the one that told of the round. By what it shows the round would be over.
+            Ok(_) => {
+                stale += 1;
+                if stale > STALE_LOOKS_MAX {
+                    let less = format!("the stream {} shows less than before", job.entry.stream);
+                    return Err(LoadError::Log(ReadError::Corrupt(less)));
+                }
             }
             Err(LoadError::Log(ReadError::Unavailable(why))) => {
                 tracing::warn!(why, "a delivery can't be read now: it is tried again");
@@ -126,7 +133,8 @@ fn due<'a>(
     if part.work != Work::Open || part.round.opened_by != job.entry.round {
         return Err(After::Over);
     }
-    if part.due_at > shared.ports.clock.now() {
+    // A first attempt is due at once: its time is the log's, whose clock may be ahead of ours.
+    if count(part) > 0 && part.due_at > shared.ports.clock.now() {
         return Err(later(state, part));
     }
     Ok(part)

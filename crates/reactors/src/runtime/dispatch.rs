@@ -28,6 +28,13 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize, stops: Stops) {
     let Some(cell) = shared.cells.get(index) else {
         return;
     };
+    if let Some(ready) = &cell.plan.ready {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = ready.cancelled() => {}
+        }
+    }
     while !stop.is_cancelled() {
         let next = hands.begin();
         tokio::select! {

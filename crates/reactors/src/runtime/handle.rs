@@ -9,10 +9,10 @@ use domain::{
     DestinationStatus, Destinations, PausedSince, Position, StreamName, TenantId, Timestamp,
 };
 
-use super::Shared;
 use super::fact::Place;
 use super::lane::{Lane, Now};
 use super::strangers::Stranger;
+use super::{Cell, Shared};
 use crate::replay::{DeadLetters, Pace, RememberedDead};
 
 /// Asks the runtime, and tells it. Cheap to clone.
@@ -52,9 +52,11 @@ impl ReactorHandle {
     pub fn status(&self) -> ReactorStatus {
         let now = self.shared.now();
         let board = self.shared.board();
-        let able =
-            |lane: &&Lane| !lane.is_paused() && lane.breaker.state(now.instant) == BreakerState::Closed;
-        let lags = board.lanes.iter().filter(able).map(|lane| lane.lag_ms(now.time));
+        let able = |(cell, lane): &(&Cell, &Lane)| {
+            cell.is_ready() && !lane.is_paused() && lane.breaker.state(now.instant) == BreakerState::Closed
+        };
+        let lanes = self.shared.cells.iter().zip(&board.lanes);
+        let lags = lanes.filter(able).map(|(_, lane)| lane.lag_ms(now.time));
         ReactorStatus {
             position: board.position,
             ready: board.head_at_start.is_some_and(|head| board.position >= head),
@@ -180,8 +182,14 @@ fn of_lane(lane: &Lane, targets: Vec<String>, now: Now) -> DestinationStatus {
         in_flight: lane.queue.running() as u64,
         retrying: lane.queue.retrying() as u64,
         lag_ms: lane.lag_ms(now.time),
-        last_error: lane.last_error.clone(),
+        last_error: waits_for_a_person(lane).or_else(|| lane.last_error.clone()),
     }
+}
+
+fn waits_for_a_person(lane: &Lane) -> Option<String> {
+    let parked = lane.queue.parked();
+    (parked > 0)
+        .then(|| format!("{parked} deliveries wait for a person: see the program's log, then restart it"))
 }
 
 fn paused(lane: &Lane) -> Option<PausedSince> {

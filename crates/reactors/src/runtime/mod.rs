@@ -100,6 +100,13 @@ struct Cell {
     room: Notify,
 }
 
+impl Cell {
+    /// Whether what it goes out through is there.
+    fn is_ready(&self) -> bool {
+        self.plan.ready.as_ref().is_none_or(CancellationToken::is_cancelled)
+    }
+}
+
 impl Shared {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)

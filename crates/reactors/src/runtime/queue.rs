@@ -57,6 +57,7 @@ pub(super) struct Queue {
     groups: HashMap<Arc<str>, Group>,
     running: HashMap<Position, Option<Arc<str>>>,
     retrying: usize,
+    parked: usize,
 }
 
 impl Queue {
@@ -83,6 +84,7 @@ impl Queue {
             groups: HashMap::new(),
             running: HashMap::new(),
             retrying: 0,
+            parked: 0,
         }
     }
 
@@ -99,6 +101,11 @@ impl Queue {
     /// Rounds that failed before.
     pub(super) const fn retrying(&self) -> usize {
         self.retrying
+    }
+
+    /// Rounds that wait for a person.
+    pub(super) const fn parked(&self) -> usize {
+        self.parked
     }
 
     /// Where the oldest open round was opened.
@@ -253,6 +260,7 @@ impl Queue {
             return;
         };
         slot.stage = Stage::Parked;
+        self.parked += 1;
         if let Some(group) = slot
             .entry
             .group
@@ -275,6 +283,7 @@ impl Queue {
             return;
         };
         self.retrying -= usize::from(slot.entry.attempts > 0);
+        self.parked -= usize::from(slot.stage == Stage::Parked);
         if self.by_stream.get(&slot.entry.stream) == Some(&position) {
             self.by_stream.remove(&slot.entry.stream);
         }
@@ -320,10 +329,19 @@ impl Queue {
         }
     }
 
+    /// Lets one go when its time comes. The time of a first attempt has: it is the log's, whose clock may be ahead of ours.
     fn admit(&mut self, position: Position) {
-        if let Some(slot) = self.slots.get_mut(&position) {
+        let ageing = self.ageing_millionths;
+        let Some(slot) = self.slots.get_mut(&position) else {
+            return;
+        };
+        if slot.entry.attempts > 0 {
             slot.stage = Stage::Later;
             self.later.insert((slot.entry.due_at, position));
+        } else {
+            slot.stage = Stage::Ready;
+            self.ready.insert((urgency(&slot.entry, ageing), position));
+            self.ready_since.insert((slot.entry.due_at, position));
         }
     }
 

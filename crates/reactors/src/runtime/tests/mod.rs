@@ -8,4 +8,5 @@ mod marks;
 mod outcomes;
 mod pausing;
 mod pressing;
+mod views;
 mod windows;

@@ -180,3 +180,27 @@ async fn a_destination_that_moved_to_another_tenant_does_not_get_what_was_due_be
     assert!(target.got().is_empty());
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_destination_goes_out_through_is_waited_for_and_uses_up_no_attempt() {
+    let bench = Bench::new();
+    let (ci, cd) = (
+        Arc::new(ScriptedTarget::default()),
+        Arc::new(ScriptedTarget::default()),
+    );
+    let ready = tokio_util::sync::CancellationToken::new();
+    let mut plan = bench.plan("ci", &ci);
+    plan.ready = Some(ready.clone());
+    let running = bench.run(vec![plan, bench.plan("cd", &cd)]);
+    let stream = bench.deliver("a", &["ci", "cd"]).await;
+    pass(Duration::from_secs(600)).await;
+    assert_eq!((ci.got().len(), cd.got().len()), (0, 1));
+    assert_eq!(running.handle.status().lag_ms, 0, "no replay waits for it");
+    ready.cancel();
+    until("it is processed", async || {
+        bench.state(&stream).await.status() == DeliveryStatus::Processed
+    })
+    .await;
+    assert_eq!(ci.got()[0].number, 1);
+    running.stop().await;
+}
