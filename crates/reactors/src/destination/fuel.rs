@@ -6,6 +6,8 @@
 //! Products are replaced by calls of [`PRODUCT`], which refuses a text repeated too often before it is made: where a body
 //! has a text instead of a price, `.price * .quantity` would ask for more memory than there is, and end the process.
 //!
+//! Before each `fromjson` there is a call of [`READABLE`], which fails for a text that takes too much to read.
+//!
 //! Not bounded by this: one call of another native filter, such as a `sort`, and the memory it takes.
 
 use std::cell::Cell;
@@ -20,6 +22,7 @@ use jaq_core::path::{Part, Path};
 use jaq_json::{Num, Val};
 
 use super::memory::Growth;
+use super::shape::{DEPTH_MAX, DIGITS_MAX, is_readable};
 use super::transform::Data;
 
 /// The name of the call; no program can say it.
@@ -30,6 +33,10 @@ const IGNORED: &str = "$!";
 /// The name of the filter that multiplies, and of the variable that holds a factor; no program can say them either.
 const PRODUCT: &str = "!product";
 const FACTOR: &str = "$!factor";
+
+/// The filter of jaq that reads JSON in a text, and the name of the one before it.
+const READER: &str = "fromjson";
+const READABLE: &str = "!readable";
 
 /// What a run may use.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +132,7 @@ fn stop(used_up: UsedUp) {
 }
 
 /// The native filters behind the ticks and the products.
-pub(crate) fn filters() -> [Fun<Data>; 2] {
+pub(crate) fn filters() -> [Fun<Data>; 3] {
     let tick = run((TICK, v(0), |_| {
         tick();
         bome(Ok(Val::Null))
@@ -135,7 +142,23 @@ pub(crate) fn filters() -> [Fun<Data>; 2] {
         let left = cv.0.pop_var();
         bome(product(left, right))
     }));
-    [tick, product]
+    let readable = run((READABLE, v(0), |cv| bome(readable(cv.1))));
+    [tick, product, readable]
+}
+
+/// A text itself if it may be read, and whatever is no text.
+fn readable(value: Val) -> Result<Val, jaq_json::Error> {
+    let may_be_read = match &value {
+        Val::BStr(text) => is_readable(text),
+        Val::TStr(text) => is_readable(text),
+        Val::Null | Val::Bool(_) | Val::Num(_) | Val::Arr(_) | Val::Obj(_) => true,
+    };
+    if may_be_read {
+        return Ok(value);
+    }
+    let why =
+        format!("no JSON, nested beyond {DEPTH_MAX}, or with a number of more than {DIGITS_MAX} digits");
+    Err(jaq_json::Error::str(why))
 }
 
 fn product(left: Val, right: Val) -> Result<Val, jaq_json::Error> {
@@ -218,6 +241,10 @@ fn term(of: Term<&str>) -> Term<&str> {
             Term::IfThenElse(branches.into_iter().map(branch).collect(), otherwise)
         }
         Term::Def(defs, inner) => Term::Def(defs.into_iter().map(metered).collect(), Box::new(term(*inner))),
+        Term::Call(READER, args) if args.is_empty() => {
+            let readable = Box::new(Term::Call(READABLE, Vec::new()));
+            Term::BinOp(readable, BinaryOp::Pipe(None), Box::new(Term::Call(READER, args)))
+        }
         Term::Call(name, args) => Term::Call(name, args.into_iter().map(argument).collect()),
         Term::Path(inner, Path(parts)) => {
             let part = |(part, optional)| (part_of_path(part), optional);
@@ -260,7 +287,7 @@ fn multiplied<'s>(left: Term<&'s str>, right: Term<&'s str>) -> Term<&'s str> {
 /// Constants can't go round, and what a name without arguments means ticks where it is defined. To wrap it here would nest
 /// it once more at each call of a recursion that hands it on.
 fn argument(of: Term<&str>) -> Term<&str> {
-    let named = matches!(&of, Term::Call(_, args) if args.is_empty());
+    let named = matches!(&of, Term::Call(name, args) if args.is_empty() && *name != READER);
     if named || matches!(of, Term::Id | Term::Num(_) | Term::Var(_)) {
         of
     } else {

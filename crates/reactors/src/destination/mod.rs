@@ -23,6 +23,7 @@ mod redirect;
 mod resolve;
 mod retry_after;
 mod route;
+mod shape;
 mod share;
 mod shown;
 mod sign;

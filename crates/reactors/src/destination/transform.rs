@@ -23,14 +23,11 @@ use tokio::time::timeout;
 use super::fuel::{self, Fuel, UsedUp};
 use super::look::Place;
 use super::memory::MEMORY_BYTES_MAX;
+use super::shape::{DEPTH_MAX, DIGITS_MAX, Shape};
 
 /// What programs work on.
 pub(crate) type Data = JustLut<Val>;
 
-/// The deepest nesting of a body that a program gets to see.
-const DEPTH_MAX: usize = 128;
-/// The longest number of a body that a program gets to see, in digits in a row. A number of millions takes minutes to read.
-const DIGITS_MAX: usize = 1000;
 /// How much stack a program may use, in bytes.
 const STACK_BYTES_USED_MAX: usize = 64 * 1024 * 1024;
 /// Steps of a run. They also bound how deep a value can be nested, and so the stack that it takes to drop it.
@@ -279,10 +276,10 @@ fn parsed(text: &str) -> Result<Term<&str>, String> {
         })
 }
 
-/// Reads the body. jaq's own reader takes more than JSON and goes as deep as it is told, so both are looked at before.
+/// Reads the body. jaq's own reader takes more than JSON, and whatever its shape is, so both are looked at before.
 fn read(json: &[u8]) -> Result<Val, NoBody> {
     serde_json::from_slice::<IgnoredAny>(json).map_err(|_| NoBody::Input("is no JSON"))?;
-    let shape = shape(json);
+    let shape = Shape::of(json);
     if shape.depth > DEPTH_MAX {
         return Err(NoBody::Input("is nested beyond 128"));
     }
@@ -290,38 +287,6 @@ fn read(json: &[u8]) -> Result<Val, NoBody> {
         return Err(NoBody::Input("has a number of more than 1000 digits"));
     }
     jaq_json::read::parse_single(json).map_err(|_| NoBody::Input("is no JSON"))
-}
-
-/// What of JSON makes it hard to read.
-struct Shape {
-    /// How deep it is nested.
-    depth: usize,
-    /// The most digits in a row.
-    digits: usize,
-}
-
-/// The shape of valid JSON.
-fn shape(json: &[u8]) -> Shape {
-    let (mut depth, mut digits, mut in_text, mut escaped) = (0_usize, 0_usize, false, false);
-    let mut most = Shape { depth: 0, digits: 0 };
-    for byte in json {
-        digits = if byte.is_ascii_digit() && !in_text {
-            digits + 1
-        } else {
-            0
-        };
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => depth += 1,
-            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        most.depth = most.depth.max(depth);
-        most.digits = most.digits.max(digits);
-    }
-    most
 }
 
 fn stopped(panic: &(dyn Any + Send), fuel: Fuel) -> NoBody {

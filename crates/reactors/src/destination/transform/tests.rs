@@ -98,7 +98,6 @@ async fn a_body_that_is_no_json_or_too_deep_is_not_looked_into() {
         );
     }
     assert!(run(".", &deep(128)).await.is_ok());
-    assert_eq!(shape(br#"{"[[[\"{{{":"\\","a":[[]]}"#).depth, 3);
 }
 
 #[tokio::test]
@@ -282,4 +281,43 @@ async fn a_run_that_fills_the_memory_is_stopped() {
         matches!(&ended, Err(NoBody::Stopped(why)) if why.contains("memory")),
         "{ended:?}"
     );
+}
+
+#[tokio::test]
+async fn json_in_a_text_of_the_body_is_read_as_carefully_as_the_body() {
+    let deep = format!("{}{}", "[".repeat(900_000), "]".repeat(900_000));
+    let hidden = format!("#\\\"\\n{deep}");
+    let endless = "9".repeat(500_000);
+    for program in [
+        ".p | fromjson | length",
+        "[.p] | map(fromjson)",
+        ".p | tonumber",
+        "def f(g): g; .p | f(fromjson)",
+        "[.p | fromjson?] | length",
+    ] {
+        for text in [&deep, &hidden, &endless] {
+            let begun = std::time::Instant::now();
+            let ended = run(program, &format!("{{\"p\":\"{text}\"}}")).await;
+            if program.contains('?') {
+                assert_eq!(ended, Ok(Some("0".to_owned())));
+            } else {
+                let why = ended.unwrap_err().to_string();
+                assert!(why.contains("nested beyond 128"), "{program}: {why}");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        }
+    }
+    let many = format!("[{}[]]", "[],".repeat(500));
+    let body = format!(r#"{{"p":"{many}","q":"[1,{{}}]","r":"7","s":"NaN","t":"1 2"}}"#);
+    for (program, made) in [
+        (".p | fromjson | length", "501"),
+        (".q | fromjson", "[1,{}]"),
+        (".r | tonumber + 1", "8"),
+        (".s | fromjson | isnan", "true"),
+        ("[.t | fromjson]", "[1,2]"),
+        ("try (\"[1\" | fromjson) catch \"no\"", r#""no""#),
+        ("try (\"x\" | tonumber) catch \"no\"", r#""no""#),
+    ] {
+        assert_eq!(run(program, &body).await, Ok(Some(made.to_owned())), "{program}");
+    }
 }
