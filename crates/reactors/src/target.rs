@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{
-    Attempt, DeliveryReceived, DestinationName, EventData, EventId, Failure, ReplayId, Response, Timestamp,
-};
+use domain::{DeliveryReceived, DestinationName, EventData, EventId, Failure, ReplayId, Response, Timestamp};
 
 /// One attempt to be made.
 #[derive(Debug, Clone)]
@@ -34,7 +32,7 @@ pub struct Dispatch {
 pub enum Sent {
     /// It arrived.
     Delivered {
-        /// Where: as in [`Attempt::target`].
+        /// Where: as in [`domain::Attempt::target`].
         target: String,
         /// What was answered, if the target answers.
         response: Option<Response>,
@@ -44,7 +42,7 @@ pub enum Sent {
     Skipped(String),
     /// It failed.
     Failed {
-        /// Where: as in [`Attempt::target`].
+        /// Where: as in [`domain::Attempt::target`].
         target: String,
         /// What was answered, if anything was.
         response: Option<Response>,
