@@ -61,10 +61,12 @@ fn flatten(key: String, value: &Value, figment: &Figment, lines: &mut Vec<(Strin
         .is_some_and(|table| SECRET_TABLES.contains(&table));
     let shown = if (is_secret(last) || in_secret_table) && !is_empty(value) {
         "***".to_owned()
+    } else if let (Value::String(_, url), true) = (value, key.starts_with("destination.") && last == "url") {
+        text_of(&without_path(url).into())
     } else if let (Value::String(_, url), true) = (value, last.ends_with("url")) {
         text_of(&masked_url(url).into())
     } else if let (Value::Array(_, urls), true) = (value, last == "urls") {
-        let masked = urls.iter().filter_map(Value::as_str).map(masked_url);
+        let masked = urls.iter().filter_map(Value::as_str).map(without_path);
         text_of(&masked.map(Value::from).collect::<Vec<_>>().into())
     } else {
         text_of(value)
@@ -92,6 +94,17 @@ pub(crate) fn masked_url(urls: &str) -> String {
         }
     });
     masked.collect::<Vec<_>>().join(",")
+}
+
+/// The URL of a destination without its path: with many services the path is the secret.
+fn without_path(url: &str) -> String {
+    let masked = masked_url(url);
+    let start = masked.find("://").map_or(0, |at| at + 3);
+    let path = masked.get(start..).and_then(|rest| rest.find(['/', '?', '#']));
+    match path.and_then(|at| masked.get(..start + at)) {
+        Some(origin) => format!("{origin}/***"),
+        None => masked,
+    }
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -227,7 +227,7 @@ fn a_destination_that_can_not_be_used_is_named_with_what_is_wrong() {
 
 #[test]
 fn secrets_of_destinations_are_never_printed() {
-    let text = "[[destination]]\nname = \"ci\"\nurl = \"https://user:swordfish@x/y\"\nsecret = \"swordfish\"\n\
+    let text = "[[destination]]\nname = \"ci\"\nurl = \"https://user:swordfish@x/swordfish?key=swordfish\"\nsecret = \"swordfish\"\n\
                 headers = { Authorization = \"swordfish\" }\nevents = [\"push\"]\n";
     let (_dir, overrides) = file(text);
     let loaded = load(&[], overrides).unwrap();
