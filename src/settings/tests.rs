@@ -233,6 +233,7 @@ fn secrets_of_destinations_are_never_printed() {
     let loaded = load(&[], overrides).unwrap();
     let printed = print(&loaded.figment);
     assert!(!printed.contains("swordfish"), "{printed}");
+    assert!(printed.contains("https://***@x/***"), "{printed}");
     assert!(printed.contains("destination.0.events = [\"push\"]"), "{printed}");
 }
 
