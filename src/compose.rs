@@ -71,7 +71,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     let (plans, router) = react::destinations(
         &core.settings,
         Arc::clone(&core.bodies),
-        Arc::clone(&core.subjects) as _,
+        Arc::clone(&core.subjects),
     )?;
     let ingest = receiver(&core, Arc::clone(&router) as _)?;
     let reacting = reactors(&core, plans, router)?;
@@ -124,8 +124,10 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     if !http.is_finished() {
         http.await.context("the HTTP server was lost")?;
     }
-    core.stop_followers.cancel();
+    // Attempts under way may need the engines, which stop with the followers.
+    reacting.stop.cancel();
     join(reacting.tasks).await;
+    core.stop_followers.cancel();
     followers.await.context("the followers of the log were lost")?;
     core.log.close().await;
     tracing::info!("stopped");
@@ -165,15 +167,19 @@ struct Reacting {
     replays: Arc<dyn Replays>,
     destinations: Arc<dyn Destinations>,
     tasks: JoinSet<()>,
+    /// They stop first, then the followers.
+    stop: CancellationToken,
 }
 
 /// Starts to hand deliveries on. It needs the log alone, so it does not wait for the engines.
 fn reactors(core: &Core, plans: Vec<DestinationPlan>, router: Arc<Router>) -> anyhow::Result<Reacting> {
+    let stop = core.stop_followers.child_token();
     if !core.roles.has(Role::React) {
         return Ok(Reacting {
             replays: Arc::new(Elsewhere),
             destinations: Arc::new(Elsewhere),
             tasks: JoinSet::new(),
+            stop,
         });
     }
     let checkpoints = DirectoryCheckpoints::open(&core.data.checkpoints())
@@ -188,7 +194,8 @@ fn reactors(core: &Core, plans: Vec<DestinationPlan>, router: Arc<Router>) -> an
     Ok(Reacting {
         replays: Arc::new(assembled.replay_handle.clone()),
         destinations: Arc::new(assembled.handle.clone()),
-        tasks: assembled.start(&core.stop_followers),
+        tasks: assembled.start(&stop),
+        stop,
     })
 }
 

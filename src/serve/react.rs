@@ -23,14 +23,19 @@ use crate::settings::Settings;
 /// A receipt names those that want it, in metadata of bounded size.
 const DESTINATIONS_MAX: usize = 256;
 
-/// The destinations of the settings: how each is reached, and which deliveries it wants.
+/// The destinations of the settings: how each is reached, and which deliveries it wants. Those with a subject wait for
+/// NATS: a start may take longer than all attempts of a delivery.
 pub(crate) fn destinations(
     settings: &Settings,
     bodies: Arc<dyn BodyStore>,
-    subjects: Arc<dyn PublishToSubject>,
+    subjects: Arc<LateSubjects>,
 ) -> anyhow::Result<(Vec<DestinationPlan>, Arc<Router>)> {
+    let there = subjects.there.clone();
     let ports = TargetPorts::new(bodies, subjects, settings.server.base_url());
-    let (plans, router) = destination::plans(&settings.reactors, &settings.destination, &ports)?;
+    let (mut plans, router) = destination::plans(&settings.reactors, &settings.destination, &ports)?;
+    for (plan, options) in plans.iter_mut().zip(&settings.destination) {
+        plan.ready = options.subject.is_some().then(|| there.clone());
+    }
     Ok((plans, Arc::new(router)))
 }
 
@@ -44,7 +49,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
         "there are {} destinations; at most {DESTINATIONS_MAX} can be named in one receipt",
         settings.destination.len()
     );
-    destinations(settings, Arc::new(NoBodies), Arc::<LateSubjects>::default()).map(drop)
+    destinations(settings, Arc::new(NoBodies), Arc::default()).map(drop)
 }
 
 /// A body store that is never asked: destinations are only made, to see whether they can be.
@@ -116,7 +121,7 @@ pub(crate) fn assemble(
 }
 
 impl Assembled {
-    /// Starts them. They need neither the stream nor the tables, so they need not wait for the engines.
+    /// Starts them. They need neither the stream nor the tables, so only destinations with a subject wait for an engine.
     pub(crate) fn start(self, shutdown: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (reactors, stop) = (self.reactors, shutdown.clone());
@@ -135,13 +140,18 @@ impl Assembled {
 
 /// Subjects of NATS, once its server is there.
 #[derive(Default)]
-pub(crate) struct LateSubjects(OnceLock<Arc<dyn PublishToSubject>>);
+pub(crate) struct LateSubjects {
+    subjects: OnceLock<Arc<dyn PublishToSubject>>,
+    /// Cancelled once they are there.
+    there: CancellationToken,
+}
 
 impl LateSubjects {
     /// Puts the real ones behind.
     pub(crate) fn set(&self, subjects: Arc<dyn PublishToSubject>) {
         // A second set would be a second start of the engines, which compose never does.
-        let _ = self.0.set(subjects);
+        let _ = self.subjects.set(subjects);
+        self.there.cancel();
     }
 }
 
@@ -153,7 +163,7 @@ impl PublishToSubject for LateSubjects {
         headers: Vec<(String, String)>,
         payload: Bytes,
     ) -> Result<(), PublishError> {
-        match self.0.get() {
+        match self.subjects.get() {
             Some(subjects) => subjects.publish(subject, headers, payload).await,
             None => Err(PublishError::Unavailable("it is being started".into())),
         }
@@ -218,5 +228,29 @@ impl Destinations for Elsewhere {
 
     async fn resume(&self, _: &DestinationName, _: String) -> Result<DestinationStatus, CommandError> {
         elsewhere()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_with_a_subject_waits_until_nats_is_there_and_no_other_does() {
+        let mut settings = crate::settings::Overrides::default().load().unwrap().settings;
+        settings.destination.clear();
+        for options in [
+            r#"{"name": "web", "url": "https://example.com/hooks"}"#,
+            r#"{"name": "nats", "subject": "ci.events"}"#,
+        ] {
+            settings.destination.push(serde_json::from_str(options).unwrap());
+        }
+        let subjects = Arc::<LateSubjects>::default();
+        let (plans, _) = destinations(&settings, Arc::new(NoBodies), Arc::clone(&subjects)).unwrap();
+        let ready: Vec<_> = plans.iter().map(|plan| plan.ready.clone()).collect();
+        assert!(ready[0].is_none());
+        assert!(!ready[1].as_ref().unwrap().is_cancelled());
+        subjects.set(Arc::<LateSubjects>::default());
+        assert!(ready[1].as_ref().unwrap().is_cancelled());
     }
 }
