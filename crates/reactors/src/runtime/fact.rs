@@ -10,12 +10,23 @@ use domain::{
 use memchr::memmem;
 use serde::Deserialize;
 
+use crate::DestinationPlan;
+
 /// A destination of a tenant. A name alone is not enough: settings may give it to another tenant, whose deliveries it must
 /// not see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) tenant: TenantId,
     pub(super) name: DestinationName,
+}
+
+impl Place {
+    pub(super) fn of(plan: &DestinationPlan) -> Self {
+        Self {
+            tenant: plan.tenant.clone(),
+            name: plan.name.clone(),
+        }
+    }
 }
 
 /// An event that concerns the reactors.

@@ -94,10 +94,7 @@ impl Lane {
     /// A destination with nothing open, of which everything up to `mark` is done.
     pub(super) fn new(plan: &DestinationPlan, options: &ReactorOptions) -> Self {
         Self {
-            place: Place {
-                tenant: plan.tenant.clone(),
-                name: plan.name.clone(),
-            },
+            place: Place::of(plan),
             destination: DestinationState::new(plan.tenant.clone(), plan.name.clone()),
             paused_by_settings: plan.paused,
             held: false,

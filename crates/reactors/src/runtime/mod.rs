@@ -53,6 +53,9 @@ use self::lane::{Lane, Next, Now};
 use self::note::Begin;
 use crate::{DestinationPlan, ReactorOptions};
 
+/// So often it begins anew after a part of it broke.
+const BEGINNINGS_MAX: u32 = 10;
+
 /// What the runtime needs from outside.
 #[derive(Clone)]
 pub struct ReactorPorts {
@@ -103,7 +106,10 @@ struct Cell {
 impl Cell {
     /// Whether what it goes out through is there.
     fn is_ready(&self) -> bool {
-        self.plan.ready.as_ref().is_none_or(CancellationToken::is_cancelled)
+        self.plan
+            .ready
+            .as_ref()
+            .is_none_or(CancellationToken::is_cancelled)
     }
 }
 
@@ -159,25 +165,22 @@ impl Reactors {
         ports: ReactorPorts,
     ) -> Result<(Self, ReactorHandle), ReactorError> {
         let mut places = HashMap::new();
-        let mut lanes: Vec<Lane> = Vec::new();
-        for plan in &destinations {
-            if lanes.iter().any(|lane| lane.place.name == plan.name) {
+        for (index, plan) in destinations.iter().enumerate() {
+            if places.keys().any(|place: &Place| place.name == plan.name) {
                 return Err(ReactorError::TwoOfOneName(plan.name.clone()));
             }
-            let lane = Lane::new(plan, &options);
-            places.insert(lane.place.clone(), lanes.len());
-            lanes.push(lane);
+            places.insert(Place::of(plan), index);
         }
         let places = Arc::new(places);
-        let dead = DeadLetters::new(Vec::new(), true, options.dead_letters_max);
         let cells = destinations.into_iter().map(|plan| Cell {
             plan,
             work: Notify::new(),
             room: Notify::new(),
         });
+        let cells: Vec<Cell> = cells.collect();
         let shared = Arc::new(Shared {
-            cells: cells.collect(),
-            board: Mutex::new(Board::new(lanes, Arc::clone(&places), dead)),
+            board: Mutex::new(blank(&cells, &places, &options)),
+            cells,
             options,
             ports,
             places,
@@ -189,11 +192,28 @@ impl Reactors {
     }
 
     /// Runs until told to stop; then begins nothing new, gives the attempts under way the time of `drain_timeout_ms`, and
-    /// writes the note.
+    /// writes the note. When a part of it breaks it begins anew, by the note and the log.
     ///
     /// # Errors
-    /// When a part of it broke. What was under way is found in the log by the next run.
+    /// When parts of it broke again and again. What was under way is found in the log by the next run.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ReactorError> {
+        let mut backoff = Backoff::new();
+        let mut beginnings = 0;
+        while let Err(error) = self.run_once(&shutdown).await {
+            beginnings += 1;
+            if beginnings > BEGINNINGS_MAX {
+                return Err(error);
+            }
+            let shared = &self.shared;
+            *shared.board() = blank(&shared.cells, &shared.places, &shared.options);
+            if !backoff.wait(&shutdown).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_once(&self, shutdown: &CancellationToken) -> Result<(), ReactorError> {
         let stops = Stops {
             stop: shutdown.child_token(),
             leave: CancellationToken::new(),
@@ -218,11 +238,15 @@ impl Reactors {
             () = stops.stop.cancelled() => Ok(()),
             Some(ended) = hands.join_next() => Err(broken(ended)),
             Some(ended) = followers.join_next() => Err(broken(ended)),
+            Some(ended) = keeper.join_next() => Err(broken(ended.map(drop))),
         };
         stops.stop.cancel();
         while followers.join_next().await.is_some() {}
         self.drain(&mut hands, &stops.leave).await;
-        if let Some(Ok(mut keeper)) = keeper.join_next().await {
+        // What is known after something broke may be wrong.
+        if let Some(Ok(mut keeper)) = keeper.join_next().await
+            && result.is_ok()
+        {
             keeper.write(&self.shared).await;
         }
         result
@@ -290,10 +314,17 @@ impl Reactors {
     }
 }
 
+/// A board that knows nothing.
+fn blank(cells: &[Cell], places: &Arc<HashMap<Place, usize>>, options: &ReactorOptions) -> Board {
+    let lanes = cells.iter().map(|cell| Lane::new(&cell.plan, options));
+    let dead = DeadLetters::new(Vec::new(), true, options.dead_letters_max);
+    Board::new(lanes.collect(), Arc::clone(places), dead)
+}
+
 fn broken(ended: Result<(), tokio::task::JoinError>) -> ReactorError {
     let why = ended
         .err()
         .map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
-    tracing::error!(why, "a part of the reactors broke");
+    tracing::error!(why, "a part of the reactors broke: they begin anew");
     ReactorError::Broken(why)
 }

@@ -100,16 +100,31 @@ impl Clock for Behind {
 }
 
 fn run(bench: &Bench, log: Arc<View>, behind_ms: i64, plans: Vec<DestinationPlan>) -> Running {
+    let clock = Arc::new(Behind(Arc::clone(&bench.clock), behind_ms));
+    run_by(bench, log, clock, plans)
+}
+
+fn run_by(bench: &Bench, log: Arc<View>, clock: Arc<dyn Clock>, plans: Vec<DestinationPlan>) -> Running {
     let ports = ReactorPorts {
         log,
         checkpoints: Arc::clone(&bench.checkpoints) as Arc<dyn Checkpoints>,
-        clock: Arc::new(Behind(Arc::clone(&bench.clock), behind_ms)),
+        clock,
         new_id: Arc::new(|| EventId::new(Uuid::now_v7())),
     };
     let (reactors, handle) = Reactors::build(bench.options.clone(), plans, ports).unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(reactors.run(stop.clone()));
     Running { handle, stop, task }
+}
+
+/// A clock that panics once, when told to.
+struct Panicky(Arc<TokioClock>, AtomicBool);
+
+impl Clock for Panicky {
+    fn now(&self) -> Timestamp {
+        assert!(!self.1.swap(false, Ordering::SeqCst), "set so by the test");
+        self.0.now()
+    }
 }
 
 async fn processed(bench: &Bench, stream: &StreamName) -> bool {
@@ -193,5 +208,32 @@ async fn a_delivery_that_waits_for_a_person_is_told_of() {
     let status = running.handle.list().await.remove(0);
     assert_eq!(status.open, 1);
     assert!(status.last_error.is_some_and(|error| error.contains("person")));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_breaks_does_not_end_the_handing_on() {
+    let bench = Bench::new();
+    let target = Arc::new(ScriptedTarget::default());
+    let clock = Arc::new(Panicky(Arc::clone(&bench.clock), AtomicBool::new(false)));
+    let plans = vec![bench.plan("ci", &target)];
+    let running = run_by(&bench, View::of(&bench), Arc::clone(&clock) as _, plans);
+    let first = bench.deliver("a", &["ci"]).await;
+    until("it is processed", async || processed(&bench, &first).await).await;
+    clock.1.store(true, Ordering::SeqCst);
+    pass(Duration::from_secs(30)).await;
+    assert!(!clock.1.load(Ordering::SeqCst), "nothing broke");
+    let second = bench.deliver("b", &["ci"]).await;
+    until("the next one is processed", async || {
+        processed(&bench, &second).await
+    })
+    .await;
+    // What keeps the note goes on too.
+    let notes = || bench.checkpoints.1.lock().unwrap().len();
+    let before = notes();
+    bench.deliver("c", &["ci"]).await;
+    pass(Duration::from_secs(30)).await;
+    assert!(notes() > before);
+    assert_eq!(target.got().len(), 3, "nothing was done twice");
     running.stop().await;
 }
