@@ -139,7 +139,7 @@ impl Stage {
             .collect();
         head.push("Content-Length: 50000".into());
         connection.write_head(&head).await;
-        connection.write([b'x'; 25_000]).await;
+        connection.write(vec![b'x'; 25_000]).await;
         self.load.acknowledged(self.before + 1).await;
         connection
     }

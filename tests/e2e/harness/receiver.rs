@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::eventually;
 
@@ -66,7 +67,7 @@ struct Shared {
 pub(crate) struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
-    listening: Option<JoinHandle<()>>,
+    listening: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 impl Receiver {
@@ -75,7 +76,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::<Shared>::default();
-        let listening = Some(tokio::spawn(listen(listener, Arc::clone(&shared))));
+        let listening = Some(listen(listener, &shared));
         Self {
             address,
             shared,
@@ -101,9 +102,9 @@ impl Receiver {
 
     /// Stops listening: connections are refused.
     pub(crate) async fn go_away(&mut self) {
-        if let Some(listening) = self.listening.take() {
-            listening.abort();
-            let _ = listening.await;
+        if let Some((stop, listening)) = self.listening.take() {
+            stop.cancel();
+            listening.await.expect("it stops");
         }
     }
 
@@ -113,7 +114,7 @@ impl Receiver {
             TcpListener::bind(self.address).await.map_err(|e| e.to_string())
         })
         .await;
-        self.listening = Some(tokio::spawn(listen(listener, Arc::clone(&self.shared))));
+        self.listening = Some(listen(listener, &self.shared));
     }
 
     /// Every request so far.
@@ -137,16 +138,21 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        if let Some(listening) = self.listening.take() {
-            listening.abort();
+        if let Some((stop, _)) = self.listening.take() {
+            stop.cancel();
         }
     }
 }
 
-async fn listen(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve(stream, Arc::clone(&shared)));
-    }
+fn listen(listener: TcpListener, shared: &Arc<Shared>) -> (CancellationToken, JoinHandle<()>) {
+    let (stop, shared) = (CancellationToken::new(), Arc::clone(shared));
+    let stopped = stop.clone();
+    let listening = tokio::spawn(async move {
+        while let Some(Ok((stream, _))) = stopped.run_until_cancelled(listener.accept()).await {
+            tokio::spawn(serve(stream, Arc::clone(&shared)));
+        }
+    });
+    (stop, listening)
 }
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
