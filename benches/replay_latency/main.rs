@@ -28,6 +28,10 @@ const CONNECTIONS: usize = 64;
 const BODY_BYTES: usize = 10 * 1024;
 
 fn seconds() -> Duration {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the knobs of the benchmark are no settings of the product"
+    )]
     let given = std::env::var("HOOKLOG_BENCH_SECONDS").ok();
     Duration::from_secs(given.and_then(|text| text.parse().ok()).unwrap_or(15))
 }
