@@ -161,6 +161,8 @@ fn every_crate_is_under_the_lints_of_the_workspace() {
     let manifests: Vec<PathBuf> = files()
         .into_iter()
         .filter(|f| f.ends_with("Cargo.toml"))
+        // No member of the workspace and without code of its own: it builds the simulation from a broken copy.
+        .filter(|f| !f.starts_with("tests/mutations"))
         .collect();
     assert_eq!(manifests.len(), EDGES.len());
     for manifest in manifests {
