@@ -5,14 +5,14 @@
 #   tests/mutations/run.sh skip-the-fsync ...   these
 #
 # Every *.patch here is a mutation; its first line says what it breaks. The tree is copied, so yours stays as it is.
-# HOOKLOG_SEEDS says how many seeds each one gets (40). Ends with 1 if a mutation stays green or no longer applies.
+# HOOKLOG_SEEDS says how many seeds each one gets (60). Ends with 1 if a mutation stays green or no longer applies.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${HOOKLOG_CACHE:-$HOME/.cache/hooklog}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
-export HOOKLOG_SEEDS=${HOOKLOG_SEEDS:-40}
+export HOOKLOG_SEEDS=${HOOKLOG_SEEDS:-60}
 unset HOOKLOG_SEED
 work=$cache/mutations
 tree=$work/tree

@@ -65,7 +65,7 @@ enum ToReplays {
 impl Plan {
     pub fn drawn(dice: &mut Dice, odds: &Odds) -> Self {
         let mut upcoming: Vec<(Duration, Deed)> = Vec::new();
-        for _ in 0..dice.between(4, 22) {
+        for _ in 0..dice.between(6, 36) {
             let at = Duration::from_millis(dice.below(odds.storm_ms));
             upcoming.push((at, Deed::drawn(dice)));
         }
@@ -81,7 +81,7 @@ impl Deed {
     fn drawn(dice: &mut Dice) -> Self {
         let time = Duration::from_millis(dice.between(10, 4000));
         let which = usize::try_from(dice.below(16)).unwrap();
-        match dice.below(24) {
+        match dice.below(28) {
             0 | 1 => Self::Die(Death::Kill),
             2 | 3 => Self::Die(Death::PowerCut),
             4 => Self::StreamWiped,
@@ -95,9 +95,9 @@ impl Deed {
             13 => Self::TargetDown(which % NAMES.len(), time * 3),
             14 => Self::Destination(which % NAMES.len(), ToDestination::Pause),
             15 => Self::Destination(which % NAMES.len(), ToDestination::Resume),
-            16..19 => Self::Replay(ToReplays::Many(Box::new(order(dice)))),
-            19 | 20 => Self::Replay(ToReplays::One(which, to(dice))),
-            21 => Self::Replay(ToReplays::RetryDead),
+            16..20 => Self::Replay(ToReplays::Many(Box::new(order(dice)))),
+            20..25 => Self::Replay(ToReplays::One(which, to(dice))),
+            25 | 26 => Self::Replay(ToReplays::RetryDead),
             _ => Self::Replay(ToReplays::CancelLast),
         }
     }

@@ -18,6 +18,7 @@ use domain::{
 use infra::jetstream::simulated::{acknowledged, on_the_wire};
 use tokio::sync::{Notify, oneshot};
 
+use crate::dice::Dice;
 use crate::world::World;
 
 /// How long the server remembers message ids.
@@ -60,6 +61,8 @@ enum Ack {
 /// A message under way.
 struct Arriving {
     life: u32,
+    /// What a dead process sent may have stood still somewhere.
+    not_before: Duration,
     headers: Vec<(String, String)>,
     payload: Bytes,
     ack: Option<oneshot::Sender<Ack>>,
@@ -111,12 +114,14 @@ impl JetStream {
         self.state().messages.iter().cloned().collect()
     }
 
-    /// Subscriptions end with the process; what it sent is still under way.
-    pub fn after_crash(&self) {
+    /// Subscriptions end with the process; what it sent is still under way, and may stand still for a while.
+    pub fn after_crash(&self, now: Duration, dice: &mut Dice) {
         let mut state = self.state();
         state.epoch += 1;
+        let still = Duration::from_millis(if dice.percent(60) { dice.below(3000) } else { 0 });
         for message in &mut state.arriving {
             message.ack = None;
+            message.not_before = message.not_before.max(now + still);
         }
     }
 
@@ -147,8 +152,13 @@ impl JetStream {
     pub async fn serve(world: Arc<World>) {
         let server = &world.stream;
         loop {
-            while server.state().arriving.is_empty() {
-                server.arrived.notified().await;
+            if let Some(wait) = server.wait(&world) {
+                tokio::select! {
+                    biased;
+                    () = server.arrived.notified() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+                continue;
             }
             let pause = match world.between(0, 9) {
                 0..6 => 0,
@@ -158,12 +168,29 @@ impl JetStream {
             if pause > 0 {
                 tokio::time::sleep(Duration::from_micros(pause)).await;
             }
-            // A connection that died loses what was under way, or not.
-            let Some(arriving) = server.state().arriving.pop_front() else {
-                continue;
-            };
-            server.take(&world, arriving);
+            if let Some(arriving) = server.next(&world) {
+                server.take(&world, arriving);
+            }
         }
+    }
+
+    /// How long nothing arrives, if nothing does now.
+    fn wait(&self, world: &World) -> Option<Duration> {
+        let (now, state) = (world.elapsed(), self.state());
+        let first = state.arriving.iter().map(|message| message.not_before).min();
+        let wait = first.map_or(Duration::from_secs(60), |first| first.saturating_sub(now));
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// What arrives next. Of one connection that is always the oldest; connections don't wait for each other.
+    fn next(&self, world: &World) -> Option<Arriving> {
+        let now = world.elapsed();
+        let mut state = self.state();
+        let first = state
+            .arriving
+            .iter()
+            .position(|message| message.not_before <= now)?;
+        state.arriving.remove(first)
     }
 
     fn take(&self, world: &World, arriving: Arriving) {
@@ -330,6 +357,7 @@ impl FanOut for StreamPort {
             headers.sort();
             let arriving = Arriving {
                 life: world.life(),
+                not_before: Duration::ZERO,
                 headers,
                 payload: message.payload,
                 ack: Some(ack),

@@ -214,6 +214,10 @@ pub async fn writer(world: Arc<World>, log: Arc<SimulatedLog>) {
     loop {
         log.queued().await;
         world.step("the writer wakes").await;
+        // While it was busy, others came to wait.
+        if world.between(0, 2) == 0 {
+            tokio::time::sleep(Duration::from_micros(world.between(500, 12_000))).await;
+        }
         let disk = world.disk();
         if world.fails(world.odds.disk_fails) {
             match world.between(0, 2) {

@@ -24,6 +24,9 @@ use crate::world::{Death, World, WorldClock};
 /// How long everything may take to come to rest once nothing goes wrong any more.
 const REST_WITHIN: Duration = Duration::from_secs(300);
 
+/// How long a wiped engine may stay unnoticed.
+const NOTICED_WITHIN: Duration = Duration::from_secs(8);
+
 /// How a life ended.
 pub enum Life {
     /// In a crash; the next one follows.
@@ -163,7 +166,7 @@ fn ingest(
     reactors: Arc<dyn NameReactors>,
 ) -> Ingest {
     let options = IngestOptions {
-        inline_bytes_max: 4096,
+        inline_bytes_max: 16_384,
         dedup_window_ms: 5000,
         ..IngestOptions::default()
     };
@@ -175,6 +178,7 @@ fn ingest(
 /// Waits until everything is done, twice in a row at the same head.
 async fn rest(world: &Arc<World>, running: &Running) {
     let mut before: Option<Position> = None;
+    let mut blow = Some(world.between(0, 3));
     loop {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let head = running.head();
@@ -186,7 +190,14 @@ async fn rest(world: &Arc<World>, running: &Running) {
             && running.is_at_rest(head)
             && running.open_replays().await == 0;
         if at_rest && before == Some(head) {
-            return;
+            // All is well, and then somebody wipes an engine although nothing is going on.
+            match blow.take() {
+                None => return,
+                Some(0) => world.stream.wipe(),
+                Some(1) => world.tables.wipe(),
+                Some(_) => {}
+            }
+            tokio::time::sleep(NOTICED_WITHIN).await;
         }
         before = at_rest.then_some(head);
         if at_rest {

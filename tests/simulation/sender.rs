@@ -128,8 +128,8 @@ fn payload(dice: &mut Dice, n: u64) -> (&'static str, Value) {
     let repository = *dice.pick(&["octo-org/web", "octo-org/api", "other/docs"]);
     let sender = *dice.pick(&["octocat", "hubot"]);
     let filling = match dice.below(10) {
-        0 => dice.between(8000, 20_000),
-        1..4 => dice.between(500, 3000),
+        0..2 => dice.between(8000, 24_000),
+        2..5 => dice.between(500, 6000),
         _ => dice.below(100),
     };
     let mut body = json!({

@@ -159,7 +159,7 @@ impl World {
         self.bodies.after_crash();
         self.late_appends.after_crash(self.elapsed(), &mut dice);
         self.tables.after_crash(self, &mut dice);
-        self.stream.after_crash();
+        self.stream.after_crash(self.elapsed(), &mut dice);
     }
 
     /// The end of the last life; time stands.
