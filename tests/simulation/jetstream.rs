@@ -45,6 +45,10 @@ impl Stored {
         event_of(|name| self.header(name), self.payload.clone()).unwrap()
     }
 
+    fn position(&self) -> Position {
+        self.header("Hooklog-Position").unwrap().parse().unwrap()
+    }
+
     fn bytes(&self) -> u64 {
         let headers: usize = self.headers.iter().map(|h| h.0.len() + h.1.len()).sum();
         (headers + self.payload.len()) as u64
@@ -267,8 +271,11 @@ impl State {
             headers: arriving.headers.clone(),
             payload: arriving.payload.clone(),
         });
-        while self.messages.iter().map(Stored::bytes).sum::<u64>() > self.bytes_max {
-            self.messages.pop_front();
+        let mut bytes: u64 = self.messages.iter().map(Stored::bytes).sum();
+        while bytes > self.bytes_max
+            && let Some(oldest) = self.messages.pop_front()
+        {
+            bytes -= oldest.bytes();
         }
         Ack::Stored {
             sequence: self.last_sequence,
@@ -427,10 +434,13 @@ impl Subscription {
         if let Some(again) = self.again.take() {
             return Ok(Some(again));
         }
-        let next = state.messages.iter().find(|message| {
-            let position: Position = message.header("Hooklog-Position").unwrap().parse().unwrap();
-            message.sequence > self.sequence && position > self.after
-        });
+        let from = state
+            .messages
+            .partition_point(|message| message.sequence <= self.sequence);
+        let next = state
+            .messages
+            .range(from..)
+            .find(|message| message.position() > self.after);
         Ok(next.cloned())
     }
 }

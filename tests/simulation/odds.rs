@@ -38,7 +38,7 @@ impl Odds {
         let mut often = |of: &[u64]| *dice.pick(of);
         Self {
             storm_ms: often(&[8_000, 15_000, 30_000]),
-            deliveries: often(&[16, 32, 60]),
+            deliveries: often(&[12, 24, 48]),
             life_steps: often(&[60, 300, 1500]),
             pause_ms_max: often(&[60, 500, 3000]),
             request_lost: often(&[0, 5, 20]),

@@ -29,7 +29,7 @@ use crate::sender::Ledger;
 /// The last steps that a failure tells of.
 const STEPS_TOLD: usize = 400;
 /// After so many lives none ends by itself any more, only by what is planned.
-const SHORT_LIVES_MAX: u32 = 25;
+const SHORT_LIVES_MAX: u32 = 15;
 /// When the world begins.
 const BEGINNING_MS: i64 = 1_763_766_000_000;
 
