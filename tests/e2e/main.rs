@@ -13,6 +13,7 @@
 
 mod api;
 mod backup;
+mod catalogue;
 mod cli;
 mod crash;
 mod crash_matrix;

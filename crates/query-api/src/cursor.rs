@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::failure::Failure;
 
 /// Version of the cursor's form and of the lists it pages through.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 const CHECK_BYTES: usize = 4;
 const CURSOR_BYTES_MAX: usize = 512;
 
@@ -21,16 +21,23 @@ pub(crate) struct Cursor {
     pub(crate) log_id: LogId,
     /// Whose list it is.
     pub(crate) tenant: TenantId,
-    /// The key of the last row shown, as numbers, the most significant first.
-    pub(crate) after: (u64, u64),
+    /// The key of the last row shown.
+    pub(crate) after: After,
+}
+
+/// The key of a row: numbers, the most significant first, and the host whose numbers they are, in lists that have several.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct After {
+    pub(crate) numbers: (u64, u64),
+    pub(crate) host: String,
 }
 
 impl Cursor {
     /// The text form.
     pub(crate) fn encode(&self) -> String {
         let text = format!(
-            "{VERSION}|{}|{}|{}|{}|{}",
-            self.list, self.log_id, self.tenant, self.after.0, self.after.1
+            "{VERSION}|{}|{}|{}|{}|{}|{}",
+            self.list, self.log_id, self.tenant, self.after.numbers.0, self.after.numbers.1, self.after.host
         );
         let mut bytes = check(text.as_bytes()).to_vec();
         bytes.extend_from_slice(text.as_bytes());
@@ -59,7 +66,7 @@ impl Cursor {
         }
         let text = std::str::from_utf8(text).map_err(|_| unknown())?;
         let parts: Vec<&str> = text.split('|').collect();
-        let [version, of_list, of_log, of_tenant, first, second] = parts[..] else {
+        let [version, of_list, of_log, of_tenant, first, second, host] = parts[..] else {
             return Err(unknown());
         };
         if version != VERSION || of_list != list || of_tenant != tenant.as_str() {
@@ -77,7 +84,10 @@ impl Cursor {
             list,
             log_id,
             tenant: tenant.clone(),
-            after: (first, second),
+            after: After {
+                numbers: (first, second),
+                host: host.to_owned(),
+            },
         })
     }
 }
@@ -101,7 +111,10 @@ mod tests {
             list: "events",
             log_id: log(7),
             tenant: TenantId::default(),
-            after: (41, u64::MAX),
+            after: After {
+                numbers: (41, u64::MAX),
+                host: "gitlab.example.com:8443".into(),
+            },
         }
     }
 

@@ -1,8 +1,11 @@
 //! What GitHub sends: the 76 event types of its documentation, those that only enterprise editions send, and old names
 //! that some receivers still see.
 //!
-//! Sources: github/docs `src/webhooks/data/fpt` and `ghec`, and `@octokit/webhooks` 14.2.0 for the actions.
-//! `repository_dispatch` has no fixed actions: whoever sends it names its own.
+//! Sources: github/docs `src/webhooks/data/fpt` and `ghec`; for the actions `@octokit/webhooks` 14.2.0 and the documents of
+//! `@octokit/openapi-webhooks` 12.1.0 (api.github.com, GHEC, GHES 3.14 to 3.19), all of whose events and actions are here;
+//! `@octokit/webhooks-examples` 7.6.1 for what older servers (GHES 3.1 to 3.5) sent, checked by `tests/e2e/catalogue.rs`.
+//! `enterprise` and `user` are events of global hooks of GHES. `repository_dispatch` has no fixed actions: whoever sends it
+//! names its own.
 
 use super::Category::{Actions, Code, Issue, Organization, Other, PullRequest, Repository, Security};
 use super::{KnownEvent, event};
@@ -30,6 +33,7 @@ pub(super) const EVENTS: &[KnownEvent] = &[
             "response_submitted",
         ],
     ),
+    event("cache_sync", Repository, &[]),
     event(
         "check_run",
         Actions,
@@ -49,6 +53,7 @@ pub(super) const EVENTS: &[KnownEvent] = &[
         ],
     ),
     event("commit_comment", Code, &["created"]),
+    event("content_reference", Issue, &["created"]),
     event("create", Code, &[]),
     event(
         "custom_property",
@@ -139,6 +144,17 @@ pub(super) const EVENTS: &[KnownEvent] = &[
     ),
     event(
         "exemption_request_push_ruleset",
+        Security,
+        &[
+            "cancelled",
+            "completed",
+            "created",
+            "response_dismissed",
+            "response_submitted",
+        ],
+    ),
+    event(
+        "exemption_request_secret_scanning",
         Security,
         &[
             "cancelled",
@@ -352,6 +368,8 @@ pub(super) const EVENTS: &[KnownEvent] = &[
         "repository",
         Repository,
         &[
+            "anonymous_access_disabled",
+            "anonymous_access_enabled",
             "archived",
             "created",
             "deleted",

@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn all_github_events_are_known_with_their_actions() {
-        // 76 documented ones, 9 of enterprise editions, 2 old names.
-        assert_eq!(events("github").len(), 76 + 9 + 2);
+        // 76 documented ones, 11 of enterprise editions, 3 old names.
+        assert_eq!(events("github").len(), 76 + 11 + 3);
         let job = find("github", "workflow_job").unwrap();
         assert_eq!(
             (job.category, job.actions),
@@ -136,8 +136,29 @@ mod tests {
                 &["completed", "in_progress", "queued", "waiting"][..]
             )
         );
-        for old in ["pull_request_target", "vulnerability_alert"] {
+        for old in ["content_reference", "pull_request_target", "vulnerability_alert"] {
             assert!(find("github", old).is_some(), "{old}");
+        }
+    }
+
+    #[test]
+    fn what_gitlab_and_linear_send_is_known_with_its_actions() {
+        for (scheme, name, category, action) in [
+            ("gitlab", "build", Category::Actions, "failed"),
+            ("gitlab", "pipeline", Category::Actions, "success"),
+            ("gitlab", "merge_request", Category::PullRequest, "merge"),
+            ("gitlab", "milestone", Category::Issue, "close"),
+            ("linear", "Issue", Category::Issue, "update"),
+            ("linear", "IssueSLA", Category::Issue, "breached"),
+            ("linear", "OAuthApp", Category::Security, "revoked"),
+        ] {
+            let known = find(scheme, name).unwrap();
+            assert_eq!(known.category, category, "{name}");
+            assert!(known.actions.contains(&action), "{name}: {:?}", known.actions);
+        }
+        // By `object_kind`, by `event_name` alone, and by the hooks of a whole instance.
+        for name in ["push", "user_add_to_group", "repository_update"] {
+            assert!(find("gitlab", name).is_some(), "{name}");
         }
     }
 

@@ -111,6 +111,14 @@ fn a_subject_is_escaped_and_lower_cased() {
         subject_of(&event, Some(&received)),
         "hooklog.v1.default.github.workflow_job.queued.octo-org.next%2Ejs"
     );
+    // Of nested groups the owner is the first part, the rest is the name.
+    delivery.repository = Some("Group/Sub.Group/Project".into());
+    let event = recorded(1, &delivery);
+    let received = DeliveryReceived::of(&event).unwrap().unwrap();
+    assert_eq!(
+        subject_of(&event, Some(&received)),
+        "hooklog.v1.default.github.workflow_job.queued.group.sub%2Egroup%2Fproject"
+    );
     delivery.repository = None;
     delivery.action = None;
     let event = recorded(1, &delivery);

@@ -54,6 +54,12 @@ impl Lenient<PayloadTime> {
     }
 }
 
+impl Lenient<RubyTime> {
+    pub(crate) fn moment(&self) -> Option<Timestamp> {
+        self.0.map(|time| time.0)
+    }
+}
+
 impl<T> Lenient<Vec<Lenient<T>>> {
     /// The elements of the right type, at most `max`.
     pub(crate) fn elements(&self, max: usize) -> impl Iterator<Item = &T> {
@@ -111,9 +117,63 @@ impl Visitor<'_> for TimeVisitor {
     }
 }
 
+/// A time as GitLab writes it: RFC 3339, or as Ruby does, `2016-08-12 15:23:28 UTC` or `2016-08-12 17:23:28 +0200`. Bounded
+/// as [`PayloadTime`] is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RubyTime(Timestamp);
+
+impl<'de> Deserialize<'de> for RubyTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = rfc_3339(&text)
+            .unwrap_or(text)
+            .parse()
+            .map_err(D::Error::custom)?;
+        PayloadTime::checked(time).map(|time| Self(time.0))
+    }
+}
+
+/// A time in Ruby's words, in those of RFC 3339.
+fn rfc_3339(text: &str) -> Option<String> {
+    let (date, rest) = text.split_once(' ')?;
+    let (clock, zone) = rest.split_once(' ')?;
+    if zone == "UTC" {
+        return Some(format!("{date}T{clock}Z"));
+    }
+    let (hours, minutes) = zone.split_at_checked("+hh".len())?;
+    Some(format!("{date}T{clock}{hours}:{minutes}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_as_ruby_writes_them() {
+        let read = |text: &str| {
+            let time: Lenient<RubyTime> = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            time.moment().map(Timestamp::as_micros)
+        };
+        for text in [
+            "2016-08-12 15:23:28 UTC",
+            "2016-08-12 17:23:28 +0200",
+            "2016-08-12T15:23:28Z",
+            "2016-08-12T17:23:28.000+02:00",
+        ] {
+            assert_eq!(read(text), Some(1_471_015_408_000_000), "{text}");
+        }
+        assert_eq!(read("2021-02-23T02:41:37.886Z"), Some(1_614_048_097_886_000));
+        for bad in [
+            "",
+            "soon",
+            "2016-08-12",
+            "2016-08-12 15:23:28",
+            "2016-08-12 15:23:28 CEST",
+            "0001-01-01 00:00:00 UTC",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
 
     #[derive(Deserialize)]
     struct Fields {

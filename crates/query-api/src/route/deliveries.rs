@@ -255,7 +255,7 @@ impl Deliveries {
         asked: &Asked,
     ) -> Result<(Paged<Row>, (i64, bool)), Failure> {
         let (store, tenant) = (&self.state.store, &caller.tenant);
-        let before = asked.after.map_or(u64::MAX, |after| after.0);
+        let before = asked.after.as_ref().map_or(u64::MAX, |after| after.numbers.0);
         let listed = if rare::answers(filter) {
             let needed = asked.needed();
             store.list_rare(tenant, filter, before, needed).await?

@@ -52,6 +52,8 @@ impl Jobs {
         repository: Query<Option<Text>>,
         /// A label that the job asks for, as the job spells it or in lower case.
         label: Query<Option<Text>>,
+        /// The server that the job belongs to, as `host` of its row.
+        host: Query<Option<Text>>,
         /// Number of a pull request of the job's run.
         #[oai(name = "pullRequest")]
         pull_request: Query<Option<Count>>,
@@ -68,6 +70,7 @@ impl Jobs {
                 "status",
                 "repository",
                 "label",
+                "host",
                 "pullRequest",
                 "limit",
                 "offset",
@@ -78,6 +81,7 @@ impl Jobs {
             repository: repository.0.map(|text| text.0.to_lowercase()),
             states: status.0.map(|states| states.0),
             label: label.0.map(|text| text.0),
+            host: host.0.map(|text| text.0.to_lowercase()),
             pull_request: pull_request.0.map(|number| u64::from(number.0)),
         };
         let limit = (limit.0, self.state.options.page_rows);
@@ -113,30 +117,40 @@ impl Jobs {
     }
 
     /// Show one job, all its attempts, and its workflow run.
+    ///
+    /// Two servers may give the same id. Then the first by `host` is meant unless `host` chooses.
     #[oai(path = "/:id", method = "get", operation_id = "getJob")]
     async fn one(
         &self,
+        request: &Request,
         caller: Data<&Caller>,
         /// The sender's id of the job, a number.
         id: Path<String>,
+        /// The server whose job is meant, as `host` of its row.
+        host: Query<Option<Text>>,
     ) -> Result<Answer<JobDetail>, Failure> {
+        spelt(request, &["host"])?;
         let expected = |_| Failure::parameter("id", "the id of a job is expected, a whole number");
         let job_id: u64 = id.0.parse().map_err(expected)?;
         let tenant = &caller.tenant;
         let store = &self.state.store;
         let rows = store.ask::<Row>(PROJECTION, |b| sql::one(b, tenant, job_id));
-        let rows = rows.await?;
-        let run_id = rows.first().map(|row| row.run_id);
+        let (rows, other_hosts) = sql::of_one_host(rows.await?, host.0.map(|text| text.0.to_lowercase()));
+        let (run_id, host) = rows
+            .first()
+            .map(|row| (row.run_id, row.host.clone()))
+            .unwrap_or_default();
         let mut attempts = self.complete(&caller, rows).await?.into_iter();
         let Some(job) = attempts.next() else {
             return Err(Failure::not_found("there is no job of this id"));
         };
-        let run = store.ask::<runs::Row>(PROJECTION, |b| runs::one(b, tenant, run_id.unwrap_or(0)));
+        let run = store.ask::<runs::Row>(PROJECTION, |b| runs::one(b, tenant, run_id, &host));
         let run = run.await?.into_iter().next().map(RunRow::from);
         Ok(Answer(JobDetail {
             job,
             attempts: attempts.collect(),
             run,
+            other_hosts,
         }))
     }
 }
@@ -147,10 +161,12 @@ impl Jobs {
         let listing = Listing {
             projection: PROJECTION,
             needed: asked.needed(),
-            statement: |build, before, rows| sql::window(build, tenant, &filter, before, rows),
+            statement: |build, before, rows| sql::window(build, tenant, &filter, &before, rows),
             fits: |row: &Row| filter.fits(row),
         };
-        let before = asked.after.unwrap_or((u64::MAX, u64::MAX));
+        let before = asked.after.clone().map_or_else(sql::newest, |after| {
+            (after.numbers.0, after.numbers.1, after.host)
+        });
         let listed = self.state.store.list::<Row, _, _>(before, listing).await?;
         let paged = cut(listed, &asked, &self.state, caller);
         let (total, total_is_exact) = match paged.whole {
@@ -211,15 +227,19 @@ impl Jobs {
         };
         let pulls = store.ask::<Pull>(PROJECTION, |b| sql::pulls(b, tenant, &run_ids));
         let (states, pulls) = tokio::try_join!(states, pulls)?;
-        let mut by_run: HashMap<u64, Vec<u64>> = HashMap::new();
+        let mut by_run: HashMap<(u64, String), Vec<u64>> = HashMap::new();
         for pull in pulls {
-            by_run.entry(pull.run_id).or_default().push(pull.pull_request);
+            by_run
+                .entry((pull.run_id, pull.host))
+                .or_default()
+                .push(pull.pull_request);
         }
         for row in rows.iter_mut().filter(|row| row.lacks_something()) {
             row.fill(&states);
         }
         let shaped = rows.into_iter().map(|row| {
-            let pulls = by_run.get(&row.run_id).cloned().unwrap_or_default();
+            let pulls = by_run.get(&(row.run_id, row.host.clone()));
+            let pulls = pulls.cloned().unwrap_or_default();
             row.into_shape(pulls)
         });
         Ok(shaped.collect())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::Caller;
-use crate::cursor::Cursor;
+use crate::cursor::{After, Cursor};
 use crate::failure::Failure;
 use crate::param::{Limit, Number, Text};
 use crate::sql::newest::{Listed, Versioned};
@@ -17,7 +17,7 @@ pub(crate) struct Asked {
     pub(crate) limit: u32,
     pub(crate) offset: u32,
     /// The key after which the page starts.
-    pub(crate) after: Option<(u64, u64)>,
+    pub(crate) after: Option<After>,
 }
 
 impl Asked {
@@ -61,7 +61,7 @@ pub(crate) struct Paged<R> {
 pub(crate) fn cut<R, K>(listed: Listed<R, K>, asked: &Asked, state: &State, caller: &Caller) -> Paged<R>
 where
     R: Versioned<Key = K>,
-    K: Into<CursorKey>,
+    K: Into<After>,
 {
     let mut rows = listed.rows;
     let (offset, end) = (asked.offset as usize, asked.needed() - 1);
@@ -76,7 +76,7 @@ where
         list: asked.list,
         log_id: state.log.id(),
         tenant: caller.tenant.clone(),
-        after: key.into().0,
+        after: key.into(),
     };
     Paged {
         whole: ends.then_some(count),
@@ -86,26 +86,37 @@ where
     }
 }
 
-/// The key of a row, as cursors carry it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CursorKey(pub(crate) (u64, u64));
-
-impl From<u64> for CursorKey {
+impl From<u64> for After {
     fn from(key: u64) -> Self {
-        Self((key, 0))
+        (key, 0).into()
     }
 }
 
-impl From<u128> for CursorKey {
+impl From<(u64, String)> for After {
+    fn from((number, host): (u64, String)) -> Self {
+        let numbers = (number, 0);
+        Self { numbers, host }
+    }
+}
+
+impl From<(u64, u64, String)> for After {
+    fn from((first, second, host): (u64, u64, String)) -> Self {
+        let numbers = (first, second);
+        Self { numbers, host }
+    }
+}
+
+impl From<u128> for After {
     fn from(key: u128) -> Self {
         #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
         let halves = ((key >> 64) as u64, key as u64);
-        Self(halves)
+        halves.into()
     }
 }
 
-impl From<(u64, u64)> for CursorKey {
-    fn from(key: (u64, u64)) -> Self {
-        Self(key)
+impl From<(u64, u64)> for After {
+    fn from(numbers: (u64, u64)) -> Self {
+        let host = String::new();
+        Self { numbers, host }
     }
 }

@@ -184,7 +184,8 @@ impl ReplaysApi {
             statement: |build, before, rows| sql::window(build, tenant, before, rows),
             fits: |_: &Order| true,
         };
-        let before = asked.after.map_or(u128::MAX, |(high, low)| {
+        let before = asked.after.as_ref().map_or(u128::MAX, |after| {
+            let (high, low) = after.numbers;
             (u128::from(high) << 64) | u128::from(low)
         });
         let listed = store.list::<Order, _, _>(before, listing).await?;

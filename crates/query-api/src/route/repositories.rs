@@ -238,12 +238,14 @@ impl Totals {
 
     fn add(&mut self, row: &OfAction) {
         let (opened, closed) = match row.action.as_str() {
-            "opened" | "open" => (row.total, 0),
+            // `create` is Linear's word for issues.
+            "opened" | "open" | "create" => (row.total, 0),
             "closed" | "close" | "merge" => (0, row.total),
             _ => (0, 0),
         };
         match row.event.as_str() {
-            "push" => {
+            // GitLab tells pushes of tags apart.
+            "push" | "tag_push" => {
                 self.pushes.total += row.total;
                 self.pushes.commits += row.commits;
             }
@@ -253,7 +255,7 @@ impl Totals {
                 self.pull_requests.closed += closed;
                 self.pull_requests.merged += row.merged;
             }
-            "issues" | "issue" => {
+            "issues" | "issue" | "Issue" => {
                 self.issues.total += row.total;
                 self.issues.opened += opened;
                 self.issues.closed += closed;
@@ -306,14 +308,17 @@ mod tests {
             row("merge_request", "merge", 1, 0, 0),
             row("issues", "labeled", 4, 0, 0),
             row("issue", "open", 1, 0, 0),
+            row("Issue", "create", 1, 0, 0),
+            row("tag_push", "", 1, 0, 0),
+            row("release", "create", 1, 0, 0),
             row("release", "published", 1, 0, 0),
             row("release", "edited", 1, 0, 0),
         ]);
-        assert_eq!(totals.total, 15);
-        assert_eq!(totals.pushes, Pushes { total: 3, commits: 7 });
+        assert_eq!(totals.total, 18);
+        assert_eq!(totals.pushes, Pushes { total: 4, commits: 7 });
         assert_eq!((totals.pull_requests.total, totals.pull_requests.closed), (5, 3));
-        assert_eq!((totals.issues.total, totals.issues.opened), (5, 1));
-        assert_eq!((totals.releases.total, totals.releases.published), (2, 1));
+        assert_eq!((totals.issues.total, totals.issues.opened), (6, 2));
+        assert_eq!((totals.releases.total, totals.releases.published), (3, 2));
         assert_eq!(totals.by_event[0].event, "issues");
     }
 }

@@ -48,6 +48,8 @@ impl Runs {
         status: Query<Option<RunState>>,
         /// How the run ended.
         conclusion: Query<Option<Conclusion>>,
+        /// The server that the run belongs to, as `host` of its row.
+        host: Query<Option<Text>>,
         /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
         limit: Query<Option<Limit>>,
         /// Rows to skip, at most 10000; beyond, page by `cursor`.
@@ -57,12 +59,21 @@ impl Runs {
     ) -> Result<Answer<RunPage>, Failure> {
         spelt(
             request,
-            &["repository", "status", "conclusion", "limit", "offset", "cursor"],
+            &[
+                "repository",
+                "status",
+                "conclusion",
+                "host",
+                "limit",
+                "offset",
+                "cursor",
+            ],
         )?;
         let filter = Filter {
             repository: repository.0.map(|text| text.0.to_lowercase()),
             status: status.0.map(|state| state.0),
             conclusion: conclusion.0.map(|conclusion| conclusion.0),
+            host: host.0.map(|text| text.0.to_lowercase()),
         };
         let limit = (limit.0, self.state.options.page_rows);
         let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
@@ -90,9 +101,10 @@ impl Runs {
             store.ask::<Busy>(PROJECTION, |b| runners::busy(b, tenant, now)),
             store.ask::<Demand>(PROJECTION, |b| runners::demand(b, tenant, now)),
         )?;
-        let working: HashMap<u64, u64> = busy.iter().map(|b| (b.runner_id, b.job)).collect();
+        let working: HashMap<(u64, String), u64> =
+            busy.into_iter().map(|b| ((b.runner_id, b.host), b.job)).collect();
         let rows = rows.into_iter().map(|row| {
-            let job = working.get(&row.runner_id).copied();
+            let job = working.get(&(row.runner_id, row.host.clone())).copied();
             row.into_shape(job)
         });
         let runners: Vec<_> = rows.collect();
@@ -114,10 +126,11 @@ impl Runs {
         let listing = Listing {
             projection: PROJECTION,
             needed: asked.needed(),
-            statement: |build, before, rows| sql::window(build, tenant, &filter, before, rows),
+            statement: |build, before, rows| sql::window(build, tenant, &filter, &before, rows),
             fits: |row: &Row| filter.fits(row),
         };
-        let before = asked.after.map_or(u64::MAX, |after| after.0);
+        let before = asked.after.clone();
+        let before = before.map_or((u64::MAX, String::new()), |after| (after.numbers.0, after.host));
         let listed = self.state.store.list::<Row, _, _>(before, listing).await?;
         let paged = cut(listed, &asked, &self.state, caller);
         let (total, total_is_exact) = match paged.whole {

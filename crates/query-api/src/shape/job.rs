@@ -29,9 +29,11 @@ pub(crate) struct JobPage {
 #[serde(rename_all = "camelCase")]
 #[oai(rename = "Job", rename_all = "camelCase")]
 pub(crate) struct JobRow {
-    /// The sender's id of the job.
+    /// The server whose job it is, as in the addresses of its pages; null where its events name none.
+    pub(crate) host: Option<String>,
+    /// The sender's id of the job, unique at its host.
     pub(crate) id: u64,
-    /// The attempt of its run, from 1.
+    /// The attempt of its run, from 1. A job that GitLab tries again is a new job.
     pub(crate) run_attempt: u32,
     /// The workflow run that it belongs to.
     pub(crate) run_id: u64,
@@ -39,7 +41,7 @@ pub(crate) struct JobRow {
     pub(crate) repository: String,
     /// The name of the job.
     pub(crate) name: String,
-    /// The name of its workflow.
+    /// The name of its workflow; of GitLab's, that of its pipeline, if that has one.
     pub(crate) workflow_name: Option<String>,
     /// The branch.
     pub(crate) head_branch: Option<String>,
@@ -51,7 +53,7 @@ pub(crate) struct JobRow {
     pub(crate) conclusion: Option<String>,
     /// production or deploy +100, critical or urgent +50, ubuntu-latest or small +10, large or xl −10, each once.
     pub(crate) priority: i32,
-    /// What it asks of a runner.
+    /// What it asks of a runner; of GitLab's, the tags of the runner that took it.
     pub(crate) labels: Vec<String>,
     /// Who runs it; null until somebody does.
     pub(crate) runner: Option<RunnerRef>,
@@ -94,6 +96,8 @@ pub(crate) struct JobDetail {
     pub(crate) attempts: Vec<JobRow>,
     /// The workflow run that it belongs to, where its events were seen.
     pub(crate) run: Option<RunRow>,
+    /// Other servers that have a job of this id; `host` chooses.
+    pub(crate) other_hosts: Vec<String>,
 }
 
 /// Figures of the jobs completed in a window.
@@ -187,7 +191,9 @@ pub(crate) struct RunPage {
 #[serde(rename_all = "camelCase")]
 #[oai(rename = "WorkflowRun", rename_all = "camelCase")]
 pub(crate) struct RunRow {
-    /// The sender's id of the run.
+    /// The server whose run it is, as in the addresses of its pages; null where its events name none.
+    pub(crate) host: Option<String>,
+    /// The sender's id of the run, or of the pipeline, unique at its host.
     pub(crate) run_id: u64,
     /// The attempt, from 1.
     pub(crate) run_attempt: u32,
@@ -201,7 +207,7 @@ pub(crate) struct RunRow {
     pub(crate) head_branch: Option<String>,
     /// The commit.
     pub(crate) head_sha: Option<String>,
-    /// What started it: push, pull_request, …
+    /// What started it, in the sender's words: push, pull_request, merge_request_event, …
     pub(crate) event: Option<String>,
     /// requested, queued, waiting, pending, in_progress or completed.
     pub(crate) status: String,
@@ -252,7 +258,9 @@ pub(crate) struct LabelDemand {
 #[serde(rename_all = "camelCase")]
 #[oai(rename = "Runner", rename_all = "camelCase")]
 pub(crate) struct RunnerRow {
-    /// The sender's id of it.
+    /// The server whose runner it is; null where its events name none.
+    pub(crate) host: Option<String>,
+    /// The sender's id of it, unique at its host.
     pub(crate) id: u64,
     /// Its name.
     pub(crate) name: String,

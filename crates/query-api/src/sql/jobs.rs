@@ -19,9 +19,19 @@ pub(crate) struct Filter {
     pub(crate) states: Option<Vec<&'static str>>,
     pub(crate) label: Option<String>,
     pub(crate) pull_request: Option<u64>,
+    /// In lower case.
+    pub(crate) host: Option<String>,
 }
 
-const COLUMNS: &str = "job_id, run_attempt, leftPad(toString(version), 39, '0') AS version_text, run_id, repository, name, workflow_name, head_branch, head_sha, status,
+/// What orders jobs and names one: its id, its attempt, and the host whose id it is.
+pub(crate) type Key = (u64, u64, String);
+
+/// A key after all others.
+pub(crate) const fn newest() -> Key {
+    (u64::MAX, u64::MAX, String::new())
+}
+
+const COLUMNS: &str = "host, job_id, run_attempt, leftPad(toString(version), 39, '0') AS version_text, run_id, repository, name, workflow_name, head_branch, head_sha, status,
     conclusion, labels, priority, runner_id, runner_name, runner_group, toUnixTimestamp64Micro(queued_at) AS queued_us,
     toUnixTimestamp64Micro(started_at) AS started_us, toUnixTimestamp64Micro(completed_at) AS completed_us,
     queue_ms, duration_ms, url";
@@ -40,14 +50,20 @@ impl Filter {
     }
 
     /// Conditions on raw rows. States that few have are looked up by their index first, any version being a candidate.
-    fn raw(&self, build: Build, tenant: &TenantId, before: (u64, u64)) -> Conditions {
+    fn raw(&self, build: Build, tenant: &TenantId, before: &Key) -> Conditions {
         let mut conditions = Conditions::of(tenant)
             .with("job_id <= {job:UInt64}", "job", before.0)
             .with(
-                "(job_id < {job:UInt64} OR run_attempt < {attempt:UInt64})",
+                "(job_id < {job:UInt64} OR run_attempt <= {attempt:UInt64})",
                 "attempt",
                 before.1,
             )
+            .with(
+                "(job_id < {job:UInt64} OR run_attempt < {attempt:UInt64} OR host < {before_host:String})",
+                "before_host",
+                &before.2,
+            )
+            .with_given("host = {host:String}", "host", self.host.as_ref())
             .with_given(
                 "repository_key = {repository:String}",
                 "repository",
@@ -62,6 +78,8 @@ impl Filter {
             let pulls = build.table("workflow_run_pulls");
             let of_run = format!(
                 "run_id IN (SELECT run_id FROM {pulls}
+                    WHERE tenant = {{tenant:String}} AND pull_request = {{pull:UInt64}})
+                 AND (run_id, host) IN (SELECT run_id, host FROM {pulls}
                     WHERE tenant = {{tenant:String}} AND pull_request = {{pull:UInt64}})"
             );
             conditions = conditions.with(&of_run, "pull", number);
@@ -82,16 +100,10 @@ impl Filter {
 }
 
 /// A window of raw rows before a job and attempt, backwards, any version of each.
-pub(crate) fn window(
-    build: Build,
-    tenant: &TenantId,
-    filter: &Filter,
-    before: (u64, u64),
-    rows: usize,
-) -> Query {
+pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: &Key, rows: usize) -> Query {
     let conditions = filter.raw(build, tenant, before);
     let sql = format!(
-        "SELECT {COLUMNS} FROM {} WHERE {} ORDER BY tenant DESC, job_id DESC, run_attempt DESC LIMIT {rows}",
+        "SELECT {COLUMNS} FROM {} WHERE {} ORDER BY tenant DESC, job_id DESC, run_attempt DESC, host DESC LIMIT {rows}",
         build.table("jobs"),
         conditions.text()
     );
@@ -100,34 +112,45 @@ pub(crate) fn window(
 
 /// How many fit among the newest so many raw rows.
 pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
-    let conditions = filter.raw(build, tenant, (u64::MAX, u64::MAX));
+    let conditions = filter.raw(build, tenant, &newest());
     let fits = filter.state_condition().unwrap_or_else(|| "1".to_owned());
     let sql = format!(
         "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
             (SELECT count() AS versions, argMax(raw.status, raw.version) AS status FROM
-                (SELECT job_id, run_attempt, version, status FROM {} WHERE {}
-                 ORDER BY tenant DESC, job_id DESC, run_attempt DESC LIMIT {rows}) AS raw
-             GROUP BY raw.job_id, raw.run_attempt)",
+                (SELECT job_id, run_attempt, host, version, status FROM {} WHERE {}
+                 ORDER BY tenant DESC, job_id DESC, run_attempt DESC, host DESC LIMIT {rows}) AS raw
+             GROUP BY raw.job_id, raw.run_attempt, raw.host)",
         build.table("jobs"),
         conditions.text()
     );
     conditions.bind(sql)
 }
 
-/// All attempts of one job, newest first.
+/// All attempts of one job, by host, newest first.
 pub(crate) fn one(build: Build, tenant: &TenantId, job_id: u64) -> Query {
     let conditions = Conditions::of(tenant).with("job_id = {job:UInt64}", "job", job_id);
     let sql = format!(
-        "SELECT {COLUMNS} FROM {} FINAL WHERE {} ORDER BY run_attempt DESC",
+        "SELECT {COLUMNS} FROM {} FINAL WHERE {} ORDER BY host, run_attempt DESC",
         build.table("jobs"),
         conditions.text()
     );
     conditions.bind(sql)
+}
+
+/// The jobs of the host that is meant, the first one where none is named, and the other hosts that have some.
+pub(crate) fn of_one_host(rows: Vec<Row>, host: Option<String>) -> (Vec<Row>, Vec<String>) {
+    let host = host.or_else(|| rows.first().map(|row| row.host.clone()));
+    let (meant, others): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| Some(&row.host) == host.as_ref());
+    let mut hosts: Vec<String> = others.into_iter().map(|row| row.host).collect();
+    hosts.dedup();
+    (meant, hosts)
 }
 
 /// A job as the table holds it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row {
+    pub(crate) host: String,
     pub(crate) job_id: u64,
     pub(crate) run_attempt: u32,
     version_text: String,
@@ -153,11 +176,11 @@ pub(crate) struct Row {
 }
 
 impl Versioned for Row {
-    type Key = (u64, u64);
+    type Key = Key;
     type Version = String;
 
-    fn key(&self) -> (u64, u64) {
-        (self.job_id, u64::from(self.run_attempt))
+    fn key(&self) -> Key {
+        (self.job_id, u64::from(self.run_attempt), self.host.clone())
     }
 
     fn version(&self) -> String {
@@ -175,8 +198,12 @@ impl Row {
 
     /// Fills what it lacks from the announcements of its states, which come in the order of a life.
     pub(crate) fn fill(&mut self, states: &[JobState]) {
-        let key = (self.job_id, self.run_attempt);
-        let own = || states.iter().filter(|s| (s.job_id, s.run_attempt) == key);
+        let (key, host) = ((self.job_id, self.run_attempt), self.host.clone());
+        let own = || {
+            states
+                .iter()
+                .filter(|s| (s.job_id, s.run_attempt) == key && s.host == host)
+        };
         let begun = || own().filter(|s| s.state == "in_progress" || s.state == "completed");
         self.queued_us = self.queued_us.or_else(|| own().find_map(|s| s.queued_us));
         self.started_us = self
@@ -206,6 +233,7 @@ impl Row {
             group: given(self.runner_group),
         });
         JobRow {
+            host: given(self.host),
             id: self.job_id,
             run_attempt: self.run_attempt,
             run_id: self.run_id,
@@ -233,6 +261,7 @@ impl Row {
 /// What a job's announcement of one state said.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct JobState {
+    host: String,
     job_id: u64,
     run_attempt: u32,
     state: String,
@@ -249,9 +278,9 @@ pub(crate) fn states(build: Build, tenant: &TenantId, job_ids: &[u64]) -> Query 
     let conditions =
         Conditions::of(tenant).with("job_id IN {jobs:Array(UInt64)}", "jobs", number_array(job_ids));
     let sql = format!(
-        "SELECT job_id, run_attempt, state, toUnixTimestamp64Micro(queued_at) AS queued_us,
+        "SELECT host, job_id, run_attempt, state, toUnixTimestamp64Micro(queued_at) AS queued_us,
             toUnixTimestamp64Micro(started_at) AS started_us, labels, runner_id, runner_name, runner_group
-         FROM (SELECT * FROM {} FINAL WHERE {}) ORDER BY job_id, run_attempt, state",
+         FROM (SELECT * FROM {} FINAL WHERE {}) ORDER BY job_id, run_attempt, host, state",
         build.table("job_states"),
         conditions.text()
     );
@@ -259,8 +288,9 @@ pub(crate) fn states(build: Build, tenant: &TenantId, job_ids: &[u64]) -> Query 
 }
 
 /// A pull request of a run.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Pull {
+    pub(crate) host: String,
     pub(crate) run_id: u64,
     pub(crate) pull_request: u64,
 }
@@ -270,7 +300,7 @@ pub(crate) fn pulls(build: Build, tenant: &TenantId, run_ids: &[u64]) -> Query {
     let conditions =
         Conditions::of(tenant).with("run_id IN {runs:Array(UInt64)}", "runs", number_array(run_ids));
     let sql = format!(
-        "SELECT DISTINCT run_id, pull_request FROM {} WHERE {} ORDER BY run_id, pull_request",
+        "SELECT DISTINCT host, run_id, pull_request FROM {} WHERE {} ORDER BY host, run_id, pull_request",
         build.table("workflow_run_pulls"),
         conditions.text()
     );
@@ -288,7 +318,7 @@ mod tests {
 
     fn row(json: &str) -> Row {
         let mut whole = serde_json::json!({
-            "job_id": 7, "run_attempt": 1, "version_text": "1", "run_id": 9, "repository": "a/b", "name": "build", "workflow_name": "",
+            "host": "github.com", "job_id": 7, "run_attempt": 1, "version_text": "1", "run_id": 9, "repository": "a/b", "name": "build", "workflow_name": "",
             "head_branch": "", "head_sha": "", "status": "completed", "conclusion": "success", "labels": [],
             "priority": 0, "runner_id": 0, "runner_name": "", "runner_group": "", "queued_us": null, "started_us": null,
             "completed_us": null, "queue_ms": null, "duration_ms": null, "url": ""
@@ -306,6 +336,7 @@ mod tests {
         runner_id: u64,
     ) -> JobState {
         JobState {
+            host: "github.com".into(),
             job_id,
             run_attempt: 1,
             state: state.into(),

@@ -23,7 +23,7 @@ const WINDOW_ROWS_MAX: usize = 50_000;
 /// A row of which there may be several versions.
 pub(crate) trait Versioned {
     /// What orders the list and names the row.
-    type Key: Ord + Copy + Send + Sync;
+    type Key: Ord + Clone + Send + Sync;
     /// What orders the versions.
     type Version: Ord;
 
@@ -77,7 +77,7 @@ impl Store {
         let mut window = (2 * needed + needed / 4 + 16).min(WINDOW_ROWS_MAX);
         loop {
             let raw: Vec<R> = self
-                .ask(projection, |build| statement(build, before, window))
+                .ask(projection, |build| statement(build, before.clone(), window))
                 .await?;
             let full = raw.len() >= window;
             read += raw.len();
@@ -92,7 +92,7 @@ impl Store {
                 newest.pop_last();
             }
             if let Some((Reverse(last), _)) = newest.last_key_value() {
-                before = *last;
+                before = last.clone();
             }
             rows.extend(newest.into_values().filter(|row| fits(row)));
             if !full || rows.len() >= needed {

@@ -41,9 +41,9 @@ const OF_KEY: &str = "repository_key = {repository:String}";
 
 /// What counts as what. Columns are named through `a`, so that no alias can hide one.
 const COUNTS: &str =
-    "sum(a.events) AS total, sumIf(a.events, a.event = 'push') AS pushes, sum(a.commits) AS commits,
+    "sum(a.events) AS total, sumIf(a.events, a.event IN ('push', 'tag_push')) AS pushes, sum(a.commits) AS commits,
     sumIf(a.events, a.event IN ('pull_request', 'pull_request_target', 'merge_request')) AS pull_requests,
-    sumIf(a.events, a.event IN ('issues', 'issue')) AS issues,
+    sumIf(a.events, a.event IN ('issues', 'issue', 'Issue')) AS issues,
     sumIf(a.events, a.event = 'release') AS releases,
     max(toUnixTimestamp64Micro(a.last_at)) AS last_us";
 

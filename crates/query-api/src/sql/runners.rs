@@ -20,11 +20,11 @@ const RUN_MS_MAX: i64 = 5 * 24 * 3600 * 1000;
 pub(crate) fn seen(build: Build, tenant: &TenantId, since: Timestamp) -> Query {
     let conditions = Conditions::of(tenant);
     let sql = format!(
-        "SELECT runner_id, runner_name, runner_group, labels, last_repository,
+        "SELECT host, runner_id, runner_name, runner_group, labels, last_repository,
             toUnixTimestamp64Micro(last_seen_at) AS seen_us
          FROM (SELECT * FROM {} FINAL WHERE {})
          WHERE last_seen_at >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
-         ORDER BY last_seen_at DESC, runner_id LIMIT {RUNNERS_MAX}",
+         ORDER BY last_seen_at DESC, runner_id, host LIMIT {RUNNERS_MAX}",
         build.table("runners"),
         conditions.text()
     );
@@ -34,6 +34,7 @@ pub(crate) fn seen(build: Build, tenant: &TenantId, since: Timestamp) -> Query {
 /// A runner as the table holds it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row {
+    pub(crate) host: String,
     pub(crate) runner_id: u64,
     runner_name: String,
     runner_group: String,
@@ -47,6 +48,7 @@ impl Row {
     pub(crate) fn into_shape(self, job: Option<u64>) -> RunnerRow {
         let status = if job.is_some() { "busy" } else { "idle" };
         RunnerRow {
+            host: given(self.host),
             id: self.runner_id,
             name: self.runner_name,
             group: given(self.runner_group),
@@ -74,8 +76,9 @@ fn in_states(build: Build, tenant: &TenantId, states: &str) -> (String, Conditio
 }
 
 /// A job that a runner works on.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Busy {
+    pub(crate) host: String,
     pub(crate) runner_id: u64,
     pub(crate) job: u64,
 }
@@ -84,9 +87,9 @@ pub(crate) struct Busy {
 pub(crate) fn busy(build: Build, tenant: &TenantId, now: Timestamp) -> Query {
     let (from, conditions) = in_states(build, tenant, "status IN ('in_progress')");
     let sql = format!(
-        "SELECT j.runner_id AS runner_id, max(j.job_id) AS job FROM {from} AND j.runner_id != 0
+        "SELECT j.host AS host, j.runner_id AS runner_id, max(j.job_id) AS job FROM {from} AND j.runner_id != 0
             AND j.started_at >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
-         GROUP BY runner_id"
+         GROUP BY host, runner_id"
     );
     conditions
         .bind(sql)

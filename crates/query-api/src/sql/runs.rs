@@ -17,10 +17,12 @@ pub(crate) struct Filter {
     pub(crate) repository: Option<String>,
     pub(crate) status: Option<&'static str>,
     pub(crate) conclusion: Option<&'static str>,
+    /// In lower case.
+    pub(crate) host: Option<String>,
 }
 
 const COLUMNS: &str =
-    "run_id, leftPad(toString(version), 39, '0') AS version_text, run_attempt, run_number, repository, workflow_name, head_branch, head_sha, event, status,
+    "host, run_id, leftPad(toString(version), 39, '0') AS version_text, run_attempt, run_number, repository, workflow_name, head_branch, head_sha, event, status,
     conclusion, actor, toUnixTimestamp64Micro(created_at) AS created_us,
     toUnixTimestamp64Micro(updated_at) AS updated_us, url";
 
@@ -43,9 +45,15 @@ impl Filter {
     }
 
     /// Conditions on raw rows. A status that few have is looked up by its index first, any version being a candidate.
-    fn raw(&self, table: &str, tenant: &TenantId, before: u64) -> Conditions {
+    fn raw(&self, table: &str, tenant: &TenantId, before: &(u64, String)) -> Conditions {
         let conditions = Conditions::of(tenant)
-            .with("run_id < {before:UInt64}", "before", before)
+            .with("run_id <= {before:UInt64}", "before", before.0)
+            .with(
+                "(run_id < {before:UInt64} OR host < {before_host:String})",
+                "before_host",
+                &before.1,
+            )
+            .with_given("host = {host:String}", "host", self.host.as_ref())
             .with_given(
                 "repository_key = {repository:String}",
                 "repository",
@@ -66,11 +74,17 @@ impl Filter {
 }
 
 /// A window of raw rows before a run, backwards, any version of each.
-pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u64, rows: usize) -> Query {
+pub(crate) fn window(
+    build: Build,
+    tenant: &TenantId,
+    filter: &Filter,
+    before: &(u64, String),
+    rows: usize,
+) -> Query {
     let table = build.table("workflow_runs");
     let conditions = filter.raw(&table, tenant, before);
     let sql = format!(
-        "SELECT {COLUMNS} FROM {table} WHERE {} ORDER BY tenant DESC, run_id DESC LIMIT {rows}",
+        "SELECT {COLUMNS} FROM {table} WHERE {} ORDER BY tenant DESC, run_id DESC, host DESC LIMIT {rows}",
         conditions.text()
     );
     conditions.bind(sql)
@@ -79,23 +93,25 @@ pub(crate) fn window(build: Build, tenant: &TenantId, filter: &Filter, before: u
 /// How many fit among the newest so many raw rows.
 pub(crate) fn count_among(build: Build, tenant: &TenantId, filter: &Filter, rows: u32) -> Query {
     let table = build.table("workflow_runs");
-    let conditions = filter.raw(&table, tenant, u64::MAX);
+    let conditions = filter.raw(&table, tenant, &(u64::MAX, String::new()));
     let fits = filter.changing().unwrap_or_else(|| "1".to_owned());
     let sql = format!(
         "SELECT toInt64(sum(versions)) AS seen, toInt64(countIf({fits})) AS n FROM
             (SELECT count() AS versions, argMax(raw.status, raw.version) AS status,
                 argMax(raw.conclusion, raw.version) AS conclusion FROM
-                (SELECT run_id, version, status, conclusion FROM {table} WHERE {}
-                 ORDER BY tenant DESC, run_id DESC LIMIT {rows}) AS raw
-             GROUP BY raw.run_id)",
+                (SELECT run_id, host, version, status, conclusion FROM {table} WHERE {}
+                 ORDER BY tenant DESC, run_id DESC, host DESC LIMIT {rows}) AS raw
+             GROUP BY raw.run_id, raw.host)",
         conditions.text()
     );
     conditions.bind(sql)
 }
 
 /// One run.
-pub(crate) fn one(build: Build, tenant: &TenantId, run_id: u64) -> Query {
-    let conditions = Conditions::of(tenant).with("run_id = {run:UInt64}", "run", run_id);
+pub(crate) fn one(build: Build, tenant: &TenantId, run_id: u64, host: &str) -> Query {
+    let conditions = Conditions::of(tenant)
+        .with("run_id = {run:UInt64}", "run", run_id)
+        .with("host = {host:String}", "host", host);
     let sql = format!(
         "SELECT {COLUMNS} FROM {} FINAL WHERE {}",
         build.table("workflow_runs"),
@@ -107,6 +123,7 @@ pub(crate) fn one(build: Build, tenant: &TenantId, run_id: u64) -> Query {
 /// A run as the table holds it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row {
+    host: String,
     pub(crate) run_id: u64,
     version_text: String,
     run_attempt: u32,
@@ -125,11 +142,11 @@ pub(crate) struct Row {
 }
 
 impl Versioned for Row {
-    type Key = u64;
+    type Key = (u64, String);
     type Version = String;
 
-    fn key(&self) -> u64 {
-        self.run_id
+    fn key(&self) -> (u64, String) {
+        (self.run_id, self.host.clone())
     }
 
     fn version(&self) -> String {
@@ -140,6 +157,7 @@ impl Versioned for Row {
 impl From<Row> for RunRow {
     fn from(row: Row) -> Self {
         Self {
+            host: given(row.host),
             run_id: row.run_id,
             run_attempt: row.run_attempt,
             run_number: row.run_number,

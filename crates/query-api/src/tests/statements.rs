@@ -139,22 +139,22 @@ fn of_repositories() -> Vec<Named> {
 }
 
 fn of_jobs() -> Vec<Named> {
-    let page = |filter, before| jobs::window(BUILD, &tenant(), filter, before, 143);
+    let page = |filter, before| jobs::window(BUILD, &tenant(), filter, &before, 143);
     let some = jobs::Filter {
         repository: text(),
         states: Some(vec!["queued", "waiting"]),
         label: text(),
         pull_request: Some(12),
+        host: text(),
     };
     let done = jobs::Filter {
         states: Some(vec!["completed"]),
         ..jobs::Filter::default()
     };
-    let start = (u64::MAX, u64::MAX);
     vec![
-        ("jobs", page(&jobs::Filter::default(), start)),
-        ("jobs narrow", page(&some, (7, 1))),
-        ("jobs done", page(&done, start)),
+        ("jobs", page(&jobs::Filter::default(), jobs::newest())),
+        ("jobs narrow", page(&some, (7, 1, SECRET.to_owned()))),
+        ("jobs done", page(&done, jobs::newest())),
         ("jobs count", jobs::count_among(BUILD, &tenant(), &some, 10_000)),
         ("job", jobs::one(BUILD, &tenant(), 7)),
         ("job states", jobs::states(BUILD, &tenant(), &[7, 8])),
@@ -190,11 +190,13 @@ fn of_figures() -> Vec<Named> {
 }
 
 fn of_runs() -> Vec<Named> {
-    let page = |filter| runs::window(BUILD, &tenant(), filter, u64::MAX, 143);
+    let before = (u64::MAX, SECRET.to_owned());
+    let page = |filter| runs::window(BUILD, &tenant(), filter, &before, 143);
     let some = runs::Filter {
         repository: text(),
         status: Some("queued"),
         conclusion: Some("success"),
+        host: text(),
     };
     let ended = runs::Filter {
         conclusion: Some("failure"),
@@ -205,7 +207,7 @@ fn of_runs() -> Vec<Named> {
         ("runs narrow", page(&some)),
         ("runs ended", page(&ended)),
         ("runs count", runs::count_among(BUILD, &tenant(), &some, 10_000)),
-        ("run", runs::one(BUILD, &tenant(), 9)),
+        ("run", runs::one(BUILD, &tenant(), 9, SECRET)),
     ]
 }
 

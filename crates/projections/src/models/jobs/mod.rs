@@ -1,11 +1,15 @@
-//! Jobs, workflow runs and runners of CI.
+//! Jobs, workflow runs and runners of CI, as GitHub and GitLab announce them.
+//!
+//! Each sender has a module that reads its payloads into announcements; from there on all are alike. Ids are those of one
+//! server, so its host is a part of every key.
 //!
 //! GitHub re-sends and reorders the announcements of a job, and announces finished ones again under a new id. So the
 //! rows are keyed by the job and not by the delivery, and nothing here may depend on a position, on `received_at` or
 //! on what was projected before.
 
 mod announcement;
-mod payload;
+mod github;
+mod gitlab;
 mod priority;
 mod row;
 
@@ -64,7 +68,7 @@ const VIEWS: &[View] = &[
     },
 ];
 
-/// The event that announces a job.
+/// The event by which GitHub announces a job.
 pub(crate) const JOB_EVENT: &str = "workflow_job";
 const RUN_EVENT: &str = "workflow_run";
 
@@ -78,7 +82,7 @@ impl ReadModel for Jobs {
     }
 
     fn schema(&self) -> u16 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -90,7 +94,8 @@ impl ReadModel for Jobs {
     }
 
     fn wants_payload(&self, received: &DeliveryReceived) -> bool {
-        !received.synthetic && matches!(received.event.as_str(), JOB_EVENT | RUN_EVENT)
+        let announces = [JOB_EVENT, RUN_EVENT, gitlab::JOB_EVENT, gitlab::PIPELINE_EVENT];
+        !received.synthetic && announces.contains(&received.event.as_str())
     }
 
     fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
@@ -98,35 +103,52 @@ impl ReadModel for Jobs {
             let (Some(received), Some(payload)) = (super::counted_once(projected), &projected.payload) else {
                 continue;
             };
-            match received.event.as_str() {
-                JOB_EVENT => project_job(received, payload, rows)?,
-                RUN_EVENT => project_run(received, payload, rows)?,
-                _ => {}
+            let (run, jobs) = read(received, payload);
+            for job in jobs {
+                project_job(received, &job, rows)?;
+            }
+            if let Some(run) = run {
+                project_run(received, &run, rows)?;
             }
         }
         Ok(())
     }
 }
 
-fn project_job(received: &DeliveryReceived, payload: &[u8], rows: &mut RowBatch) -> Result<(), TableError> {
-    let Some(announced) = JobAnnouncement::read(received, payload) else {
-        return Ok(());
-    };
-    rows.push(JOBS, &JobRow::new(received, &announced))?;
-    rows.push(JOB_STATES, &JobStateRow::new(received, &announced))?;
-    if let Some(runner) = RunnerRow::new(received, &announced) {
+/// What a delivery announces.
+fn read(received: &DeliveryReceived, payload: &[u8]) -> (Option<RunAnnouncement>, Vec<JobAnnouncement>) {
+    match received.event.as_str() {
+        JOB_EVENT => (None, github::job(received, payload).into_iter().collect()),
+        RUN_EVENT => (github::run(received, payload), Vec::new()),
+        gitlab::JOB_EVENT => (None, gitlab::job(payload).into_iter().collect()),
+        gitlab::PIPELINE_EVENT => {
+            gitlab::pipeline(payload).map_or((None, Vec::new()), |(run, jobs)| (Some(run), jobs))
+        }
+        _ => (None, Vec::new()),
+    }
+}
+
+fn project_job(
+    received: &DeliveryReceived,
+    announced: &JobAnnouncement,
+    rows: &mut RowBatch,
+) -> Result<(), TableError> {
+    rows.push(JOBS, &JobRow::new(received, announced))?;
+    rows.push(JOB_STATES, &JobStateRow::new(received, announced))?;
+    if let Some(runner) = RunnerRow::new(received, announced) {
         rows.push(RUNNERS, &runner)?;
     }
     Ok(())
 }
 
-fn project_run(received: &DeliveryReceived, payload: &[u8], rows: &mut RowBatch) -> Result<(), TableError> {
-    let Some(announced) = RunAnnouncement::read(received, payload) else {
-        return Ok(());
-    };
-    rows.push(RUNS, &RunRow::new(received, &announced))?;
+fn project_run(
+    received: &DeliveryReceived,
+    announced: &RunAnnouncement,
+    rows: &mut RowBatch,
+) -> Result<(), TableError> {
+    rows.push(RUNS, &RunRow::new(received, announced))?;
     for pull_request in &announced.pull_requests {
-        rows.push(PULLS, &PullRow::new(received, &announced, *pull_request))?;
+        rows.push(PULLS, &PullRow::new(received, announced, *pull_request))?;
     }
     Ok(())
 }
@@ -154,15 +176,15 @@ pub(crate) struct JobEnd {
 impl JobMark {
     /// What the payload of a [`JOB_EVENT`] says; `None` for states between, and for payloads that are about no job.
     pub(crate) fn read(received: &DeliveryReceived, payload: &[u8]) -> Option<Self> {
-        let announced = JobAnnouncement::read(received, payload)?;
+        let announced = github::job(received, payload)?;
         let end = match announced.state {
             State::Queued => None,
             State::Completed => Some(JobEnd {
-                conclusion: announced.job.conclusion.text(),
                 duration_us: announced
                     .started_at
                     .zip(announced.completed_at)
                     .map(|(started, completed)| micros_between(started, completed)),
+                conclusion: announced.conclusion,
             }),
             State::Waiting | State::InProgress => return None,
         };

@@ -3,7 +3,7 @@
 use domain::{DeliveryReceived, TenantId, Timestamp};
 use serde::Serialize;
 
-use super::announcement::{JobAnnouncement, RunAnnouncement, State};
+use super::announcement::{JobAnnouncement, RunAnnouncement, Runner, State};
 use super::priority::priority;
 use crate::models::column::{Moment, micros_between};
 use crate::models::precedence::Precedence;
@@ -24,62 +24,69 @@ fn repository(received: &DeliveryReceived) -> (&str, String) {
 #[derive(Serialize)]
 pub(super) struct JobRow<'a> {
     tenant: &'a TenantId,
+    host: &'a str,
     job_id: u64,
     run_attempt: u32,
     version: u128,
     run_id: u64,
     repository: &'a str,
     repository_key: String,
-    name: String,
-    workflow_name: String,
-    head_branch: String,
-    head_sha: String,
+    name: &'a str,
+    workflow_name: &'a str,
+    head_branch: &'a str,
+    head_sha: &'a str,
     status: State,
-    conclusion: String,
+    conclusion: &'a str,
     labels: &'a [String],
     priority: i32,
     runner_id: u64,
-    runner_name: String,
+    runner_name: &'a str,
     runner_group_id: u64,
-    runner_group: String,
+    runner_group: &'a str,
     queued_at: Option<Moment>,
     started_at: Option<Moment>,
     completed_at: Option<Moment>,
     queue_ms: Option<u64>,
     duration_ms: Option<u64>,
-    url: String,
+    url: &'a str,
 }
 
 impl<'a> JobRow<'a> {
     pub(super) fn new(received: &'a DeliveryReceived, announced: &'a JobAnnouncement) -> Self {
-        let job = &announced.job;
         let (repository, repository_key) = repository(received);
+        let Runner {
+            id,
+            name,
+            group_id,
+            group,
+        } = &announced.runner;
         Self {
             tenant: &received.tenant,
+            host: &announced.host,
             job_id: announced.job_id,
             run_attempt: announced.run_attempt,
             version: announced.precedence(received).version(),
-            run_id: job.run_id.copied().unwrap_or(0),
+            run_id: announced.run_id,
             repository,
             repository_key,
-            name: job.name.text(),
-            workflow_name: job.workflow_name.text(),
-            head_branch: job.head_branch.text(),
-            head_sha: job.head_sha.text(),
+            name: &announced.name,
+            workflow_name: &announced.workflow_name,
+            head_branch: &announced.head_branch,
+            head_sha: &announced.head_sha,
             status: announced.state,
-            conclusion: job.conclusion.text(),
+            conclusion: &announced.conclusion,
             labels: &announced.labels,
             priority: priority(&announced.labels),
-            runner_id: job.runner_id.copied().unwrap_or(0),
-            runner_name: job.runner_name.text(),
-            runner_group_id: job.runner_group_id.copied().unwrap_or(0),
-            runner_group: job.runner_group_name.text(),
+            runner_id: *id,
+            runner_name: name,
+            runner_group_id: *group_id,
+            runner_group: group,
             queued_at: moment(announced.queued_at),
             started_at: moment(announced.started_at),
             completed_at: moment(announced.completed_at),
             queue_ms: millis_between(announced.queued_at, announced.started_at),
             duration_ms: millis_between(announced.started_at, announced.completed_at),
-            url: job.html_url.text(),
+            url: &announced.url,
         }
     }
 }
@@ -87,6 +94,7 @@ impl<'a> JobRow<'a> {
 #[derive(Serialize)]
 pub(super) struct JobStateRow<'a> {
     tenant: &'a TenantId,
+    host: &'a str,
     job_id: u64,
     run_attempt: u32,
     state: State,
@@ -96,16 +104,17 @@ pub(super) struct JobStateRow<'a> {
     completed_at: Option<Moment>,
     labels: &'a [String],
     runner_id: u64,
-    runner_name: String,
+    runner_name: &'a str,
     runner_group_id: u64,
-    runner_group: String,
+    runner_group: &'a str,
 }
 
 impl<'a> JobStateRow<'a> {
     pub(super) fn new(received: &'a DeliveryReceived, announced: &'a JobAnnouncement) -> Self {
-        let job = &announced.job;
+        let runner = &announced.runner;
         Self {
             tenant: &received.tenant,
+            host: &announced.host,
             job_id: announced.job_id,
             run_attempt: announced.run_attempt,
             state: announced.state,
@@ -114,10 +123,10 @@ impl<'a> JobStateRow<'a> {
             started_at: moment(announced.started_at),
             completed_at: moment(announced.completed_at),
             labels: &announced.labels,
-            runner_id: job.runner_id.copied().unwrap_or(0),
-            runner_name: job.runner_name.text(),
-            runner_group_id: job.runner_group_id.copied().unwrap_or(0),
-            runner_group: job.runner_group_name.text(),
+            runner_id: runner.id,
+            runner_name: &runner.name,
+            runner_group_id: runner.group_id,
+            runner_group: &runner.group,
         }
     }
 }
@@ -125,11 +134,12 @@ impl<'a> JobStateRow<'a> {
 #[derive(Serialize)]
 pub(super) struct RunnerRow<'a> {
     tenant: &'a TenantId,
+    host: &'a str,
     runner_id: u64,
     version: u128,
-    runner_name: String,
+    runner_name: &'a str,
     runner_group_id: u64,
-    runner_group: String,
+    runner_group: &'a str,
     labels: &'a [String],
     last_job_id: u64,
     last_repository: &'a str,
@@ -139,15 +149,16 @@ pub(super) struct RunnerRow<'a> {
 impl<'a> RunnerRow<'a> {
     /// The runner at work on the job, if it has begun and names one.
     pub(super) fn new(received: &'a DeliveryReceived, announced: &'a JobAnnouncement) -> Option<Self> {
-        let runner_id = announced.runner_id();
-        let job = &announced.job;
+        let runner_id = announced.worked_by();
+        let runner = &announced.runner;
         (runner_id > 0).then(|| Self {
             tenant: &received.tenant,
+            host: &announced.host,
             runner_id,
             version: announced.sighting(received).version(),
-            runner_name: job.runner_name.text(),
-            runner_group_id: job.runner_group_id.copied().unwrap_or(0),
-            runner_group: job.runner_group_name.text(),
+            runner_name: &runner.name,
+            runner_group_id: runner.group_id,
+            runner_group: &runner.group,
             labels: &announced.labels,
             last_job_id: announced.job_id,
             last_repository: received.repository.as_deref().unwrap_or_default(),
@@ -159,6 +170,7 @@ impl<'a> RunnerRow<'a> {
 #[derive(Serialize)]
 pub(super) struct RunRow<'a> {
     tenant: &'a TenantId,
+    host: &'a str,
     run_id: u64,
     version: u128,
     run_attempt: u32,
@@ -166,47 +178,43 @@ pub(super) struct RunRow<'a> {
     repository: &'a str,
     repository_key: String,
     workflow_id: u64,
-    workflow_name: String,
-    head_branch: String,
-    head_sha: String,
-    event: String,
-    status: String,
-    conclusion: String,
-    actor: String,
+    workflow_name: &'a str,
+    head_branch: &'a str,
+    head_sha: &'a str,
+    event: &'a str,
+    status: &'a str,
+    conclusion: &'a str,
+    actor: &'a str,
     created_at: Option<Moment>,
     updated_at: Option<Moment>,
     run_started_at: Option<Moment>,
-    url: String,
+    url: &'a str,
 }
 
 impl<'a> RunRow<'a> {
-    pub(super) fn new(received: &'a DeliveryReceived, announced: &RunAnnouncement) -> Self {
-        let run = &announced.run;
+    pub(super) fn new(received: &'a DeliveryReceived, announced: &'a RunAnnouncement) -> Self {
         let (repository, repository_key) = repository(received);
         Self {
             tenant: &received.tenant,
+            host: &announced.host,
             run_id: announced.run_id,
-            version: announced.precedence(received).version(),
+            version: announced.version(received),
             run_attempt: announced.run_attempt,
-            run_number: run.run_number.copied().unwrap_or(0),
+            run_number: announced.run_number,
             repository,
             repository_key,
-            workflow_id: run.workflow_id.copied().unwrap_or(0),
-            workflow_name: run.name.text(),
-            head_branch: run.head_branch.text(),
-            head_sha: run.head_sha.text(),
-            event: run.event.text(),
-            status: run.status.text(),
-            conclusion: run.conclusion.text(),
-            actor: run
-                .actor
-                .get()
-                .map(|actor| actor.login.text())
-                .unwrap_or_default(),
-            created_at: moment(run.created_at.time()),
-            updated_at: moment(run.updated_at.time()),
-            run_started_at: moment(run.run_started_at.time()),
-            url: run.html_url.text(),
+            workflow_id: announced.workflow_id,
+            workflow_name: &announced.workflow_name,
+            head_branch: &announced.head_branch,
+            head_sha: &announced.head_sha,
+            event: &announced.event,
+            status: &announced.status,
+            conclusion: &announced.conclusion,
+            actor: &announced.actor,
+            created_at: moment(announced.created_at),
+            updated_at: moment(announced.updated_at),
+            run_started_at: moment(announced.run_started_at),
+            url: &announced.url,
         }
     }
 }
@@ -214,6 +222,7 @@ impl<'a> RunRow<'a> {
 #[derive(Serialize)]
 pub(super) struct PullRow<'a> {
     tenant: &'a TenantId,
+    host: &'a str,
     run_id: u64,
     pull_request: u64,
     version: u128,
@@ -223,12 +232,13 @@ pub(super) struct PullRow<'a> {
 impl<'a> PullRow<'a> {
     pub(super) fn new(
         received: &'a DeliveryReceived,
-        announced: &RunAnnouncement,
+        announced: &'a RunAnnouncement,
         pull_request: u64,
     ) -> Self {
         let (at, sha256) = (announced.at, received.sha256);
         Self {
             tenant: &received.tenant,
+            host: &announced.host,
             run_id: announced.run_id,
             pull_request,
             version: Precedence {

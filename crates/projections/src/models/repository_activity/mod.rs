@@ -1,8 +1,12 @@
 //! What happened in repositories: events, contributors, and what the newest payload says about each.
 //!
-//! It counts events, not deliveries: marked duplicates and synthetic deliveries never get here.
+//! It counts events, not deliveries: marked duplicates and synthetic deliveries never get here. Which repository an event
+//! belongs to was found at its receipt; only Linear's issues and attachments are looked into for one.
 
+mod linear;
 mod payload;
+
+use std::borrow::Cow;
 
 use domain::{DeliveryReceived, RecordedEvent, TableError, TenantId, Timestamp};
 use serde::Serialize;
@@ -53,6 +57,11 @@ const WITH_PAYLOAD: [&str; 8] = [
     "repository",
     "public",
 ];
+
+/// Whether an event is a push; GitLab tells those of tags apart.
+fn is_push(event: &str) -> bool {
+    matches!(event, "push" | "tag_push")
+}
 
 /// The projection `repository_activity`.
 #[derive(Debug)]
@@ -109,9 +118,11 @@ impl RepositoryActivity {
         } else {
             0
         };
-        let merged = received.event == "pull_request"
-            && received.action.as_deref() == Some("closed")
-            && payload.merged();
+        let merged = match (received.event.as_str(), received.action.as_deref()) {
+            ("pull_request", Some("closed")) => payload.merged(),
+            ("merge_request", Some("merge")) => true,
+            _ => false,
+        };
         let key = ActivityKey {
             tenant: received.tenant.clone(),
             repository_key: name.to_lowercase(),
@@ -137,7 +148,7 @@ impl RepositoryActivity {
         };
         self.contributors.add(event, key, |contribution| {
             contribution.events += 1;
-            contribution.pushes += u64::from(received.event == "push");
+            contribution.pushes += u64::from(is_push(&received.event));
             contribution.commits += commits;
             contribution.last_at = contribution.last_at.max(received.received_at);
         });
@@ -200,9 +211,8 @@ impl ReadModel for RepositoryActivity {
     }
 
     fn wants_payload(&self, received: &DeliveryReceived) -> bool {
-        !received.synthetic
-            && received.repository.is_some()
-            && WITH_PAYLOAD.contains(&received.event.as_str())
+        let described = received.repository.is_some() && WITH_PAYLOAD.contains(&received.event.as_str());
+        !received.synthetic && (described || linear::may_name_a_repository(received))
     }
 
     fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
@@ -210,14 +220,15 @@ impl ReadModel for RepositoryActivity {
             let Some(received) = super::counted_once(projected) else {
                 continue;
             };
-            let Some(name) = received.repository.as_deref().filter(|name| !name.is_empty()) else {
-                continue;
-            };
             // Another model may have asked for the payload of this event; only ours count.
             let wanted = projected
                 .payload
                 .as_deref()
                 .filter(|_| self.wants_payload(received));
+            let Some(name) = repository_of(received, wanted) else {
+                continue;
+            };
+            let name = name.as_ref();
             let payload = wanted.map(Payload::read).unwrap_or_default();
             self.count(&projected.event, received, name, &payload);
             if let Some(row) = RepositoryRow::new(received, name, &payload) {
@@ -226,6 +237,15 @@ impl ReadModel for RepositoryActivity {
         }
         self.write(rows)
     }
+}
+
+/// The repository of an event, if it has one.
+fn repository_of<'a>(received: &'a DeliveryReceived, payload: Option<&[u8]>) -> Option<Cow<'a, str>> {
+    if let Some(name) = received.repository.as_deref() {
+        return (!name.is_empty()).then_some(Cow::Borrowed(name));
+    }
+    let payload = payload.filter(|_| linear::may_name_a_repository(received))?;
+    linear::repository(payload).map(Cow::Owned)
 }
 
 #[derive(Serialize)]

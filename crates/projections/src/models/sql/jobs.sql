@@ -1,5 +1,6 @@
 (
     tenant LowCardinality(String),
+    host LowCardinality(String),
     job_id UInt64,
     run_attempt UInt32,
     version UInt128,
@@ -31,5 +32,5 @@
     INDEX by_completed_at completed_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (tenant, job_id, run_attempt)
+ORDER BY (tenant, job_id, run_attempt, host)
 SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1

@@ -1,5 +1,6 @@
 (
     tenant LowCardinality(String),
+    host LowCardinality(String),
     runner_id UInt64,
     version UInt128,
     runner_name String,
@@ -11,5 +12,5 @@
     last_seen_at Nullable(DateTime64(6, 'UTC'))
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (tenant, runner_id)
+ORDER BY (tenant, runner_id, host)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1

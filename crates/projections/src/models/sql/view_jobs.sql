@@ -3,6 +3,7 @@ WITH
     coalesce(j.started_at, s.begun_at) AS started
 SELECT
     j.tenant AS tenant,
+    j.host AS host,
     j.job_id AS job_id,
     j.run_attempt AS run_attempt,
     j.run_id AS run_id,
@@ -33,6 +34,7 @@ LEFT JOIN
 (
     SELECT
         tenant,
+        host,
         job_id,
         run_attempt,
         coalesce(
@@ -45,11 +47,11 @@ LEFT JOIN
         argMaxIf(tuple(runner_id, runner_name, runner_group), toUInt8(state), runner_id > 0 AND state >= 'in_progress')
             AS begun_runner
     FROM {job_states} FINAL
-    GROUP BY tenant, job_id, run_attempt
-) AS s ON s.tenant = j.tenant AND s.job_id = j.job_id AND s.run_attempt = j.run_attempt
+    GROUP BY tenant, host, job_id, run_attempt
+) AS s ON s.tenant = j.tenant AND s.host = j.host AND s.job_id = j.job_id AND s.run_attempt = j.run_attempt
 LEFT JOIN
 (
-    SELECT tenant, run_id, arraySort(groupUniqArray(pull_request)) AS pull_requests
+    SELECT tenant, host, run_id, arraySort(groupUniqArray(pull_request)) AS pull_requests
     FROM {workflow_run_pulls} FINAL
-    GROUP BY tenant, run_id
-) AS p ON p.tenant = j.tenant AND p.run_id = j.run_id
+    GROUP BY tenant, host, run_id
+) AS p ON p.tenant = j.tenant AND p.host = j.host AND p.run_id = j.run_id

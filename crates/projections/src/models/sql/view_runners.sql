@@ -1,5 +1,6 @@
 SELECT
     r.tenant AS tenant,
+    r.host AS host,
     r.runner_id AS runner_id,
     r.runner_name AS runner_name,
     r.runner_group AS runner_group,
@@ -13,8 +14,8 @@ SELECT
 FROM (SELECT * FROM {runners} FINAL) AS r
 LEFT JOIN
 (
-    SELECT tenant, runner_id, count() AS jobs, countIf(status = 'in_progress') AS running_jobs
+    SELECT tenant, host, runner_id, count() AS jobs, countIf(status = 'in_progress') AS running_jobs
     FROM {jobs} FINAL
     WHERE runner_id > 0
-    GROUP BY tenant, runner_id
-) AS j ON j.tenant = r.tenant AND j.runner_id = r.runner_id
+    GROUP BY tenant, host, runner_id
+) AS j ON j.tenant = r.tenant AND j.host = r.host AND j.runner_id = r.runner_id

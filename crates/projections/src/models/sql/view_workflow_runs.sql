@@ -10,6 +10,7 @@ SELECT
     w.created_at AS created_at,
     w.updated_at AS updated_at,
     w.tenant AS tenant,
+    w.host AS host,
     w.repository_key AS repository_key,
     w.run_attempt AS run_attempt,
     w.run_number AS run_number,

@@ -1,5 +1,6 @@
 (
     tenant LowCardinality(String),
+    host LowCardinality(String),
     run_id UInt64,
     version UInt128,
     run_attempt UInt32,
@@ -22,5 +23,5 @@
     INDEX by_repository repository_key TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (tenant, run_id)
+ORDER BY (tenant, run_id, host)
 SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1

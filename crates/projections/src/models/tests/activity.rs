@@ -123,3 +123,96 @@ fn a_delivery_is_one_row_with_its_facts() {
         domain::ContentHash::of(b"{}").to_string()
     );
 }
+
+/// What GitLab or Linear sends about a repository, as activity.
+fn counted(deliveries: &[(&str, Option<&str>, &str)], repository: Option<&str>) -> FoldedTables {
+    let told = |(position, (event, action, body)): (u64, &(&str, Option<&str>, &str))| {
+        let mut delivery = TestDelivery::new(event, (*body).to_owned());
+        delivery.action = action.map(str::to_owned);
+        delivery.repository = repository.map(str::to_owned);
+        projected(position, &delivery)
+    };
+    folded(
+        "repository_activity",
+        &(1..).zip(deliveries).map(told).collect::<Vec<_>>(),
+    )
+}
+
+#[test]
+fn what_happens_in_a_project_of_nested_groups_is_counted() {
+    let push = r#"{"object_kind":"push","commits":[{},{}],"total_commits_count":50}"#;
+    let tables = counted(
+        &[
+            ("push", None, push),
+            (
+                "tag_push",
+                None,
+                r#"{"object_kind":"tag_push","commits":[{}],"total_commits_count":1}"#,
+            ),
+            ("merge_request", Some("open"), "{}"),
+            ("merge_request", Some("merge"), "{}"),
+            ("issue", Some("open"), "{}"),
+            ("note", Some("create"), "{}"),
+            ("release", Some("create"), "{}"),
+        ],
+        Some("Group/Sub/Project"),
+    );
+    let sum = |table: &str, column: &str| tables.rows(table).map(|row| number(row, column)).sum::<i64>();
+    assert_eq!(
+        (
+            sum("repository_activity", "events"),
+            sum("repository_activity", "commits"),
+            sum("repository_activity", "merged")
+        ),
+        (7, 50, 1)
+    );
+    assert_eq!(
+        (
+            sum("repository_contributors", "pushes"),
+            sum("repository_contributors", "commits")
+        ),
+        (2, 50)
+    );
+    assert!(
+        tables
+            .rows("repository_activity")
+            .all(|row| text(row, "repository_key") == "group/sub/project")
+    );
+}
+
+#[test]
+fn linear_counts_where_it_names_a_repository() {
+    let synced = r#"{"type":"Issue","data":{"syncedWith":[{"service":"github","metadata":{"owner":"Octo-Org","repo":"hello"}}]}}"#;
+    let page = r#"{"type":"Attachment","data":{"url":"https://github.com/octo-org/hello/pull/7"}}"#;
+    let tables = counted(
+        &[
+            ("Issue", Some("create"), synced),
+            ("Attachment", Some("create"), page),
+            (
+                "Issue",
+                Some("create"),
+                r#"{"type":"Issue","data":{"syncedWith":null}}"#,
+            ),
+            // Only Linear's events are looked into.
+            ("issues", Some("opened"), synced),
+        ],
+        None,
+    );
+    let events: Vec<_> = tables
+        .rows("repository_activity")
+        .map(|row| {
+            (
+                text(row, "repository_key"),
+                text(row, "event"),
+                number(row, "events"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        events,
+        [
+            ("octo-org/hello", "Attachment", 1),
+            ("octo-org/hello", "Issue", 1)
+        ]
+    );
+}

@@ -5,7 +5,18 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const EVENTS: [&str; 5] = ["workflow_job", "workflow_run", "push", "pull_request", "star"];
+const EVENTS: [&str; 10] = [
+    "workflow_job",
+    "workflow_run",
+    "push",
+    "pull_request",
+    "star",
+    "build",
+    "pipeline",
+    "merge_request",
+    "Issue",
+    "Attachment",
+];
 
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -18,6 +29,9 @@ fn anything() -> impl Strategy<Value = Value> {
         Just(json!("2026-11-21T10:00:00Z")),
         Just(json!("0001-01-01T00:00:00Z")),
         Just(json!("completed")),
+        Just(json!("2016-08-12 15:23:28 UTC")),
+        Just(json!("running")),
+        Just(json!("https://github.com/a/b/pull/7")),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         let names = prop::sample::select(vec![
@@ -48,6 +62,23 @@ fn anything() -> impl Strategy<Value = Value> {
             "actor",
             "login",
             "total_commits_count",
+            "object_kind",
+            "object_attributes",
+            "build_id",
+            "build_status",
+            "builds",
+            "queued_duration",
+            "runner",
+            "tags",
+            "project",
+            "web_url",
+            "merge_request",
+            "iid",
+            "type",
+            "data",
+            "url",
+            "syncedWith",
+            "metadata",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
@@ -75,6 +106,18 @@ proptest! {
     #[test]
     fn any_job_is_survived(fields in anything()) {
         survives("workflow_job", json!({"workflow_job": fields}).to_string().into_bytes());
+    }
+
+    #[test]
+    fn any_job_of_gitlab_is_survived(fields in anything(), builds in anything(), seconds in any::<f64>()) {
+        let times = ["build_created_at", "build_started_at", "build_finished_at"].map(|name| (name, json!("2199-12-31 23:59:59 UTC")));
+        let mut job = json!({"object_kind": "build", "build_id": 7, "build_status": "success", "runner": fields,
+            "build_queued_duration": seconds, "commit": fields, "project": {"web_url": "https://gitlab.com/a/b"}});
+        job.as_object_mut().unwrap().extend(times.map(|(name, time)| (name.to_owned(), time)));
+        survives("build", job.to_string().into_bytes());
+        let pipeline = json!({"object_kind": "pipeline", "object_attributes": {"id": 9, "status": fields, "created_at": "1970-01-01 00:00:00 UTC",
+            "queued_duration": seconds}, "builds": builds, "project": fields});
+        survives("pipeline", pipeline.to_string().into_bytes());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod activity;
 mod ci_session;
 mod definitions;
+mod gitlab_session;
 mod hostile;
 mod outcomes;
 mod replays;

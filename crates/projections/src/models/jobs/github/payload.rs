@@ -9,6 +9,8 @@ pub(super) struct JobPayload {
     #[serde(default)]
     pub(super) workflow_job: Lenient<Job>,
     #[serde(default)]
+    pub(super) repository: Lenient<Repository>,
+    #[serde(default)]
     pub(super) deployment: Lenient<Deployment>,
 }
 
@@ -63,6 +65,12 @@ pub(super) struct Step {
 }
 
 #[derive(Debug, Deserialize)]
+pub(super) struct Repository {
+    #[serde(default)]
+    pub(super) html_url: Lenient<String>,
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct Deployment {
     #[serde(default)]
     pub(super) updated_at: Lenient<PayloadTime>,
@@ -72,6 +80,8 @@ pub(super) struct Deployment {
 pub(super) struct RunPayload {
     #[serde(default)]
     pub(super) workflow_run: Lenient<Run>,
+    #[serde(default)]
+    pub(super) repository: Lenient<Repository>,
 }
 
 #[derive(Debug, Deserialize)]
