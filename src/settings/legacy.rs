@@ -51,10 +51,6 @@ pub(crate) const IGNORED: &[(&str, &str)] = &[
         "HOOKLOG_SECRET_KEY",
         "this version keeps secrets in files of mode 0600 and encrypts none",
     ),
-    (
-        "WEBHOOK_VALIDATOR_TIMESTAMP",
-        "no scheme of this version signs a time",
-    ),
 ];
 
 /// The list of allowed networks for every source, separated by commas.

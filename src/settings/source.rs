@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use domain::{SourceName, TenantId};
 use figment::value::{Dict, Value};
+use ingest::{FactOptions, SchemeKind};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -12,23 +13,27 @@ use super::layer::Layer;
 use super::{Settings, SettingsError, legacy};
 
 /// The variable with the secret of each source that has an old name.
-const SECRET_VARIABLES: &[(&str, &str)] = &[("GITHUB_WEBHOOK_SECRET", "github")];
+const SECRET_VARIABLES: &[(&str, &str)] = &[
+    ("GITHUB_WEBHOOK_SECRET", "github"),
+    ("GITLAB_WEBHOOK_SECRET", "gitlab"),
+    ("LINEAR_WEBHOOK_SECRET", "linear"),
+    ("STANDARD_WEBHOOK_SECRET", "standard"),
+];
 
 /// Variables of sources whose schemes this version does not know.
-const LATER: &[&str] = &[
-    "LINEAR_WEBHOOK_SECRET",
-    "GITLAB_WEBHOOK_SECRET",
-    "STANDARD_WEBHOOK_SECRET",
-    "CODEGEN_WEBHOOK_SECRET",
-    "CLAUDE_CODE_WEBHOOK_SECRET",
-];
+const LATER: &[&str] = &["CODEGEN_WEBHOOK_SECRET", "CLAUDE_CODE_WEBHOOK_SECRET"];
+
+/// The old variable with the tolerance in seconds.
+const TOLERANCE: &str = "WEBHOOK_VALIDATOR_TIMESTAMP";
 
 /// A configured sender, `[source.NAME]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SourceSettings {
-    /// The signature scheme.
-    pub(crate) scheme: String,
+    /// The signature scheme; without it that of the source's name, else `github`.
+    pub(crate) scheme: Option<SchemeKind>,
+    /// Where its facts stand, for schemes that leave it open.
+    pub(crate) facts: FactOptions,
     /// Secrets, all active; a text, or a table that binds it to a tenant or a hook.
     pub(crate) secrets: Vec<SecretSettings>,
     /// A path of its own beside `/api/webhooks/NAME`.
@@ -43,6 +48,8 @@ pub(crate) struct SourceSettings {
     pub(crate) addresses: Vec<IpNet>,
     /// Whether the User-Agent has to be the sender's.
     pub(crate) user_agent_check: bool,
+    /// Its own tolerance for the time signed.
+    pub(crate) tolerance_ms: Option<u64>,
     /// Its own window for repeated content.
     pub(crate) dedup_window_ms: Option<u64>,
     /// Its own limit for a body.
@@ -56,7 +63,8 @@ pub(crate) struct SourceSettings {
 impl Default for SourceSettings {
     fn default() -> Self {
         Self {
-            scheme: "github".into(),
+            scheme: None,
+            facts: FactOptions::default(),
             secrets: Vec::new(),
             path: None,
             verify: true,
@@ -64,11 +72,21 @@ impl Default for SourceSettings {
             repositories: Vec::new(),
             addresses: Vec::new(),
             user_agent_check: false,
+            tolerance_ms: None,
             dedup_window_ms: None,
             body_bytes_max: None,
             source_rate_per_minute: 0,
             repository_rate_per_minute: 0,
         }
+    }
+}
+
+impl SourceSettings {
+    /// The signature scheme of the source of this name.
+    pub(crate) fn scheme(&self, name: &SourceName) -> SchemeKind {
+        self.scheme
+            .or_else(|| SchemeKind::named(name.as_str()))
+            .unwrap_or_default()
     }
 }
 
@@ -123,6 +141,9 @@ pub(super) fn layers_of(name: &str, value: &str, origin: &str) -> Result<Option<
             secrets,
         )]));
     }
+    if name == TOLERANCE {
+        return tolerance(value, origin).map(|layer| Some(vec![layer]));
+    }
     if name != legacy::ADDRESS_LIST {
         return Ok(None);
     }
@@ -143,6 +164,21 @@ pub(super) fn layers_of(name: &str, value: &str, origin: &str) -> Result<Option<
         "server.webhook_addresses",
         Value::from(networks),
     )]))
+}
+
+/// The old tolerance counts seconds.
+fn tolerance(value: &str, origin: &str) -> Result<Layer, SettingsError> {
+    let key = "ingest.tolerance_ms";
+    let seconds = value.trim().parse::<u32>().map_err(|_| SettingsError::Invalid {
+        origin: origin.into(),
+        key: key.into(),
+        problem: format!("{value:?} is no whole number of seconds"),
+    })?;
+    Ok(Layer::new(
+        origin.into(),
+        key,
+        Value::from(u64::from(seconds) * 1000),
+    ))
 }
 
 /// What to say about the secret of a source that this version can't verify.

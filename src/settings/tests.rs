@@ -58,6 +58,85 @@ fn old_variables_keep_their_meaning() {
 }
 
 #[test]
+fn each_old_secret_makes_a_source_of_its_scheme() {
+    use ingest::SchemeKind::{Github, Gitlab, Linear, Standard};
+    let kinds = [
+        ("GITHUB", "github", Github),
+        ("GITLAB", "gitlab", Gitlab),
+        ("LINEAR", "linear", Linear),
+        ("STANDARD", "standard", Standard),
+    ];
+    for (variable, source, kind) in kinds {
+        let (_dir, overrides) = file("");
+        let secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZg==";
+        let variable = format!("{variable}_WEBHOOK_SECRET");
+        let loaded = load(&[(&variable, secret)], overrides).unwrap();
+        assert!(loaded.notices.is_empty(), "{:?}", loaded.notices);
+        let settings = loaded.settings;
+        settings.check().unwrap();
+        assert_eq!(settings.secret_of(source).unwrap(), secret);
+        let sources = settings.sources(|_| Ok("generated".into())).unwrap();
+        let one = sources.iter().find(|s| s.name.as_str() == source).unwrap();
+        assert_eq!((one.scheme, one.secrets.len()), (kind, 1), "{variable}");
+    }
+}
+
+#[test]
+fn a_source_has_the_scheme_that_it_says_else_that_of_its_name() {
+    use ingest::SchemeKind::{Github, Gitlab, Linear};
+    let text = "[source.linear]\n[source.team]\nscheme = \"gitlab\"\n[source.other]\n";
+    let (_dir, overrides) = file(text);
+    let settings = load(&[], overrides).unwrap().settings;
+    let scheme = |name: &str| {
+        let name = name.parse().unwrap();
+        settings.source[&name].scheme(&name)
+    };
+    assert_eq!(
+        [
+            scheme("linear"),
+            scheme("team"),
+            scheme("other"),
+            scheme("github")
+        ],
+        [Linear, Gitlab, Github, Github]
+    );
+    let error = refusal(&[], "[source.x]\nscheme = \"linaer\"\n");
+    assert!(
+        error.contains("source.x.scheme") && error.contains("linear"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_secret_that_its_scheme_can_not_use_is_refused_without_being_shown() {
+    for source in ["[source.standard]", "[source.x]\nscheme = \"standard\""] {
+        let (_dir, overrides) = file(&format!("{source}\nsecrets = [\"swordfish, no base64\"]\n"));
+        let error = load(&[], overrides).unwrap().settings.check().unwrap_err();
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("whsec_") && error.contains("-1\"") && !error.contains("swordfish"),
+            "{error}"
+        );
+    }
+    let (_dir, overrides) = file("[source.standard]\n");
+    load(&[], overrides).unwrap().settings.check().unwrap();
+}
+
+#[test]
+fn the_old_tolerance_counts_seconds() {
+    let (_dir, overrides) = file("[source.linear]\ntolerance_ms = 5\n");
+    let settings = load(&[("WEBHOOK_VALIDATOR_TIMESTAMP", "90")], overrides)
+        .unwrap()
+        .settings;
+    assert_eq!(settings.ingest.tolerance_ms, Some(90_000));
+    let sources = settings.sources(|_| Ok("generated".into())).unwrap();
+    let linear = sources.iter().find(|s| s.name.as_str() == "linear").unwrap();
+    assert_eq!(linear.tolerance_ms, Some(5));
+    let error = refusal(&[("WEBHOOK_VALIDATOR_TIMESTAMP", "1.5 minutes")], "");
+    assert!(error.contains("whole number of seconds"), "{error}");
+}
+
+#[test]
 fn a_variable_without_effect_is_named_with_its_successor() {
     let (_dir, overrides) = file("");
     let notices = load(

@@ -6,7 +6,7 @@ use crate::body::{ReceivedBody, unwritable};
 use crate::form::FormPayload;
 use crate::json::{Found, NotJson, Path, Scalar, Scanner};
 use crate::rejection::Rejection;
-use crate::signature::{Claim, FactPaths, VerifiedRequest};
+use crate::signature::{Claim, FactPaths, Stamp, TimeUnit, VerifiedRequest};
 use crate::source::Source;
 
 /// How much of a stored body is looked at in one step, in bytes.
@@ -47,23 +47,20 @@ pub(crate) async fn read(source: &Source, request: &mut VerifiedRequest) -> Resu
         ReceivedBody::Memory(bytes) => document.feed(bytes),
         ReceivedBody::Spooled { upload, bytes } => stored(&mut document, upload.as_mut(), *bytes).await,
     };
-    match read.and_then(|()| document.finish()) {
-        Ok(found) if found.object || !paths.object_required => Ok(facts_of(&claim, &paths, found)),
-        Err(Unreadable::NotJson(_)) if !paths.object_required => {
-            let values = Vec::new();
-            Ok(facts_of(
-                &claim,
-                &paths,
-                Found {
-                    object: false,
-                    values,
-                },
-            ))
-        }
-        Ok(_) => Err(Rejection::NotJsonObject("it is another JSON value")),
-        Err(Unreadable::NotJson(NotJson(why))) => Err(Rejection::NotJsonObject(why)),
-        Err(Unreadable::Refused(rejection)) => Err(rejection),
-    }
+    let found = match read.and_then(|()| document.finish()) {
+        Ok(found) if found.object || !paths.object_required => found.values,
+        Err(Unreadable::NotJson(_)) if !paths.object_required => Vec::new(),
+        Ok(_) => return Err(Rejection::NotJsonObject("it is another JSON value")),
+        Err(Unreadable::NotJson(NotJson(why))) => return Err(Rejection::NotJsonObject(why)),
+        Err(Unreadable::Refused(rejection)) => return Err(rejection),
+    };
+    let Said {
+        facts,
+        delivery_id,
+        signed_at,
+    } = said(&claim, &paths, found);
+    request.complete(delivery_id, signed_at);
+    Ok(facts)
 }
 
 enum Unreadable {
@@ -136,34 +133,60 @@ impl Document {
     }
 }
 
-/// The paths in the order in which [`facts_of`] takes their values.
-fn asked(paths: &FactPaths) -> Vec<Path> {
-    let entity = paths.entity.as_ref().map(|(_, path)| *path);
-    let all = [paths.event, paths.action, paths.repository, paths.sender, entity];
-    all.into_iter().flatten().collect()
+/// What a document says.
+struct Said {
+    facts: Facts,
+    delivery_id: Option<String>,
+    signed_at: Option<Stamp>,
 }
 
-fn facts_of(claim: &Claim, paths: &FactPaths, found: Found) -> Facts {
-    let mut values = found.values.into_iter();
-    let mut take = |asked: bool| if asked { values.next().flatten() } else { None };
-    let event = text(take(paths.event.is_some()));
-    let action = text(take(paths.action.is_some()));
-    let repository = text(take(paths.repository.is_some()));
-    let sender = text(take(paths.sender.is_some()));
-    let id = take(paths.entity.is_some()).and_then(id_of);
-    Facts {
-        event: claim
-            .event
-            .clone()
-            .or(event)
-            .unwrap_or_else(|| UNKNOWN.to_owned()),
-        action,
-        repository,
-        sender,
-        entity: paths.entity.zip(id).map(|((kind, _), id)| Entity {
-            kind: kind.to_owned(),
-            id,
-        }),
+/// The paths in the order in which [`said`] takes their values.
+fn asked(paths: &FactPaths) -> Vec<Path> {
+    let lists = [&paths.event, &paths.action, &paths.repository, &paths.sender];
+    let entity = paths.entity.iter().map(|(_, path)| path);
+    let single = [&paths.delivery_id, &paths.signed_at].into_iter().flatten();
+    lists
+        .into_iter()
+        .flatten()
+        .chain(entity)
+        .chain(single)
+        .cloned()
+        .collect()
+}
+
+fn said(claim: &Claim, paths: &FactPaths, found: Vec<Option<Scalar>>) -> Said {
+    let mut values = found.into_iter();
+    let mut next = || values.next().flatten();
+    let mut first = |paths: &[Path]| {
+        // All of them are taken, wherever the first text is.
+        let texts = paths.iter().map(|_| text(next()));
+        texts.fold(None, Option::or)
+    };
+    let event = first(&paths.event).or_else(|| claim.event.clone());
+    let event = event.unwrap_or_else(|| UNKNOWN.to_owned());
+    let (action, repository, sender) = (
+        first(&paths.action),
+        first(&paths.repository),
+        first(&paths.sender),
+    );
+    let entities = paths.entity.iter().map(|(kind, _)| {
+        let id = next().and_then(id_of)?;
+        let kind = kind.unwrap_or(&event).to_owned();
+        Some(Entity { kind, id })
+    });
+    let entity = entities.fold(None, Option::or);
+    let delivery_id = paths.delivery_id.as_ref().and_then(|_| next()).and_then(id_of);
+    let signed_at = paths.signed_at.as_ref().and_then(|_| next()).and_then(stamp_of);
+    Said {
+        facts: Facts {
+            event,
+            action,
+            repository,
+            sender,
+            entity,
+        },
+        delivery_id,
+        signed_at,
     }
 }
 
@@ -179,5 +202,13 @@ fn id_of(value: Scalar) -> Option<String> {
     match value {
         Scalar::Text(text) => (!text.is_empty()).then_some(text),
         Scalar::Number(number) => number.parse::<u64>().is_ok().then_some(number),
+    }
+}
+
+/// A time in a document is a number of milliseconds.
+fn stamp_of(value: Scalar) -> Option<Stamp> {
+    match value {
+        Scalar::Text(_) => None,
+        Scalar::Number(number) => Stamp::parse(&number, TimeUnit::Milliseconds),
     }
 }

@@ -88,22 +88,22 @@ impl Head {
     }
 
     /// The value of a header that may stand once only.
-    pub(crate) fn sole(&self, name: &'static str) -> Result<Option<&HeaderValue>, Rejection> {
+    pub(crate) fn sole(&self, name: &str) -> Result<Option<&HeaderValue>, Rejection> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next();
         if values.next().is_some() {
-            return Err(Rejection::HeaderDuplicated(name));
+            return Err(Rejection::HeaderDuplicated(name.to_owned().into()));
         }
         Ok(first)
     }
 
     /// The text of a header that names something; none when it is missing or empty.
-    pub(crate) fn name(&self, name: &'static str) -> Result<Option<String>, Rejection> {
+    pub(crate) fn name(&self, name: &str) -> Result<Option<String>, Rejection> {
         let Some(value) = self.sole(name)? else {
             return Ok(None);
         };
         if value.len() > NAME_BYTES_MAX {
-            return Err(Rejection::HeaderInvalid(name));
+            return Err(Rejection::HeaderInvalid(name.to_owned().into()));
         }
         let text = text_of(value);
         let trimmed = text.trim();
@@ -123,7 +123,7 @@ impl Head {
 
     /// The headers that are kept with the event: all but those of the connection and those with a plain secret, of
     /// which `secret` names the scheme's own.
-    pub(crate) fn kept(&self, secret: &[&str]) -> Vec<HeaderFact> {
+    pub(crate) fn kept(&self, secret: &[HeaderName]) -> Vec<HeaderFact> {
         let named: Vec<String> = self
             .headers
             .get_all(poem::http::header::CONNECTION)
@@ -138,7 +138,7 @@ impl Head {
         let dropped = |name: &str| {
             HOP_BY_HOP.contains(&name)
                 || SECRET.contains(&name)
-                || secret.iter().any(|s| s.eq_ignore_ascii_case(name))
+                || secret.iter().any(|s| s == name)
                 || named.iter().any(|n| n == name)
         };
         let kept = self.headers.iter().filter(|(name, _)| !dropped(name.as_str()));
@@ -189,7 +189,7 @@ mod tests {
             ("x-utf8", "café".as_bytes()),
         ]);
         let kept: Vec<(String, String)> = head
-            .kept(&["X-Own-Token"])
+            .kept(&[HeaderName::from_static("x-own-token")])
             .into_iter()
             .map(|h| (h.0, h.1))
             .collect();

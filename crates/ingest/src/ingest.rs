@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use domain::{BodyStore, Clock, EventId, EventLog, NameReactors};
+use domain::{BodyStore, Clock, EventId, EventLog, NameReactors, Timestamp};
 use futures_util::stream;
 use poem::http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
@@ -120,12 +120,13 @@ impl Ingest {
             Some(name) => self.source(name.as_str()),
             None => self.0.sources.first(),
         };
-        let head = source.and_then(|source| synthetic_head(source, &delivery, request_id));
+        let head =
+            source.and_then(|source| synthetic_head(source, &delivery, request_id, self.0.clock.now()));
         let (Some(source), Some(head)) = (source, head) else {
             let rejection = if source.is_none() {
                 Rejection::UnknownSource
             } else {
-                Rejection::HeaderInvalid("X-GitHub-Event")
+                Rejection::HeaderInvalid("X-GitHub-Event".into())
             };
             return Answer::rejected(&rejection, self.0.options.retry_after_s, request_id);
         };
@@ -231,6 +232,7 @@ impl Ingest {
         let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places);
         let mut request = VerifiedRequest::read(verification, incoming, &mut reader).await?;
         let facts = facts::read(source, &mut request).await?;
+        request.check_freshness(source.tolerance_ms, receipt.received_at)?;
         if !facts.are_wanted(&source.filter) {
             return Ok(Received {
                 source: source.name.clone(),
@@ -286,12 +288,18 @@ impl Ingest {
     }
 }
 
-fn synthetic_head(source: &Source, delivery: &SyntheticDelivery, id: uuid::Uuid) -> Option<Head> {
+fn synthetic_head(
+    source: &Source,
+    delivery: &SyntheticDelivery,
+    id: uuid::Uuid,
+    now: Timestamp,
+) -> Option<Head> {
     let delivery_id = id.to_string();
     let to_sign = ToSign {
         event: &delivery.event,
         delivery_id: &delivery_id,
         body: &delivery.body,
+        now,
     };
     let mut headers = source.scheme.sign(&to_sign, source.signing_secret()).ok()?;
     for (name, value) in &delivery.headers {

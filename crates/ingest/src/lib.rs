@@ -35,7 +35,7 @@ mod tests;
 
 pub use answer::Answer;
 pub use ingest::Ingest;
-pub use options::{IngestOptions, SchemeKind, Secret, SourceOptions};
+pub use options::{FactOptions, IngestOptions, SchemeKind, Secret, SourceOptions};
 pub use source::BuildError;
 pub use synthetic::SyntheticDelivery;
 pub use tally::Lately;

@@ -3,8 +3,9 @@
 use domain::{SourceName, TenantId};
 use ipnet::IpNet;
 use secrecy::SecretString;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::de::value::{Error as ValueError, StrDeserializer};
+use serde::de::{Error as _, IntoDeserializer as _};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Limits of receiving. Every one of them is a bound; 0 turns only the rates and the window off.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +39,11 @@ pub struct IngestOptions {
     pub rate_keys_max: usize,
     /// How long the same body from the same source is marked as a duplicate, in milliseconds; 0 turns it off.
     pub dedup_window_ms: u64,
+    /// How far the time that a sender signed may be from ours, in milliseconds; none for the usual of each scheme (60 s for
+    /// Linear, 300 s for all others), 0 for no matter how far.
+    pub tolerance_ms: Option<u64>,
+    /// The most signatures that one delivery may carry, for schemes that allow several.
+    pub signatures_max: usize,
     /// What `Retry-After` says on a 503, in seconds.
     pub retry_after_s: u64,
     /// The most bytes still read from a body that is refused, so that the sender gets to read why.
@@ -62,6 +68,8 @@ impl Default for IngestOptions {
             address_rate_per_minute: 0,
             rate_keys_max: 100_000,
             dedup_window_ms: 60_000,
+            tolerance_ms: None,
+            signatures_max: 8,
             retry_after_s: 5,
             linger_bytes_max: 32 * 1024 * 1024,
             linger_timeout_ms: 5_000,
@@ -70,12 +78,54 @@ impl Default for IngestOptions {
 }
 
 /// How a sender proves itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SchemeKind {
     /// `X-Hub-Signature-256` over the raw body.
     #[default]
     Github,
+    /// `X-Gitlab-Token`, or a signing token by Standard Webhooks.
+    Gitlab,
+    /// `Linear-Signature` over the raw body, with a time in the body.
+    Linear,
+    /// Standard Webhooks, as by Svix and many others.
+    Standard,
+}
+
+impl SchemeKind {
+    /// The scheme of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::deserialize(name.into_deserializer() as StrDeserializer<'_, ValueError>).ok()
+    }
+}
+
+/// The hash of an HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HashKind {
+    /// SHA-256.
+    Sha256,
+}
+
+/// Where the facts of a delivery stand, for schemes whose senders differ in it: names of headers, and JSON pointers (RFC
+/// 6901) into the body. Where both say something the body is believed: it is signed, most headers are not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FactOptions {
+    /// The header with the sender's id of the delivery.
+    pub id_header: Option<String>,
+    /// The id in the body.
+    pub id_pointer: Option<String>,
+    /// The header with the event type.
+    pub event_header: Option<String>,
+    /// The event type in the body.
+    pub event_pointer: Option<String>,
+    /// The action in the body.
+    pub action_pointer: Option<String>,
+    /// The repository in the body.
+    pub repository_pointer: Option<String>,
+    /// Whoever caused it, in the body.
+    pub sender_pointer: Option<String>,
 }
 
 /// One active secret of a source. Several at once make a rotation.
@@ -128,6 +178,9 @@ pub struct SourceOptions {
     /// How its deliveries prove themselves.
     #[serde(default)]
     pub scheme: SchemeKind,
+    /// Where its facts stand, for schemes that leave it open.
+    #[serde(default)]
+    pub facts: FactOptions,
     /// Its active secrets; at least one unless `verify` is off.
     #[serde(default)]
     pub secrets: Vec<Secret>,
@@ -150,6 +203,9 @@ pub struct SourceOptions {
     /// Whether the `User-Agent` has to be the sender's own (`GitHub-Hookshot/…`).
     #[serde(default)]
     pub user_agent_check: bool,
+    /// Its own tolerance for the time signed, in milliseconds; 0 for no matter how far.
+    #[serde(default)]
+    pub tolerance_ms: Option<u64>,
     /// Its own window for duplicates of content, in milliseconds.
     #[serde(default)]
     pub dedup_window_ms: Option<u64>,
@@ -167,10 +223,11 @@ pub struct SourceOptions {
 impl SourceOptions {
     /// A source of the scheme `github` that keeps everything which one of these secrets verifies.
     #[must_use]
-    pub const fn new(name: SourceName, secrets: Vec<Secret>) -> Self {
+    pub fn new(name: SourceName, secrets: Vec<Secret>) -> Self {
         Self {
             name,
             scheme: SchemeKind::Github,
+            facts: FactOptions::default(),
             secrets,
             path: None,
             verify: true,
@@ -178,6 +235,7 @@ impl SourceOptions {
             repositories: Vec::new(),
             address_allow: Vec::new(),
             user_agent_check: false,
+            tolerance_ms: None,
             dedup_window_ms: None,
             body_bytes_max: None,
             source_rate_per_minute: 0,

@@ -1,5 +1,6 @@
 //! Why a request was not taken, and what each reason is answered. The codes are part of the outside contract.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use poem::http::StatusCode;
@@ -22,11 +23,11 @@ pub(crate) enum Rejection {
     /// Too many headers, or too many bytes of them.
     HeadersTooLarge,
     /// A header that the scheme needs is missing or empty.
-    HeaderMissing(&'static str),
+    HeaderMissing(Cow<'static, str>),
     /// A header that decides something stands twice.
-    HeaderDuplicated(&'static str),
+    HeaderDuplicated(Cow<'static, str>),
     /// A header that decides something can't be used.
-    HeaderInvalid(&'static str),
+    HeaderInvalid(Cow<'static, str>),
     /// Neither JSON nor a form, or encoded.
     ContentType,
     /// The body is over the limit.
@@ -37,6 +38,11 @@ pub(crate) enum Rejection {
     BodyIncomplete,
     /// No proof, a wrong proof, or proof by somebody else: never told apart.
     SignatureInvalid,
+    /// Proven, but signed too long ago, or ahead of our clock. Outside it is as a wrong proof.
+    TooOld {
+        /// How long ago, in milliseconds, below zero for a time to come; none when no time is said.
+        age_ms: Option<i64>,
+    },
     /// The body is not what the scheme requires.
     NotJsonObject(&'static str),
     /// The process is stopping.
@@ -67,7 +73,7 @@ impl Rejection {
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::SignatureInvalid => StatusCode::UNAUTHORIZED,
+            Self::SignatureInvalid | Self::TooOld { .. } => StatusCode::UNAUTHORIZED,
             Self::Stopping | Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -88,7 +94,7 @@ impl Rejection {
             Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
             Self::BodyTimeout => "BODY_TIMEOUT",
             Self::BodyIncomplete => "BODY_INCOMPLETE",
-            Self::SignatureInvalid => "SIGNATURE_INVALID",
+            Self::SignatureInvalid | Self::TooOld { .. } => "SIGNATURE_INVALID",
             Self::NotJsonObject(_) => "BODY_NOT_JSON_OBJECT",
             Self::Stopping => "SHUTTING_DOWN",
             Self::Busy => "TOO_BUSY",
@@ -115,6 +121,7 @@ impl Rejection {
             Self::BodyTimeout => "body_timeout",
             Self::BodyIncomplete => "body_incomplete",
             Self::SignatureInvalid => "signature_invalid",
+            Self::TooOld { .. } => "too_old",
             Self::NotJsonObject(_) => "not_json_object",
             Self::Stopping => "stopping",
             Self::Busy => "busy",
@@ -143,7 +150,9 @@ impl Rejection {
             Self::BodyTooLarge(bytes_max) => format!("the body is over the limit of {bytes_max} bytes"),
             Self::BodyTimeout => "the body came too slowly".to_owned(),
             Self::BodyIncomplete => "the body ended too early".to_owned(),
-            Self::SignatureInvalid => "the signature is missing or does not fit".to_owned(),
+            Self::SignatureInvalid | Self::TooOld { .. } => {
+                "the signature is missing or does not fit".to_owned()
+            }
             Self::NotJsonObject(why) => format!("the body is not a JSON object: {why}"),
             Self::Stopping => "the service is shutting down".to_owned(),
             Self::Busy => "too many deliveries at once".to_owned(),
@@ -171,6 +180,7 @@ impl Rejection {
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::SignatureInvalid
+            | Self::TooOld { .. }
             | Self::NotJsonObject(_)
             | Self::Refused => None,
         }

@@ -38,6 +38,24 @@ pub enum BuildError {
         /// The secret.
         secret_id: String,
     },
+    /// A setting of the scheme that can't be used.
+    #[error("source {source_name:?}: {why}")]
+    Scheme {
+        /// The source.
+        source_name: String,
+        /// Which one, and what is wrong with it.
+        why: String,
+    },
+    /// A secret that its scheme could never verify with.
+    #[error("source {source_name:?}: secret {secret_id:?} {why}")]
+    SecretOfAnotherForm {
+        /// The source.
+        source_name: String,
+        /// The secret.
+        secret_id: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Two secrets of one id.
     #[error("source {source_name:?}: secret {secret_id:?} is configured twice")]
     DuplicateSecret {
@@ -77,6 +95,16 @@ pub enum BuildError {
     },
 }
 
+impl SourceOptions {
+    /// Checks a source by itself, without any other.
+    ///
+    /// # Errors
+    /// Says what of it can't be used.
+    pub fn check(&self, limits: &IngestOptions) -> Result<(), BuildError> {
+        Source::build(self.clone(), limits).map(drop)
+    }
+}
+
 /// A source with everything that receiving needs.
 pub(crate) struct Source {
     pub(crate) name: SourceName,
@@ -86,6 +114,8 @@ pub(crate) struct Source {
     pub(crate) filter: EventFilter,
     pub(crate) dedup_window_ms: u64,
     pub(crate) body_bytes_max: u64,
+    /// How far a time signed may be from ours, in milliseconds; 0 for no matter how far.
+    pub(crate) tolerance_ms: u64,
     secrets: Vec<Secret>,
     address_allow: Vec<IpNet>,
     user_agent_check: bool,
@@ -103,7 +133,11 @@ impl Source {
         if options.verify && options.secrets.is_empty() {
             return Err(BuildError::NoSecret(name));
         }
-        check_secrets(&name, &options.secrets)?;
+        let scheme = signature::scheme(&options, limits).map_err(|why| BuildError::Scheme {
+            source_name: name.clone(),
+            why,
+        })?;
+        check_secrets(&name, &options.secrets, scheme.as_ref())?;
         let path = options.path.map(|path| own_path(&name, path)).transpose()?;
         let filter =
             EventFilter::new(&options.events, &options.repositories).map_err(|source| BuildError::Glob {
@@ -112,7 +146,12 @@ impl Source {
             })?;
         Ok(Self {
             name: options.name,
-            scheme: signature::scheme(options.scheme),
+            tolerance_ms: options
+                .tolerance_ms
+                .or(limits.tolerance_ms)
+                .or(scheme.tolerance_ms())
+                .unwrap_or(0),
+            scheme,
             path,
             verify: options.verify,
             filter,
@@ -227,7 +266,7 @@ pub(crate) fn rate_key(peer: IpAddr) -> IpAddr {
     }
 }
 
-fn check_secrets(source: &str, secrets: &[Secret]) -> Result<(), BuildError> {
+fn check_secrets(source: &str, secrets: &[Secret], scheme: &dyn Scheme) -> Result<(), BuildError> {
     let mut ids = HashSet::new();
     for secret in secrets {
         let (source_name, secret_id) = (source.to_owned(), secret.id.clone());
@@ -235,6 +274,13 @@ fn check_secrets(source: &str, secrets: &[Secret]) -> Result<(), BuildError> {
             return Err(BuildError::EmptySecret {
                 source_name,
                 secret_id,
+            });
+        }
+        if let Err(why) = scheme.check_secret(secret) {
+            return Err(BuildError::SecretOfAnotherForm {
+                source_name,
+                secret_id,
+                why,
             });
         }
         if !ids.insert(secret.id.as_str()) {
@@ -282,6 +328,7 @@ fn own_path(source: &str, path: String) -> Result<String, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::SchemeKind;
 
     fn build(change: impl FnOnce(&mut SourceOptions)) -> Result<Source, BuildError> {
         let mut options = SourceOptions::new("github".parse().unwrap(), vec![Secret::new("a", "x")]);
@@ -296,12 +343,14 @@ mod tests {
         }
     }
 
+    fn standard(secret: &str) -> (SchemeKind, Vec<Secret>) {
+        (SchemeKind::Standard, vec![Secret::new("a", secret)])
+    }
+
     fn claim(hook: Option<&str>) -> Claim {
         Claim {
             hook_id: hook.map(str::to_owned),
-            delivery_id: None,
-            event: None,
-            form: false,
+            ..Claim::default()
         }
     }
 
@@ -311,6 +360,8 @@ mod tests {
         assert!(why(|o| o.name = "replay".parse().unwrap()).contains("reserved"));
         assert!(why(|o| o.secrets.clear()).contains("no secret"));
         assert!(why(|o| o.secrets.push(Secret::new("b", ""))).contains("empty"));
+        assert!(why(|o| (o.scheme, o.secrets) = standard("whsec_swordfish!")).contains("base64"));
+        assert!(!why(|o| (o.scheme, o.secrets) = standard("whsec_swordfish!")).contains("swordfish"));
         assert!(why(|o| o.secrets.push(Secret::new("a", "y"))).contains("twice"));
         assert!(why(|o| o.secrets.push(of_team("b", "x"))).contains("tenants"));
         assert!(why(|o| o.path = Some("hooks".into())).contains("slash"));

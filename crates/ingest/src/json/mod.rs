@@ -7,6 +7,7 @@
 mod capture;
 mod nesting;
 mod number;
+mod path;
 mod scanner;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,8 @@ mod utf8;
 
 #[cfg(test)]
 pub(crate) use capture::CAPTURE_BYTES_MAX;
-pub(crate) use scanner::{Found, Path, Scalar, Scanner};
+pub(crate) use path::Path;
+pub(crate) use scanner::{Found, Scalar, Scanner};
 
 /// Bytes that are no JSON document, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

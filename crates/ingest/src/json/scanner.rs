@@ -6,16 +6,8 @@ use super::NotJson;
 use super::capture::Capture;
 use super::nesting::Nesting;
 use super::number::Number;
+use super::path::Path;
 use super::utf8::Utf8;
-
-/// Where a fact stands: a member of the root object, or a member of such a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Path {
-    /// The member of the root.
-    pub(crate) outer: &'static str,
-    /// The member of it.
-    pub(crate) inner: Option<&'static str>,
-}
 
 /// A value found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +57,15 @@ pub(crate) struct Scanner {
     nesting: Nesting,
     capture: Capture,
     utf8: Utf8,
-    /// The member of the root that we are in, if any path leads through it.
-    outer: Option<&'static str>,
-    /// The path whose value comes next.
-    slot: Option<usize>,
+    /// Of each path, how many of its names lead to where we are.
+    matched: Vec<usize>,
+    /// The most of them, and the most names of any path: nothing below is asked for.
+    deepest: usize,
+    longest: usize,
+    /// The paths whose value comes next, one bit each.
+    slots: u64,
+    /// The elements begun of each list that is open, for paths that lead through one.
+    elements: Option<Vec<u64>>,
 }
 
 const fn wrong<T>(why: &'static str) -> Result<T, NotJson> {
@@ -80,10 +77,20 @@ const fn is_space(byte: u8) -> bool {
 }
 
 impl Scanner {
+    /// The most paths that are looked for; no scheme comes near it.
+    const PATHS_MAX: usize = 64;
+
     /// A scanner that looks for these.
-    pub(crate) fn new(paths: Vec<Path>) -> Self {
+    pub(crate) fn new(mut paths: Vec<Path>) -> Self {
+        debug_assert!(paths.len() <= Self::PATHS_MAX, "{} paths", paths.len());
+        paths.truncate(Self::PATHS_MAX);
         let values = vec![None; paths.len()];
         Self {
+            matched: vec![0; paths.len()],
+            deepest: 0,
+            longest: paths.iter().map(Path::len).max().unwrap_or(0),
+            slots: 0,
+            elements: paths.iter().any(Path::has_index).then(Vec::new),
             paths,
             found: Found {
                 object: false,
@@ -93,8 +100,6 @@ impl Scanner {
             nesting: Nesting::default(),
             capture: Capture::default(),
             utf8: Utf8::default(),
-            outer: None,
-            slot: None,
         }
     }
 
@@ -171,10 +176,13 @@ impl Scanner {
     }
 
     fn begin_value(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.elements.is_some() && self.nesting.in_object() == Some(false) {
+            self.begin_element();
+        }
         match byte {
             b'{' | b'[' => self.open(byte == b'{'),
             b'"' => {
-                self.capture.begin(self.slot.is_some());
+                self.capture.begin(self.slots != 0);
                 self.state = State::Text(Role::Value);
             }
             b't' => self.state = State::Word(b"rue"),
@@ -184,7 +192,7 @@ impl Scanner {
                 let Some(number) = Number::begin(byte) else {
                     return wrong("a value is missing");
                 };
-                self.capture.begin(self.slot.is_some());
+                self.capture.begin(self.slots != 0);
                 self.capture.push(&[byte]);
                 self.state = State::Number(number);
             }
@@ -195,7 +203,15 @@ impl Scanner {
     fn open(&mut self, object: bool) {
         self.found.object |= object && self.nesting.depth() == 0;
         self.nesting.push(object);
-        self.slot = None;
+        self.slots = 0;
+        if let (Some(elements), false) = (&mut self.elements, object)
+            && self.nesting.depth() <= self.longest
+        {
+            elements.resize(self.longest, 0);
+            if let Some(begun) = elements.get_mut(self.nesting.depth() - 1) {
+                *begun = 0;
+            }
+        }
         self.state = if object {
             State::FirstKey
         } else {
@@ -209,7 +225,7 @@ impl Scanner {
     }
 
     fn end_value(&mut self) {
-        self.slot = None;
+        self.slots = 0;
         self.state = State::AfterValue;
     }
 
@@ -293,7 +309,7 @@ impl Scanner {
                 self.state = State::Colon;
             }
             Role::Value => {
-                if self.slot.is_some() {
+                if self.slots != 0 {
                     let value = self.capture.text().map(Scalar::Text);
                     self.keep(value);
                 }
@@ -303,47 +319,64 @@ impl Scanner {
     }
 
     fn keep(&mut self, value: Option<Scalar>) {
-        if let Some(place) = self.slot.and_then(|slot| self.found.values.get_mut(slot)) {
-            *place = value;
+        for (slot, place) in self.found.values.iter_mut().enumerate() {
+            if self.slots >> slot & 1 == 1 {
+                place.clone_from(&value);
+            }
         }
+    }
+
+    /// Whether a name at this depth can be one of a path that has led here.
+    const fn leads(&self, depth: usize) -> bool {
+        depth <= self.longest && depth <= self.deepest + 1
     }
 
     fn begin_key(&mut self) {
-        let depth = self.nesting.depth();
-        self.capture
-            .begin(depth == 1 || depth == 2 && self.outer.is_some());
+        self.capture.begin(self.leads(self.nesting.depth()));
         self.state = State::Text(Role::Key);
     }
 
-    /// Finds out whether the value of the key is asked for. A member that stands again replaces what it said before.
     fn end_key(&mut self) {
-        self.slot = None;
+        self.slots = 0;
         let depth = self.nesting.depth();
-        if depth > 2 || depth == 2 && self.outer.is_none() {
+        if self.leads(depth) {
+            let key = self.capture.text();
+            self.arrive(depth, key.as_deref());
+        }
+    }
+
+    /// An element of a list begins; its index is its name.
+    fn begin_element(&mut self) {
+        self.slots = 0;
+        let depth = self.nesting.depth();
+        if !self.leads(depth) {
             return;
         }
-        let key = self.capture.text();
-        let named = |name: &str| key.as_deref() == Some(name);
-        if depth == 1 {
-            self.outer = None;
+        let begun = self.elements.as_mut().and_then(|e| e.get_mut(depth - 1));
+        if let Some(begun) = begun {
+            let index = begun.to_string();
+            *begun += 1;
+            self.arrive(depth, Some(&index));
         }
-        for (slot, path) in self.paths.iter().enumerate() {
-            let hit = match depth {
-                1 => named(path.outer),
-                _ => self.outer == Some(path.outer) && path.inner.is_some_and(named),
-            };
-            if !hit {
-                continue;
+    }
+
+    /// Finds out which paths go on by this name, and whose value comes next. A member that stands again replaces what it
+    /// said before.
+    fn arrive(&mut self, depth: usize, name: Option<&str>) {
+        self.deepest = 0;
+        let paths = self.paths.iter().zip(&mut self.matched).enumerate();
+        for (slot, (path, matched)) in paths {
+            *matched = (*matched).min(depth - 1);
+            if *matched + 1 == depth && name.is_some() && path.part(depth - 1) == name {
+                *matched = depth;
+                if let Some(place) = self.found.values.get_mut(slot) {
+                    *place = None;
+                }
+                if path.len() == depth {
+                    self.slots |= 1 << slot;
+                }
             }
-            if let Some(place) = self.found.values.get_mut(slot) {
-                *place = None;
-            }
-            if depth == 1 {
-                self.outer = Some(path.outer);
-            }
-            if path.inner.is_none() || depth == 2 {
-                self.slot = Some(slot);
-            }
+            self.deepest = self.deepest.max(*matched);
         }
     }
 }

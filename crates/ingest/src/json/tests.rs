@@ -4,18 +4,9 @@ use serde_json::{Value, json};
 use super::*;
 
 const PATHS: [Path; 3] = [
-    Path {
-        outer: "action",
-        inner: None,
-    },
-    Path {
-        outer: "repository",
-        inner: Some("full_name"),
-    },
-    Path {
-        outer: "issue",
-        inner: Some("id"),
-    },
+    Path::of(&["action"]),
+    Path::of(&["repository", "full_name"]),
+    Path::of(&["issue", "id"]),
 ];
 
 fn scan(document: &[u8], piece: usize) -> Result<Found, NotJson> {

@@ -3,30 +3,28 @@
 //!
 //! GitHub signs neither the delivery's id nor a time: the log's memory of ids is the only defence against repeats.
 
-use hmac::{Hmac, KeyInit, Mac};
-use poem::http::header::{CONTENT_TYPE, InvalidHeaderValue, USER_AGENT};
+use poem::http::header::{CONTENT_TYPE, USER_AGENT};
 use poem::http::{HeaderMap, HeaderValue};
-use secrecy::ExposeSecret;
-use sha2::Sha256;
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use secrecy::ExposeSecret as _;
 
-use super::{Check, Claim, FactPaths, Scheme, ToSign};
+use super::mac::{MacCheck, mac_of};
+use super::{Check, Claim, FactPaths, Scheme, SignError, ToSign, content, set};
 use crate::head::Head;
 use crate::json::Path;
-use crate::options::Secret;
+use crate::options::{HashKind, Secret};
 use crate::rejection::Rejection;
 
 const SIGNATURE: &str = "X-Hub-Signature-256";
 const EVENT: &str = "X-GitHub-Event";
 const DELIVERY: &str = "X-GitHub-Delivery";
 const HOOK: &str = "X-GitHub-Hook-ID";
+/// A digest of SHA-256 in hex.
+const HEX_CHARS: usize = 64;
 const AGENT: &str = "GitHub-Hookshot/";
 const PREFIX: &str = "sha256=";
 
 /// The scheme `github`.
 pub(super) struct Github;
-
-type HmacSha256 = Hmac<Sha256>;
 
 impl Scheme for Github {
     fn name(&self) -> &'static str {
@@ -37,163 +35,102 @@ impl Scheme for Github {
         Some(AGENT)
     }
 
-    fn secret_headers(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn claim(&self, head: &Head) -> Result<Claim, Rejection> {
-        let form = is_form(head)?;
+        let form = content::json_or_form(head)?;
         head.sole(SIGNATURE)?;
-        let event = head.name(EVENT)?.ok_or(Rejection::HeaderMissing(EVENT))?;
-        let delivery_id = head.name(DELIVERY)?.ok_or(Rejection::HeaderMissing(DELIVERY))?;
+        let required = |name: &'static str| head.name(name)?.ok_or(Rejection::HeaderMissing(name.into()));
+        let (event, delivery_id) = (required(EVENT)?, required(DELIVERY)?);
         Ok(Claim {
             hook_id: head.name(HOOK)?,
             delivery_id: Some(delivery_id),
             event: Some(event),
             form,
+            ..Claim::default()
         })
     }
 
     fn check(&self, head: &Head, candidates: &[&Secret]) -> Option<Box<dyn Check>> {
         let value = head.headers.get(SIGNATURE)?.to_str().ok()?;
-        let mut given = [0; 32];
-        hex::decode_to_slice(value.trim().strip_prefix(PREFIX)?, &mut given).ok()?;
-        let macs: Option<Vec<HmacSha256>> = candidates.iter().map(|secret| mac(secret)).collect();
-        Some(Box::new(Signature { given, macs: macs? }))
+        let digest = value.trim().strip_prefix(PREFIX)?;
+        let given = (digest.len() == HEX_CHARS)
+            .then(|| hex::decode(digest).ok())
+            .flatten()?;
+        let keys = candidates.iter().map(|s| s.value.expose_secret().as_bytes());
+        let check = MacCheck::new(HashKind::Sha256, keys.enumerate(), vec![given])?;
+        Some(Box::new(check))
     }
 
     fn paths(&self, claim: &Claim) -> FactPaths {
+        let entity = claim.event.as_deref().and_then(entity);
         FactPaths {
             object_required: true,
-            event: None,
-            action: Some(Path {
-                outer: "action",
-                inner: None,
-            }),
-            repository: Some(inner("repository", "full_name")),
-            sender: Some(inner("sender", "login")),
-            entity: claim.event.as_deref().and_then(entity),
+            action: vec![Path::of(&["action"])],
+            repository: vec![Path::of(&["repository", "full_name"])],
+            sender: vec![Path::of(&["sender", "login"])],
+            entity: entity
+                .map(|(kind, path)| (Some(kind), path))
+                .into_iter()
+                .collect(),
+            ..FactPaths::default()
         }
     }
 
-    fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, InvalidHeaderValue> {
+    fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, SignError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static("GitHub-Hookshot/hooklog-test"),
         );
-        headers.insert(EVENT, HeaderValue::from_str(delivery.event)?);
-        headers.insert(DELIVERY, HeaderValue::from_str(delivery.delivery_id)?);
+        let mut put = |name: &str, value: &str| set(&mut headers, name, value);
+        put(EVENT, delivery.event)?;
+        put(DELIVERY, delivery.delivery_id)?;
         if let Some(hook) = secret.and_then(|s| s.hook.as_deref()) {
-            headers.insert(HOOK, HeaderValue::from_str(hook)?);
+            put(HOOK, hook)?;
         }
-        if let Some(mut mac) = secret.and_then(mac) {
-            mac.update(delivery.body);
-            let signature = hex::encode(mac.finalize().into_bytes());
-            headers.insert(SIGNATURE, HeaderValue::from_str(&format!("{PREFIX}{signature}"))?);
+        if let Some(secret) = secret {
+            let key = secret.value.expose_secret().as_bytes();
+            let mac = mac_of(HashKind::Sha256, key, &[delivery.body]).unwrap_or_default();
+            put(SIGNATURE, &format!("{PREFIX}{}", hex::encode(mac)))?;
         }
         Ok(headers)
-    }
-}
-
-/// Whether the body is a form; refuses what is neither a form nor JSON.
-fn is_form(head: &Head) -> Result<bool, Rejection> {
-    let content_type = head.name("Content-Type")?.ok_or(Rejection::ContentType)?;
-    let encoding = head.name("Content-Encoding")?;
-    if encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity")) {
-        return Err(Rejection::ContentType);
-    }
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let form = domain::is_form(&content_type);
-    if form || kind.eq_ignore_ascii_case("application/json") {
-        Ok(form)
-    } else {
-        Err(Rejection::ContentType)
-    }
-}
-
-/// HMAC takes keys of any length, so that this is always some.
-fn mac(secret: &Secret) -> Option<HmacSha256> {
-    HmacSha256::new_from_slice(secret.value.expose_secret().as_bytes()).ok()
-}
-
-struct Signature {
-    given: [u8; 32],
-    macs: Vec<HmacSha256>,
-}
-
-impl Check for Signature {
-    fn update(&mut self, piece: &[u8]) {
-        for mac in &mut self.macs {
-            mac.update(piece);
-        }
-    }
-
-    fn finish(self: Box<Self>) -> Option<usize> {
-        let (mut found, mut which) = (Choice::from(0), 0_u64);
-        for (at, mac) in (0_u64..).zip(self.macs) {
-            let computed: [u8; 32] = mac.finalize().into_bytes().into();
-            let fits = computed.ct_eq(&self.given);
-            which.conditional_assign(&at, fits & !found);
-            found |= fits;
-        }
-        bool::from(found)
-            .then_some(which)
-            .and_then(|at| usize::try_from(at).ok())
-    }
-}
-
-const fn inner(outer: &'static str, inner: &'static str) -> Path {
-    Path {
-        outer,
-        inner: Some(inner),
     }
 }
 
 /// What an event is about: the name of its kind and the member that identifies it.
 fn entity(event: &str) -> Option<(&'static str, Path)> {
     Some(match event {
-        "workflow_job" => ("workflow_job", inner("workflow_job", "id")),
-        "workflow_run" => ("workflow_run", inner("workflow_run", "id")),
-        "check_run" => ("check_run", inner("check_run", "id")),
-        "check_suite" => ("check_suite", inner("check_suite", "id")),
+        "workflow_job" => ("workflow_job", Path::of(&["workflow_job", "id"])),
+        "workflow_run" => ("workflow_run", Path::of(&["workflow_run", "id"])),
+        "check_run" => ("check_run", Path::of(&["check_run", "id"])),
+        "check_suite" => ("check_suite", Path::of(&["check_suite", "id"])),
         "pull_request"
         | "pull_request_review"
         | "pull_request_review_comment"
         | "pull_request_review_thread"
-        | "pull_request_target" => ("pull_request", inner("pull_request", "id")),
-        "issues" | "issue_comment" => ("issue", inner("issue", "id")),
-        "discussion" | "discussion_comment" => ("discussion", inner("discussion", "id")),
-        "deployment" | "deployment_status" => ("deployment", inner("deployment", "id")),
-        "release" => ("release", inner("release", "id")),
-        "milestone" => ("milestone", inner("milestone", "id")),
-        "label" => ("label", inner("label", "id")),
-        "package" => ("package", inner("package", "id")),
-        "registry_package" => ("registry_package", inner("registry_package", "id")),
-        "commit_comment" => ("comment", inner("comment", "id")),
-        "fork" => ("fork", inner("forkee", "id")),
-        "installation" | "installation_repositories" => ("installation", inner("installation", "id")),
-        "code_scanning_alert" => ("code_scanning_alert", inner("alert", "number")),
-        "dependabot_alert" => ("dependabot_alert", inner("alert", "number")),
-        "secret_scanning_alert" => ("secret_scanning_alert", inner("alert", "number")),
-        "security_advisory" => ("security_advisory", inner("security_advisory", "ghsa_id")),
-        "repository_advisory" => ("repository_advisory", inner("repository_advisory", "ghsa_id")),
-        "projects_v2_item" => ("projects_v2_item", inner("projects_v2_item", "id")),
-        "status" => (
-            "commit",
-            Path {
-                outer: "sha",
-                inner: None,
-            },
+        | "pull_request_target" => ("pull_request", Path::of(&["pull_request", "id"])),
+        "issues" | "issue_comment" => ("issue", Path::of(&["issue", "id"])),
+        "discussion" | "discussion_comment" => ("discussion", Path::of(&["discussion", "id"])),
+        "deployment" | "deployment_status" => ("deployment", Path::of(&["deployment", "id"])),
+        "release" => ("release", Path::of(&["release", "id"])),
+        "milestone" => ("milestone", Path::of(&["milestone", "id"])),
+        "label" => ("label", Path::of(&["label", "id"])),
+        "package" => ("package", Path::of(&["package", "id"])),
+        "registry_package" => ("registry_package", Path::of(&["registry_package", "id"])),
+        "commit_comment" => ("comment", Path::of(&["comment", "id"])),
+        "fork" => ("fork", Path::of(&["forkee", "id"])),
+        "installation" | "installation_repositories" => ("installation", Path::of(&["installation", "id"])),
+        "code_scanning_alert" => ("code_scanning_alert", Path::of(&["alert", "number"])),
+        "dependabot_alert" => ("dependabot_alert", Path::of(&["alert", "number"])),
+        "secret_scanning_alert" => ("secret_scanning_alert", Path::of(&["alert", "number"])),
+        "security_advisory" => ("security_advisory", Path::of(&["security_advisory", "ghsa_id"])),
+        "repository_advisory" => (
+            "repository_advisory",
+            Path::of(&["repository_advisory", "ghsa_id"]),
         ),
-        "push" => (
-            "commit",
-            Path {
-                outer: "after",
-                inner: None,
-            },
-        ),
+        "projects_v2_item" => ("projects_v2_item", Path::of(&["projects_v2_item", "id"])),
+        "status" => ("commit", Path::of(&["sha"])),
+        "push" => ("commit", Path::of(&["after"])),
         _ => return None,
     })
 }
@@ -288,6 +225,7 @@ mod tests {
             event: "ping",
             delivery_id: "1",
             body: b"{}",
+            now: domain::Timestamp::from_millis(0),
         };
         let head = Head {
             peer: None,

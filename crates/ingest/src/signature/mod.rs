@@ -4,54 +4,85 @@
 //! stand. It never parses the body, never decides what is answered beyond a [`Rejection`], and never lets anything but
 //! equality, in constant time, decide about a proof.
 
+mod configured;
+mod content;
 mod github;
+mod gitlab;
+mod key;
+mod linear;
+mod mac;
+mod plain;
+mod stamp;
+mod standard;
+#[cfg(test)]
+mod tests;
 mod verified;
 
-use poem::http::HeaderMap;
-use poem::http::header::InvalidHeaderValue;
+use domain::Timestamp;
+use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
+pub(crate) use stamp::{Stamp, TimeUnit};
 pub(crate) use verified::{Verification, VerifiedRequest};
 
 use crate::head::Head;
 use crate::json::Path;
-use crate::options::{SchemeKind, Secret};
+use crate::options::{FactOptions, IngestOptions, SchemeKind, Secret, SourceOptions};
 use crate::rejection::Rejection;
 
 /// What the headers of a delivery say about it, none of it proven yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Claim {
     /// The sender's hook, where it names one.
     pub(crate) hook_id: Option<String>,
-    /// The sender's id of the delivery, where it gives one.
+    /// The sender's id of the delivery, where a header gives one.
     pub(crate) delivery_id: Option<String>,
     /// The event type, where a header says it.
     pub(crate) event: Option<String>,
+    /// When it was signed, where a header says it.
+    pub(crate) signed_at: Option<Stamp>,
     /// Whether the document is the field `payload` of a form.
     pub(crate) form: bool,
 }
 
-/// Where a scheme's facts stand in the document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a scheme's facts stand in the document. Of several places the first that holds something counts, and what the
+/// document says goes before what a header says: documents are signed, most headers are not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FactPaths {
     /// Whether the document has to be a JSON object.
     pub(crate) object_required: bool,
-    /// The event type, where no header says it.
-    pub(crate) event: Option<Path>,
+    /// The event type.
+    pub(crate) event: Vec<Path>,
     /// The action.
-    pub(crate) action: Option<Path>,
+    pub(crate) action: Vec<Path>,
     /// The repository.
-    pub(crate) repository: Option<Path>,
+    pub(crate) repository: Vec<Path>,
     /// Whoever caused it.
-    pub(crate) sender: Option<Path>,
-    /// What it is about, with the name of its kind.
-    pub(crate) entity: Option<(&'static str, Path)>,
+    pub(crate) sender: Vec<Path>,
+    /// What it is about, with the name of its kind; without a name that of the event.
+    pub(crate) entity: Vec<(Option<&'static str>, Path)>,
+    /// The sender's id of the delivery.
+    pub(crate) delivery_id: Option<Path>,
+    /// When it was signed, in milliseconds since 1970.
+    pub(crate) signed_at: Option<Path>,
 }
 
-/// What a synthetic delivery is made of.
+/// A delivery to be signed.
 pub(crate) struct ToSign<'a> {
     pub(crate) event: &'a str,
     pub(crate) delivery_id: &'a str,
     pub(crate) body: &'a [u8],
+    pub(crate) now: Timestamp,
+}
+
+/// Why a delivery can't be signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SignError {
+    /// A value that no header can carry.
+    #[error("the header {0} can't carry it")]
+    Header(String),
+    /// The secret only verifies.
+    #[error("a public key can't sign")]
+    PublicKey,
 }
 
 /// A way of proving where a delivery comes from.
@@ -60,10 +91,30 @@ pub(crate) trait Scheme: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// How the sender's program names itself, for sources that check it.
-    fn user_agent(&self) -> Option<&'static str>;
+    fn user_agent(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Headers that carry this scheme's secret in clear.
-    fn secret_headers(&self) -> &'static [&'static str];
+    fn secret_headers(&self) -> &[HeaderName] {
+        &[]
+    }
+
+    /// Refuses a secret that could never verify, and says why without showing it.
+    fn check_secret(&self, _secret: &Secret) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// How far the time signed may be from ours unless the settings say otherwise, in milliseconds; none where no time is
+    /// signed.
+    fn tolerance_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether the proof by a secret covers the time of signing.
+    fn signs_time(&self, _secret: &Secret) -> bool {
+        self.tolerance_ms().is_some()
+    }
 
     /// Reads the headers; refuses a delivery that lacks what the scheme needs.
     fn claim(&self, head: &Head) -> Result<Claim, Rejection>;
@@ -75,7 +126,7 @@ pub(crate) trait Scheme: Send + Sync {
     fn paths(&self, claim: &Claim) -> FactPaths;
 
     /// The headers of a delivery signed with a secret, as its sender would set them.
-    fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, InvalidHeaderValue>;
+    fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, SignError>;
 }
 
 /// A check under way.
@@ -87,9 +138,29 @@ pub(crate) trait Check: Send {
     fn finish(self: Box<Self>) -> Option<usize>;
 }
 
-/// The scheme of a kind.
-pub(crate) fn scheme(kind: SchemeKind) -> Box<dyn Scheme> {
-    match kind {
-        SchemeKind::Github => Box::new(github::Github),
+/// The scheme of a source.
+///
+/// # Errors
+/// Says which of its settings can't be used and why.
+pub(crate) fn scheme(source: &SourceOptions, limits: &IngestOptions) -> Result<Box<dyn Scheme>, String> {
+    let signatures_max = limits.signatures_max;
+    let kind = source.scheme;
+    let fixed = matches!(kind, SchemeKind::Github | SchemeKind::Gitlab | SchemeKind::Linear);
+    if fixed && source.facts != FactOptions::default() {
+        return Err("facts: with this scheme they stand where its sender puts them; leave them out".into());
     }
+    Ok(match kind {
+        SchemeKind::Github => Box::new(github::Github),
+        SchemeKind::Gitlab => Box::new(gitlab::Gitlab { signatures_max }),
+        SchemeKind::Linear => Box::new(linear::Linear),
+        SchemeKind::Standard => Box::new(standard::Standard::build(&source.facts, signatures_max)?),
+    })
+}
+
+/// Sets a header of a delivery to be signed.
+fn set(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SignError> {
+    let refused = || SignError::Header(name.to_owned());
+    let of = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
+    headers.insert(of, HeaderValue::from_str(value).map_err(|_| refused())?);
+    Ok(())
 }

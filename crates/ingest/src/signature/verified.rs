@@ -3,9 +3,9 @@
 //! The fields of [`VerifiedRequest`] are private and [`VerifiedRequest::read`] is the only way to one, so that whoever
 //! holds one knows that its body was verified, by which secret, and for whom.
 
-use domain::{ContentHash, ContentHasher, Proof, TenantId};
+use domain::{ContentHash, ContentHasher, Proof, TenantId, Timestamp};
 
-use super::{Check, Claim};
+use super::{Check, Claim, Stamp};
 use crate::body::{BodyReader, Incoming, ReceivedBody};
 use crate::head::{Head, TrustedLocal};
 use crate::options::Secret;
@@ -37,6 +37,8 @@ pub(crate) struct VerifiedRequest {
     proof: Proof,
     sha256: ContentHash,
     body: ReceivedBody,
+    /// Whether the proof covers a time, which then has to be fresh.
+    time_is_signed: bool,
 }
 
 impl<'s> Verification<'s> {
@@ -75,14 +77,19 @@ impl<'s> Verification<'s> {
     }
 
     fn finish(self, body: ReceivedBody) -> Result<VerifiedRequest, Rejection> {
-        let (tenant, proof) = match self.proof {
+        let (tenant, proof, time_is_signed) = match self.proof {
             ProofDue::Secret { candidates, check } => {
                 let which = check.finish().ok_or(Rejection::SignatureInvalid)?;
                 let secret = candidates.get(which).ok_or(Rejection::SignatureInvalid)?;
                 let secret_id = secret.id.clone();
-                (secret.tenant.clone(), Proof::Verified { secret_id })
+                let time_is_signed = self.source.scheme.signs_time(secret);
+                (
+                    secret.tenant.clone(),
+                    Proof::Verified { secret_id },
+                    time_is_signed,
+                )
             }
-            ProofDue::Waived(_) => (TenantId::default(), Proof::Unverified),
+            ProofDue::Waived(_) => (TenantId::default(), Proof::Unverified, false),
         };
         Ok(VerifiedRequest {
             claim: self.claim,
@@ -90,6 +97,7 @@ impl<'s> Verification<'s> {
             proof,
             sha256: self.hasher.finish(),
             body,
+            time_is_signed,
         })
     }
 }
@@ -111,6 +119,26 @@ impl VerifiedRequest {
     /// What its headers say.
     pub(crate) const fn claim(&self) -> &Claim {
         &self.claim
+    }
+
+    /// Adds what the verified document says and no header said.
+    pub(crate) fn complete(&mut self, delivery_id: Option<String>, signed_at: Option<Stamp>) {
+        self.claim.delivery_id = delivery_id.or(self.claim.delivery_id.take());
+        self.claim.signed_at = signed_at.or(self.claim.signed_at);
+    }
+
+    /// Refuses what was signed too long ago, or too far ahead of our clock; 0 takes any time. Whoever keeps a delivery
+    /// and sends it again later has only the old time.
+    pub(crate) fn check_freshness(&self, tolerance_ms: u64, now: Timestamp) -> Result<(), Rejection> {
+        if !self.time_is_signed || tolerance_ms == 0 {
+            return Ok(());
+        }
+        match self.claim.signed_at {
+            Some(at) if at.is_fresh(now, tolerance_ms) => Ok(()),
+            at => Err(Rejection::TooOld {
+                age_ms: at.map(|at| at.age_ms(now)),
+            }),
+        }
     }
 
     /// The tenant of the secret that fitted.

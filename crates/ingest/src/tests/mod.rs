@@ -10,4 +10,5 @@ mod reactions;
 mod redelivery;
 mod rig;
 mod secrets;
+mod senders;
 mod server;
