@@ -35,6 +35,7 @@ use crate::serve::banner::{self, Banner};
 use crate::serve::endpoints;
 use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
+use crate::serve::ranges::Ranges;
 use crate::serve::react::{self, Elsewhere, LateSubjects};
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
@@ -97,10 +98,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     );
     let stop_http = CancellationToken::new();
     let limits = core.settings.server.limits();
-    let door = FrontDoor {
-        ingest: core.roles.has(Role::Ingest).then(|| ingest.clone()),
-        api: api.endpoint(),
-    };
+    let door = front_door(&core, &ingest, &api);
     let mut http = tokio::spawn(http::run(listener, door, limits, stop_http.clone()));
     banner::print(&Banner {
         address: bound,
@@ -132,6 +130,14 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     core.log.close().await;
     tracing::info!("stopped");
     outcome
+}
+
+fn front_door(core: &Core, ingest: &Ingest, api: &Api) -> FrontDoor {
+    FrontDoor {
+        ingest: core.roles.has(Role::Ingest).then(|| ingest.clone()),
+        api: api.endpoint(),
+        proxies: core.settings.server.proxies(),
+    }
 }
 
 async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
@@ -209,9 +215,16 @@ async fn join(mut tasks: JoinSet<()>) {
 }
 
 fn receiver(core: &Core, router: Arc<dyn NameReactors>) -> anyhow::Result<Ingest> {
-    let sources = core
+    let mut sources = core
         .settings
         .sources(|name| Ok(core.data.generated_secret(name)?.0))?;
+    let folder = core.data.path().join("address_ranges");
+    let ranges = Ranges::start(&core.settings, &folder, &core.stop_followers)?;
+    for source in &mut sources {
+        if let Some(settings) = core.settings.source.get(&source.name) {
+            source.address_ranges = ranges.of(&settings.address_ranges);
+        }
+    }
     let log = Arc::clone(&core.events);
     let bodies = Arc::clone(&core.bodies);
     Ok(Ingest::build(

@@ -1,9 +1,14 @@
 //! The front door: one port, deliveries to ingest, everything else to the API.
 //!
-//! It bounds what a connection may cost before anybody has looked at a request: how many there are, how long a head may
-//! take, how long nothing may move. It never looks into a request beyond its method and path.
+//! It bounds what a connection may cost before anybody has looked at a request: how many there are, how large a head may be
+//! and how long it may take, how long nothing may move. It finds out who sent a request, and refuses one that could be read
+//! in two ways. It never looks into a request beyond its head.
 
+mod guests;
 mod patience;
+mod proxies;
+mod shape;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -20,36 +25,54 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ingest::Ingest;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
+use poem::http::{HeaderValue, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use guests::{Guests, Seat};
 use patience::Patience;
+pub(crate) use proxies::Proxies;
+use tail::Tail;
 
 /// After a connection could not be taken, usually because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// More than anybody sends; ingest has a limit of its own, with an answer that explains it.
-const HEADERS_MAX: usize = 256;
-
+/// hyper takes no smaller limit.
+const HEAD_BYTES_MIN: usize = 8192;
 /// Sends each request to the side it is for.
 pub(crate) struct FrontDoor {
     pub(crate) ingest: Option<Ingest>,
     pub(crate) api: BoxEndpoint<'static, Response>,
+    pub(crate) proxies: Proxies,
 }
 
 impl Endpoint for FrontDoor {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        match &self.ingest {
-            Some(ingest) if ingest.claims(request.method(), request.uri().path()) => {
-                ingest.call(request).await
-            }
-            _ => self.api.call(request).await,
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        if let Err(misshapen) = shape::check(&request) {
+            return Ok(misshapen.answer());
         }
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        if let Some(peer) = peer {
+            let client = self.proxies.client(peer, request.headers());
+            request.extensions_mut().insert(client);
+        }
+        let ends = shape::ends_connection(request.headers());
+        let mut response = match &self.ingest {
+            Some(ingest) if ingest.claims(request.method(), request.uri().path()) => {
+                ingest.get_response(request).await
+            }
+            _ => self.api.get_response(request).await,
+        };
+        if ends {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        Ok(response)
     }
 }
 
@@ -58,6 +81,11 @@ impl Endpoint for FrontDoor {
 pub(crate) struct Limits {
     /// The most connections at once; more wait in the system's queue.
     pub(crate) connections_max: usize,
+    /// The most of one address that is no proxy of ours; 0 for no limit of their own.
+    pub(crate) connections_per_address_max: usize,
+    /// The most bytes of a head, and the most headers in it. Ingest has limits of its own, with an answer that explains them.
+    pub(crate) head_bytes_max: usize,
+    pub(crate) headers_max: usize,
     /// The longest time for a head, between two requests, and without a byte taken by the other side.
     pub(crate) idle_timeout: Duration,
     /// How long open requests may take after the stop.
@@ -82,9 +110,12 @@ pub(crate) async fn run(listener: TcpListener, door: FrontDoor, limits: Limits, 
         cut: CancellationToken::new(),
     };
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    while let Some((socket, peer)) = hall.next(&listener, &places).await {
-        connections.spawn(hall.clone().serve(socket, peer));
+    let guests = Guests::new(limits.connections_max, limits.connections_per_address_max);
+    while let Some((socket, peer, place)) = hall.next(&listener, &guests).await {
+        let exempt = hall.door.proxies.trust(peer.ip());
+        if let Some(seat) = guests.seat(peer.ip(), exempt, place) {
+            connections.spawn(hall.clone().serve(socket, peer, Arc::new(seat)));
+        }
     }
     drop(listener);
     connections.close();
@@ -101,12 +132,6 @@ pub(crate) async fn run(listener: TcpListener, door: FrontDoor, limits: Limits, 
     }
 }
 
-/// A connection, with the place that it takes.
-struct Guest {
-    socket: TcpStream,
-    _place: tokio::sync::OwnedSemaphorePermit,
-}
-
 /// What every connection needs.
 #[derive(Clone)]
 struct Hall {
@@ -120,12 +145,16 @@ struct Hall {
 
 impl Hall {
     /// The next connection, once there is a place for it; `None` after the stop.
-    async fn next(&self, listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(Guest, SocketAddr)> {
+    async fn next(
+        &self,
+        listener: &TcpListener,
+        guests: &Guests,
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         loop {
             let place = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
-                place = Arc::clone(places).acquire_owned() => place.ok()?,
+                place = guests.place() => place?,
             };
             let accepted = tokio::select! {
                 biased;
@@ -133,15 +162,7 @@ impl Hall {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => {
-                    return Some((
-                        Guest {
-                            socket,
-                            _place: place,
-                        },
-                        peer,
-                    ));
-                }
+                Ok((socket, peer)) => return Some((socket, peer, place)),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -150,35 +171,43 @@ impl Hall {
         }
     }
 
-    async fn serve(self, guest: Guest, peer: SocketAddr) {
-        let Guest { socket, _place } = guest;
+    async fn serve(self, socket: TcpStream, peer: SocketAddr, seat: Arc<Seat>) {
         // An answer is written at once and whole: waiting for more of it only delays it.
         let _slower = socket.set_nodelay(true);
         let local = socket
             .local_addr()
             .map_or_else(|_| Addr::default(), Addr::SocketAddr);
+        let leave = seat.leave();
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let door = Arc::clone(&self.door);
+            let (door, seat) = (Arc::clone(&self.door), Arc::clone(&seat));
             let addresses = (LocalAddr(local.clone()), RemoteAddr(Addr::SocketAddr(peer)));
+            seat.is_served();
             async move {
                 let request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
-                Ok::<_, Infallible>(hyper::Response::from(door.get_response(request).await))
+                let response = hyper::Response::from(door.get_response(request).await);
+                Ok::<_, Infallible>(response.map(|body| Tail::new(body, seat)))
             }
         });
         let idle = self.limits.idle_timeout;
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(idle)
-            .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(Patience::new(socket, idle)), service)
+            .max_buf_size(self.limits.head_bytes_max.max(HEAD_BYTES_MIN))
+            .max_headers(self.limits.headers_max)
+            .serve_connection(
+                TokioIo::new(Patience::new(socket, idle, Arc::clone(&seat))),
+                service,
+            )
             .with_upgrades();
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return note(ended, peer),
+            () = leave.cancelled() => return,
             () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             ended = connection => note(ended, peer),
+            () = leave.cancelled() => {}
             () = self.cut.cancelled() => {}
         }
     }

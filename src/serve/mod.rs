@@ -4,5 +4,6 @@ pub(crate) mod banner;
 pub(crate) mod endpoints;
 pub(crate) mod http;
 pub(crate) mod late;
+pub(crate) mod ranges;
 pub(crate) mod react;
 pub(crate) mod status;

@@ -32,6 +32,19 @@ impl Settings {
             self.ingest.inline_bytes_max <= 512 * 1024,
             "setting ingest.inline_bytes_max: at most 524288; a longer body does not fit into a message of the stream"
         );
+        ensure!(
+            self.server
+                .trusted_proxies
+                .iter()
+                .all(|network| network.prefix_len() > 0),
+            "setting server.trusted_proxies: a network of all addresses would let every sender choose its own; name those of \
+             your proxies"
+        );
+        ensure!(
+            self.ingest.pressure.delay_ms_max <= 1000,
+            "setting ingest.pressure.delay_ms_max: at most 1000; senders wait for their answer a few seconds only"
+        );
+        super::ranges::check(self)?;
         telemetry::filter(&self.telemetry.level)?;
         crate::serve::react::check(self)?;
         ensure!(
@@ -53,7 +66,7 @@ impl Settings {
                     generated(name.as_str()).with_context(|| format!("no secret for source {name}"))?;
                 secrets.push(Secret::new("generated", secret.expose_secret()));
             }
-            let addresses = if settings.addresses.is_empty() {
+            let addresses = if settings.addresses.is_empty() && settings.address_ranges.is_empty() {
                 &self.server.webhook_addresses
             } else {
                 &settings.addresses
@@ -71,7 +84,9 @@ impl Settings {
                 dedup_window_ms: settings.dedup_window_ms,
                 body_bytes_max: settings.body_bytes_max,
                 source_rate_per_minute: settings.source_rate_per_minute,
+                source_rate_burst: settings.source_rate_burst,
                 repository_rate_per_minute: settings.repository_rate_per_minute,
+                repository_rate_burst: settings.repository_rate_burst,
                 ..SourceOptions::new(name.clone(), secrets)
             })
         };

@@ -7,6 +7,7 @@ mod error;
 mod layer;
 mod legacy;
 mod print;
+mod ranges;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +20,10 @@ use serde::Deserialize;
 pub(crate) use error::SettingsError;
 use layer::Layer;
 pub(crate) use print::{masked_url, print};
+pub(crate) use ranges::RangeSettings;
 pub(crate) use source::{SecretSettings, SourceSettings};
 
-use crate::serve::http::Limits;
+use crate::serve::http::{Limits, Proxies};
 use crate::telemetry::TelemetryOptions;
 
 /// Every setting with its default and what it does; also the reference for users.
@@ -56,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) ingest: ingest::IngestOptions,
     #[serde(default)]
     pub(crate) source: std::collections::BTreeMap<domain::SourceName, SourceSettings>,
+    #[serde(default)]
+    pub(crate) address_ranges: std::collections::BTreeMap<domain::SourceName, RangeSettings>,
     pub(crate) nats: infra::jetstream::JetStreamOptions,
     pub(crate) relay: projections::RelayOptions,
     pub(crate) clickhouse: infra::clickhouse::ClickHouseOptions,
@@ -77,7 +81,12 @@ pub(crate) struct ServerOptions {
     pub(crate) port: u16,
     pub(crate) base_url: String,
     pub(crate) webhook_addresses: Vec<ipnet::IpNet>,
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    pub(crate) forwarded_header: domain::ForwardedHeader,
     pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: usize,
+    pub(crate) head_bytes_max: usize,
+    pub(crate) headers_max: usize,
     pub(crate) idle_timeout_ms: u64,
     pub(crate) shutdown_timeout_ms: u64,
 }
@@ -88,9 +97,17 @@ impl ServerOptions {
         Limits {
             // More places than that no semaphore has, nor any system.
             connections_max: self.connections_max.clamp(1, 1 << 20),
+            connections_per_address_max: self.connections_per_address_max,
+            head_bytes_max: self.head_bytes_max,
+            headers_max: self.headers_max.max(1),
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
         }
+    }
+
+    /// The proxies that are believed.
+    pub(crate) fn proxies(&self) -> Proxies {
+        Proxies::new(&self.trusted_proxies, self.forwarded_header)
     }
 
     /// The address of the API as others reach it.

@@ -44,8 +44,10 @@ pub(crate) struct SourceSettings {
     pub(crate) events: Vec<String>,
     /// Repositories to keep, as globs; empty keeps all.
     pub(crate) repositories: Vec<String>,
-    /// Networks that may deliver; empty takes `server.webhook_addresses`.
+    /// Networks that may deliver; empty, without `address_ranges`, takes `server.webhook_addresses`.
     pub(crate) addresses: Vec<IpNet>,
+    /// Lists of networks that may deliver too, by their names in `[address_ranges]`.
+    pub(crate) address_ranges: Vec<SourceName>,
     /// Whether the User-Agent has to be the sender's.
     pub(crate) user_agent_check: bool,
     /// Its own tolerance for the time signed.
@@ -56,8 +58,12 @@ pub(crate) struct SourceSettings {
     pub(crate) body_bytes_max: Option<u64>,
     /// Verified deliveries a minute; 0 for no limit.
     pub(crate) source_rate_per_minute: u32,
+    /// How many of them at once; 0 for as many as in a minute.
+    pub(crate) source_rate_burst: u32,
     /// Verified deliveries a minute of one repository; 0 for no limit.
     pub(crate) repository_rate_per_minute: u32,
+    /// How many of them at once; 0 for as many as in a minute.
+    pub(crate) repository_rate_burst: u32,
 }
 
 impl Default for SourceSettings {
@@ -71,12 +77,15 @@ impl Default for SourceSettings {
             events: Vec::new(),
             repositories: Vec::new(),
             addresses: Vec::new(),
+            address_ranges: Vec::new(),
             user_agent_check: false,
             tolerance_ms: None,
             dedup_window_ms: None,
             body_bytes_max: None,
             source_rate_per_minute: 0,
+            source_rate_burst: 0,
             repository_rate_per_minute: 0,
+            repository_rate_burst: 0,
         }
     }
 }

@@ -14,6 +14,7 @@ mod escape;
 mod event;
 mod fanout;
 mod filter;
+mod forwarded;
 mod hash;
 mod id;
 mod key;
@@ -48,6 +49,7 @@ pub use escape::{escape_part, subject_part};
 pub use event::{EventData, EventType, NewEvent, RecordedEvent, must_be_stored};
 pub use fanout::{FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSubscription};
 pub use filter::{EventFilter, InvalidGlob};
+pub use forwarded::{ClientAddress, ForwardedHeader};
 pub use hash::{ContentHash, ContentHasher};
 pub use id::{
     DestinationName, EventId, InvalidName, LogId, Position, ReplayId, Revision, SourceName, TenantId,

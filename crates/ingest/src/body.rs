@@ -1,7 +1,7 @@
 //! Reads the body of a request: within its limit, its time and the memory set aside for it.
 //!
 //! A small body stays in memory; a longer one streams into a temporary place of the body store, of which nothing is left
-//! unless it is committed. Never here: a commit before the whole body was verified.
+//! unless it is committed. What is encoded is decoded on the way. Never here: a commit before the whole body was verified.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use crate::coding::{ContentCoding, Decoder};
 use crate::options::IngestOptions;
 use crate::rejection::Rejection;
 
@@ -31,6 +32,7 @@ pub(crate) struct Incoming {
     pieces: Pieces,
     /// The length the sender announced.
     announced: Option<u64>,
+    coding: Option<ContentCoding>,
     begun: bool,
     ended: bool,
 }
@@ -41,9 +43,20 @@ impl Incoming {
         Self {
             pieces,
             announced,
+            coding: None,
             begun: false,
             ended: announced == Some(0),
         }
+    }
+
+    /// From now on it is read through a decoder.
+    pub(crate) const fn decode(&mut self, coding: ContentCoding) {
+        self.coding = Some(coding);
+    }
+
+    /// The length the sender announced.
+    pub(crate) const fn announced(&self) -> Option<u64> {
+        self.announced
     }
 
     /// Whether a piece of it was asked for.
@@ -91,6 +104,7 @@ impl ReceivedBody {
 /// What all bodies share, so that however many come at once, they take no more memory and disk than is set aside.
 pub(crate) struct Places {
     memory_bytes: Semaphore,
+    decoders: Semaphore,
     uploads: Semaphore,
 }
 
@@ -100,6 +114,7 @@ impl Places {
         let memory_bytes = options.memory_bytes_max.max(options.inline_bytes_max);
         Self {
             memory_bytes: Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)),
+            decoders: Semaphore::new(options.decoders_max.clamp(1, Semaphore::MAX_PERMITS)),
             uploads: Semaphore::new(options.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
         }
     }
@@ -111,6 +126,7 @@ pub(crate) struct BodyReader<'i> {
     store: &'i dyn BodyStore,
     places: &'i Places,
     memory: Option<SemaphorePermit<'i>>,
+    decoder: Option<SemaphorePermit<'i>>,
     upload: Option<SemaphorePermit<'i>>,
 }
 
@@ -126,12 +142,13 @@ impl<'i> BodyReader<'i> {
             store,
             places,
             memory: None,
+            decoder: None,
             upload: None,
         }
     }
 
-    /// Reads the whole body and shows each piece to `see`. Over `bytes_max` it stops at once, and before the first byte
-    /// when that much was announced.
+    /// Reads the whole body, decoded, and shows each piece to `see`. Over `bytes_max` it stops at once, and before the first
+    /// byte when that much was announced.
     pub(crate) async fn read(
         &mut self,
         incoming: &mut Incoming,
@@ -141,21 +158,23 @@ impl<'i> BodyReader<'i> {
         if incoming.announced.is_some_and(|announced| announced > bytes_max) {
             return Err(Rejection::BodyTooLarge(bytes_max));
         }
-        let deadline = after(self.options.body_timeout_ms);
+        let mut pieces = self.open(incoming, bytes_max).await?;
+        let announced = pieces.announced();
+        let patience = Patience::begin(self.options);
         let mut place = Place::Memory(BytesMut::new());
         let mut total = 0_u64;
-        while let Some(piece) = self.piece(incoming, deadline).await? {
+        while let Some(piece) = patience.piece(&mut pieces, total).await? {
             total += piece.len() as u64;
             if total > bytes_max {
                 return Err(Rejection::BodyTooLarge(bytes_max));
             }
             see(&piece);
             if self.memory.is_none() && self.upload.is_none() {
-                self.memory = Some(self.memory(incoming.announced).await?);
+                self.memory = Some(self.memory(announced).await?);
             }
             place = self.put(place, piece).await?;
         }
-        if incoming.announced.is_some_and(|announced| announced != total) {
+        if announced.is_some_and(|announced| announced != total) {
             return Err(Rejection::BodyIncomplete);
         }
         Ok(match place {
@@ -164,14 +183,17 @@ impl<'i> BodyReader<'i> {
         })
     }
 
-    async fn piece(&self, incoming: &mut Incoming, deadline: Instant) -> Result<Option<Bytes>, Rejection> {
-        let idle = after(self.options.body_idle_timeout_ms);
-        match tokio::time::timeout_at(deadline.min(idle), incoming.next()).await {
-            Err(_) => Err(Rejection::BodyTimeout),
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(piece))) => Ok(Some(piece)),
-            Ok(Some(Err(_))) => Err(Rejection::BodyIncomplete),
-        }
+    /// The body as it came, or through a decoder when it is this request's turn.
+    async fn open<'b>(
+        &mut self,
+        incoming: &'b mut Incoming,
+        bytes_max: u64,
+    ) -> Result<Opened<'b>, Rejection> {
+        let Some(coding) = incoming.coding else {
+            return Ok(Opened::Plain(incoming));
+        };
+        self.decoder = Some(self.place(self.places.decoders.acquire()).await?);
+        Ok(Opened::Encoded(Decoder::new(coding, incoming, bytes_max)))
     }
 
     /// Memory for all that a body may keep there, at once: bodies that each wait for more while they hold some would wait
@@ -217,6 +239,64 @@ impl<'i> BodyReader<'i> {
     pub(crate) async fn begin(&mut self) -> Result<Box<dyn BodyUpload>, Rejection> {
         self.upload = Some(self.place(self.places.uploads.acquire()).await?);
         self.store.begin().await.map_err(unwritable)
+    }
+}
+
+/// A body that is being read.
+enum Opened<'b> {
+    Plain(&'b mut Incoming),
+    Encoded(Decoder<'b>),
+}
+
+impl Opened<'_> {
+    /// How many bytes will come out; unknown for what is decoded.
+    const fn announced(&self) -> Option<u64> {
+        match self {
+            Self::Plain(incoming) => incoming.announced,
+            Self::Encoded(_) => None,
+        }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, Rejection>> {
+        match self {
+            Self::Plain(incoming) => Some(incoming.next().await?.map_err(|_| Rejection::BodyIncomplete)),
+            Self::Encoded(decoder) => decoder.next().await,
+        }
+    }
+}
+
+/// How long a body is waited for.
+struct Patience<'i> {
+    options: &'i IngestOptions,
+    deadline: Instant,
+    /// When the least rate begins to count.
+    graced: Instant,
+}
+
+impl<'i> Patience<'i> {
+    fn begin(options: &'i IngestOptions) -> Self {
+        Self {
+            options,
+            deadline: after(options.body_timeout_ms),
+            graced: after(options.body_grace_ms),
+        }
+    }
+
+    /// The next piece, after so many bytes.
+    async fn piece(&self, pieces: &mut Opened<'_>, bytes: u64) -> Result<Option<Bytes>, Rejection> {
+        let idle = after(self.options.body_idle_timeout_ms);
+        let least = self.options.body_bytes_per_second_min;
+        let too_slow = bytes
+            .saturating_mul(1000)
+            .checked_div(least)
+            .map_or(self.deadline, |millis| {
+                self.graced + Duration::from_millis(millis).min(WAIT_MAX)
+            });
+        let end = self.deadline.min(idle).min(too_slow);
+        match tokio::time::timeout_at(end, pieces.next()).await {
+            Err(_) => Err(Rejection::BodyTimeout),
+            Ok(next) => next.transpose(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use domain::HeaderFact;
 use poem::http::header::{HOST, ORIGIN};
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::coding::ContentCoding;
 use crate::options::IngestOptions;
 use crate::rejection::Rejection;
 
@@ -42,7 +43,8 @@ const NAME_BYTES_MAX: usize = 512;
 
 /// Who sent a request, and its headers.
 pub(crate) struct Head {
-    /// The address of the connection; none for what was made inside the process.
+    /// Who sent it: the address of the connection, or what trusted proxies say in a header that fails the keyless rule
+    /// in any case; none for what was made inside the process.
     pub(crate) peer: Option<IpAddr>,
     /// The headers as received.
     pub(crate) headers: HeaderMap,
@@ -108,6 +110,14 @@ impl Head {
         let text = text_of(value);
         let trimmed = text.trim();
         Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
+    }
+
+    /// How the body is encoded; refuses what can't or may not be decoded.
+    pub(crate) fn content_coding(
+        &self,
+        allowed: &[ContentCoding],
+    ) -> Result<Option<ContentCoding>, Rejection> {
+        ContentCoding::named(self.name("Content-Encoding")?.as_deref(), allowed)
     }
 
     /// The length that the sender announced.

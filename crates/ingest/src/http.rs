@@ -1,5 +1,6 @@
 //! The HTTP edge: a poem endpoint that reads its own paths.
 
+use domain::ClientAddress;
 use poem::http::Method;
 use poem::{Endpoint, Request, Response};
 
@@ -11,13 +12,14 @@ impl Endpoint for Ingest {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let peer = request
+        let connection = request
             .remote_addr()
             .as_socket_addr()
             .map(std::net::SocketAddr::ip);
+        let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
         let (parts, body) = request.into_parts();
         let head = Head {
-            peer,
+            peer: client.or(connection),
             headers: parts.headers,
         };
         let mut incoming = Incoming::new(Box::pin(body.into_bytes_stream()), head.content_length());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use domain::{BodyStore, Clock, EventId, EventLog, NameReactors, Timestamp};
@@ -10,20 +11,23 @@ use poem::http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::address::address_key;
 use crate::answer::Answer;
 use crate::body::{BodyReader, Incoming, Places};
+use crate::coding::outlives_decoding;
 use crate::facts;
 use crate::head::{Head, TrustedLocal};
 use crate::id::new_id;
 use crate::linger::Linger;
 use crate::observe::{self, InFlight, Refusals};
 use crate::options::{IngestOptions, SourceOptions};
-use crate::rate::KeyedRate;
+use crate::pressure::Pressure;
+use crate::rate::{Allowed, KeyedRate};
 use crate::receive::{self, Receipt, Received, Stored, Writing};
 use crate::rejection::Rejection;
 use crate::route::{self, Route};
 use crate::signature::{ToSign, Verification, VerifiedRequest};
-use crate::source::{BuildError, Source, rate_key};
+use crate::source::{BuildError, Source};
 use crate::synthetic::SyntheticDelivery;
 use crate::tally::{Lately, Tally};
 
@@ -42,6 +46,7 @@ struct Inner {
     reactors: Arc<dyn NameReactors>,
     places: Places,
     address_rate: Option<KeyedRate<IpAddr>>,
+    pressure: Pressure,
     requests: TaskTracker,
     linger: Linger,
     tally: Tally,
@@ -91,7 +96,11 @@ impl Ingest {
         }
         Ok(Self(Arc::new(Inner {
             places: Places::new(&options),
-            address_rate: KeyedRate::per_minute(options.address_rate_per_minute, options.rate_keys_max),
+            address_rate: KeyedRate::new(
+                Allowed::new(options.address_rate_per_minute, options.address_rate_burst),
+                options.rate_keys_max,
+            ),
+            pressure: Pressure::new(options.pressure.clone()),
             requests: TaskTracker::new(),
             linger: Linger::new(&options),
             tally: Tally::default(),
@@ -213,22 +222,31 @@ impl Ingest {
         route: Route<'_>,
         head: &Head,
         incoming: &mut Incoming,
-        receipt: Receipt,
+        mut receipt: Receipt,
     ) -> Result<Received, Rejection> {
         let inner = &*self.0;
+        let cost = inner.pressure.cost();
         if !receipt.synthetic {
+            inner.pressure.admit(inner.log.as_ref())?;
             source.check_address(head.peer)?;
-            self.check_address_rate(head.peer)?;
+            self.check_address_rate(head.peer, cost)?;
         }
         head.check_size(&inner.options)?;
         source.check_user_agent(head)?;
         let claim = source.scheme.claim(head)?;
+        if let Some(coding) = head.content_coding(&inner.options.content_codings)? {
+            incoming.decode(coding);
+            receipt.headers.retain(outlives_decoding);
+        }
         let local = if receipt.synthetic {
             Some(TrustedLocal::made_here())
         } else {
             TrustedLocal::of(head)
         };
         let verification = Verification::begin(source, claim, head, route.connection, local)?;
+        if !receipt.synthetic {
+            inner.pressure.hold_back().await;
+        }
         let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places);
         let mut request = VerifiedRequest::read(verification, incoming, &mut reader).await?;
         let facts = facts::read(source, &mut request).await?;
@@ -242,23 +260,25 @@ impl Ingest {
                 stored: Stored::Ignored,
             });
         }
-        source.check_rates(facts.repository.as_deref())?;
+        source.check_rates(facts.repository.as_deref(), cost)?;
         let writing = Writing {
             log: inner.log.as_ref(),
             reactors: inner.reactors.as_ref(),
             source,
+            pressure: &inner.pressure,
             timeout_ms: inner.options.append_timeout_ms,
         };
         writing.receive(&mut reader, request, facts, receipt).await
     }
 
-    fn check_address_rate(&self, peer: Option<IpAddr>) -> Result<(), Rejection> {
+    fn check_address_rate(&self, peer: Option<IpAddr>, cost: NonZeroU32) -> Result<(), Rejection> {
         let Some(rate) = &self.0.address_rate else {
             return Ok(());
         };
         // Senders without an address share one.
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        rate.check(&rate_key(peer)).map_err(Rejection::AddressRate)
+        rate.check(&address_key(peer), cost)
+            .map_err(Rejection::AddressRate)
     }
 
     /// Reads the rest of a refused body, so that its sender gets to read why.

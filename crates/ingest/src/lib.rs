@@ -7,9 +7,11 @@
 //! Never here: a 2xx for what is not durable, a decision about duplicates (the log makes it), a body parsed before its
 //! signature, a secret or a body in a log line.
 
+mod address;
 mod answer;
 mod append;
 mod body;
+mod coding;
 mod facts;
 mod form;
 mod head;
@@ -20,6 +22,8 @@ mod json;
 mod linger;
 mod observe;
 mod options;
+mod pressure;
+mod ranges;
 mod rate;
 mod receive;
 mod redelivery;
@@ -33,9 +37,12 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use address::{address_key, canonical_network};
 pub use answer::Answer;
+pub use coding::ContentCoding;
 pub use ingest::Ingest;
-pub use options::{FactOptions, IngestOptions, SchemeKind, Secret, SourceOptions};
+pub use options::{FactOptions, IngestOptions, PressureOptions, SchemeKind, Secret, SourceOptions};
+pub use ranges::AddressRanges;
 pub use source::BuildError;
 pub use synthetic::SyntheticDelivery;
 pub use tally::Lately;

@@ -7,6 +7,9 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Error as _, IntoDeserializer as _};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::coding::ContentCoding;
+use crate::ranges::AddressRanges;
+
 /// Limits of receiving. Every one of them is a bound; 0 turns only the rates and the window off.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +21,11 @@ pub struct IngestOptions {
     pub inline_bytes_max: usize,
     /// The most bytes of bodies that are in memory at once, all requests together; more wait.
     pub memory_bytes_max: usize,
+    /// The codings of `Content-Encoding` that are decoded; empty takes no encoded body. The limit of a body holds for the
+    /// encoded and for the decoded bytes.
+    pub content_codings: Vec<ContentCoding>,
+    /// The most bodies that are decoded at once; more wait.
+    pub decoders_max: usize,
     /// The most headers of a request.
     pub headers_max: usize,
     /// The most bytes of all header names and values together.
@@ -26,15 +34,24 @@ pub struct IngestOptions {
     pub body_timeout_ms: u64,
     /// The longest silence between two pieces of a body, in milliseconds.
     pub body_idle_timeout_ms: u64,
+    /// The least bytes a second of a body, after `body_grace_ms`; 0 for no limit. It is far below what any network does, and
+    /// far above what somebody sends who wants to hold a connection.
+    pub body_bytes_per_second_min: u64,
+    /// How long a body may be slower than that, in milliseconds.
+    pub body_grace_ms: u64,
     /// The longest time for an append, retries after an unknown outcome included, in milliseconds. GitHub waits 10 s.
     pub append_timeout_ms: u64,
     /// The most bodies that stream to the body store at once; more wait.
     pub uploads_max: usize,
-    /// How long a body waits for memory, or for its turn to stream to the body store, before it is answered 503, in
-    /// milliseconds.
+    /// How long a body waits for memory, for a decoder, or for its turn to stream to the body store, before it is answered
+    /// 503, in milliseconds.
     pub upload_wait_ms: u64,
     /// Requests a minute from one address, 0 for no limit: GitHub does not send again what was refused.
     pub address_rate_per_minute: u32,
+    /// How many of them at once; 0 for as many as in a minute.
+    pub address_rate_burst: u32,
+    /// What is done while the log is behind.
+    pub pressure: PressureOptions,
     /// The most addresses, and per source the most repositories, whose rate is counted apart; beyond that they share.
     pub rate_keys_max: usize,
     /// How long the same body from the same source is marked as a duplicate, in milliseconds; 0 turns it off.
@@ -58,14 +75,20 @@ impl Default for IngestOptions {
             body_bytes_max: 25 * 1024 * 1024 + 64 * 1024,
             inline_bytes_max: 256 * 1024,
             memory_bytes_max: 256 * 1024 * 1024,
+            content_codings: vec![ContentCoding::Gzip, ContentCoding::Deflate, ContentCoding::Br],
+            decoders_max: 16,
             headers_max: 100,
             header_bytes_max: 32 * 1024,
             body_timeout_ms: 20_000,
             body_idle_timeout_ms: 10_000,
+            body_bytes_per_second_min: 240,
+            body_grace_ms: 5_000,
             append_timeout_ms: 8_000,
             uploads_max: 32,
             upload_wait_ms: 5_000,
             address_rate_per_minute: 0,
+            address_rate_burst: 0,
+            pressure: PressureOptions::default(),
             rate_keys_max: 100_000,
             dedup_window_ms: 60_000,
             tolerance_ms: None,
@@ -73,6 +96,35 @@ impl Default for IngestOptions {
             retry_after_s: 5,
             linger_bytes_max: 32 * 1024 * 1024,
             linger_timeout_ms: 5_000,
+        }
+    }
+}
+
+/// What receiving does while the log is behind.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PressureOptions {
+    /// From which latency of appends on, in milliseconds, requests are held back and count for more; 0 for never.
+    pub slow_latency_ms: u64,
+    /// The longest that a request is held back, in milliseconds; a second at most.
+    pub delay_ms_max: u64,
+    /// As how many requests one counts at most.
+    pub cost_max: u32,
+    /// From which latency of appends on, in milliseconds, requests are answered 503 unread; 0 for never.
+    pub shed_latency_ms: u64,
+    /// From how full a queue of appends on, in percent, requests are answered 503 unread; 0 for never. At 100 they would have
+    /// been refused all the same, after they were read.
+    pub shed_queue_percent: u8,
+}
+
+impl Default for PressureOptions {
+    fn default() -> Self {
+        Self {
+            slow_latency_ms: 0,
+            delay_ms_max: 1000,
+            cost_max: 8,
+            shed_latency_ms: 0,
+            shed_queue_percent: 100,
         }
     }
 }
@@ -197,9 +249,12 @@ pub struct SourceOptions {
     /// deliveries without a repository included.
     #[serde(default)]
     pub repositories: Vec<String>,
-    /// The networks it may send from; empty allows all.
+    /// The networks it may send from; empty, without `address_ranges`, allows all.
     #[serde(default)]
     pub address_allow: Vec<IpNet>,
+    /// Lists that it may send from too.
+    #[serde(skip)]
+    pub address_ranges: Vec<AddressRanges>,
     /// Whether the `User-Agent` has to be the sender's own (`GitHub-Hookshot/…`).
     #[serde(default)]
     pub user_agent_check: bool,
@@ -215,9 +270,15 @@ pub struct SourceOptions {
     /// Verified deliveries a minute, 0 for no limit.
     #[serde(default)]
     pub source_rate_per_minute: u32,
+    /// How many of them at once; 0 for as many as in a minute.
+    #[serde(default)]
+    pub source_rate_burst: u32,
     /// Verified deliveries a minute of one repository, 0 for no limit.
     #[serde(default)]
     pub repository_rate_per_minute: u32,
+    /// How many of them at once; 0 for as many as in a minute.
+    #[serde(default)]
+    pub repository_rate_burst: u32,
 }
 
 impl SourceOptions {
@@ -234,12 +295,15 @@ impl SourceOptions {
             events: Vec::new(),
             repositories: Vec::new(),
             address_allow: Vec::new(),
+            address_ranges: Vec::new(),
             user_agent_check: false,
             tolerance_ms: None,
             dedup_window_ms: None,
             body_bytes_max: None,
             source_rate_per_minute: 0,
+            source_rate_burst: 0,
             repository_rate_per_minute: 0,
+            repository_rate_burst: 0,
         }
     }
 }

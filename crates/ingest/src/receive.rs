@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::append::{Outcome, append};
 use crate::body::{BodyReader, ReceivedBody, after, unwritable};
 use crate::facts::Facts;
+use crate::pressure::Pressure;
 use crate::redelivery::retry_dead;
 use crate::rejection::Rejection;
 use crate::signature::VerifiedRequest;
@@ -68,6 +69,8 @@ pub(crate) struct Writing<'a> {
     pub(crate) log: &'a dyn EventLog,
     pub(crate) reactors: &'a dyn NameReactors,
     pub(crate) source: &'a Source,
+    /// Hears how long the log takes.
+    pub(crate) pressure: &'a Pressure,
     /// The longest time for all that is written, in milliseconds.
     pub(crate) timeout_ms: u64,
 }
@@ -122,7 +125,10 @@ impl Writing<'_> {
                 window_ms: self.source.dedup_window_ms,
             }),
         };
-        match append(self.log, first, deadline).await? {
+        let timed = self.pressure.append();
+        let outcome = append(self.log, first, deadline).await;
+        drop(timed);
+        match outcome? {
             Outcome::Appended(appended) => Ok(Stored::New {
                 position: appended.first,
                 duplicate_of: appended.duplicate_of,

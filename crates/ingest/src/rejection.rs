@@ -28,8 +28,12 @@ pub(crate) enum Rejection {
     HeaderDuplicated(Cow<'static, str>),
     /// A header that decides something can't be used.
     HeaderInvalid(Cow<'static, str>),
-    /// Neither JSON nor a form, or encoded.
+    /// Neither JSON nor a form.
     ContentType,
+    /// Encoded in a way that is not known or not allowed.
+    ContentEncoding,
+    /// The body is not encoded as its header says.
+    BodyNotDecodable,
     /// The body is over the limit.
     BodyTooLarge(u64),
     /// The body came too slowly.
@@ -49,6 +53,8 @@ pub(crate) enum Rejection {
     Stopping,
     /// Too many bodies at once.
     Busy,
+    /// The log is so far behind that nothing more is read.
+    LogBehind,
     /// The body store or the log can't take it now.
     Unavailable(&'static str),
     /// The log will never take it.
@@ -69,12 +75,15 @@ impl Rejection {
             | Self::HeaderDuplicated(_)
             | Self::HeaderInvalid(_)
             | Self::BodyIncomplete
+            | Self::BodyNotDecodable
             | Self::NotJsonObject(_) => StatusCode::BAD_REQUEST,
-            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ContentType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::SignatureInvalid | Self::TooOld { .. } => StatusCode::UNAUTHORIZED,
-            Self::Stopping | Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping | Self::Busy | Self::LogBehind | Self::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Refused => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,6 +100,8 @@ impl Rejection {
             Self::HeaderDuplicated(_) => "HEADER_DUPLICATED",
             Self::HeaderInvalid(_) => "HEADER_INVALID",
             Self::ContentType => "CONTENT_TYPE_UNSUPPORTED",
+            Self::ContentEncoding => "CONTENT_ENCODING_UNSUPPORTED",
+            Self::BodyNotDecodable => "BODY_NOT_DECODABLE",
             Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
             Self::BodyTimeout => "BODY_TIMEOUT",
             Self::BodyIncomplete => "BODY_INCOMPLETE",
@@ -98,6 +109,7 @@ impl Rejection {
             Self::NotJsonObject(_) => "BODY_NOT_JSON_OBJECT",
             Self::Stopping => "SHUTTING_DOWN",
             Self::Busy => "TOO_BUSY",
+            Self::LogBehind => "LOG_BEHIND",
             Self::Unavailable(_) => "NOT_WRITABLE",
             Self::Refused => "NOT_STORABLE",
         }
@@ -117,6 +129,8 @@ impl Rejection {
             Self::HeaderDuplicated(_) => "header_duplicated",
             Self::HeaderInvalid(_) => "header_invalid",
             Self::ContentType => "content_type",
+            Self::ContentEncoding => "content_encoding",
+            Self::BodyNotDecodable => "body_not_decodable",
             Self::BodyTooLarge(_) => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyIncomplete => "body_incomplete",
@@ -125,6 +139,7 @@ impl Rejection {
             Self::NotJsonObject(_) => "not_json_object",
             Self::Stopping => "stopping",
             Self::Busy => "busy",
+            Self::LogBehind => "log_behind",
             Self::Unavailable(_) => "unavailable",
             Self::Refused => "refused",
         }
@@ -144,9 +159,14 @@ impl Rejection {
             Self::HeaderDuplicated(name) => format!("the header {name} stands more than once"),
             Self::HeaderInvalid(name) => format!("the header {name} can't be used"),
             Self::ContentType => {
-                "the content type must be application/json or application/x-www-form-urlencoded, not encoded"
+                "the content type must be application/json or application/x-www-form-urlencoded".to_owned()
+            }
+            Self::ContentEncoding => {
+                "the content encoding is not taken: send the body as it is, or with one of gzip, deflate and br \
+                 (see ingest.content_codings)"
                     .to_owned()
             }
+            Self::BodyNotDecodable => "the body is not encoded as its Content-Encoding says".to_owned(),
             Self::BodyTooLarge(bytes_max) => format!("the body is over the limit of {bytes_max} bytes"),
             Self::BodyTimeout => "the body came too slowly".to_owned(),
             Self::BodyIncomplete => "the body ended too early".to_owned(),
@@ -156,6 +176,7 @@ impl Rejection {
             Self::NotJsonObject(why) => format!("the body is not a JSON object: {why}"),
             Self::Stopping => "the service is shutting down".to_owned(),
             Self::Busy => "too many deliveries at once".to_owned(),
+            Self::LogBehind => "the log is behind; the delivery was not read".to_owned(),
             Self::Unavailable(what) => format!("the delivery can't be stored now: {what}"),
             Self::Refused => "the delivery can't be stored".to_owned(),
         }
@@ -167,7 +188,7 @@ impl Rejection {
             Self::AddressRate(wait) | Self::SourceRate(wait) | Self::RepositoryRate(wait) => {
                 Some(wait.as_secs().saturating_add(1))
             }
-            Self::Stopping | Self::Busy | Self::Unavailable(_) => Some(default_s),
+            Self::Stopping | Self::Busy | Self::LogBehind | Self::Unavailable(_) => Some(default_s),
             Self::UnknownSource
             | Self::AddressNotAllowed
             | Self::UserAgentRefused
@@ -176,6 +197,8 @@ impl Rejection {
             | Self::HeaderDuplicated(_)
             | Self::HeaderInvalid(_)
             | Self::ContentType
+            | Self::ContentEncoding
+            | Self::BodyNotDecodable
             | Self::BodyTooLarge(_)
             | Self::BodyTimeout
             | Self::BodyIncomplete

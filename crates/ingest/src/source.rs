@@ -1,15 +1,18 @@
 //! A configured sender, checked and ready for use.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use domain::{EventFilter, InvalidGlob, SourceName};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use secrecy::ExposeSecret;
 
+use crate::address::canonical_network;
 use crate::head::Head;
 use crate::options::{IngestOptions, Secret, SourceOptions};
-use crate::rate::{KeyedRate, Rate};
+use crate::ranges::AddressRanges;
+use crate::rate::{Allowed, KeyedRate, Rate};
 use crate::rejection::Rejection;
 use crate::route;
 use crate::signature::{self, Claim, Scheme};
@@ -118,6 +121,7 @@ pub(crate) struct Source {
     pub(crate) tolerance_ms: u64,
     secrets: Vec<Secret>,
     address_allow: Vec<IpNet>,
+    address_ranges: Vec<AddressRanges>,
     user_agent_check: bool,
     source_rate: Option<Rate>,
     repository_rate: Option<KeyedRate<String>>,
@@ -158,22 +162,39 @@ impl Source {
             dedup_window_ms: options.dedup_window_ms.unwrap_or(limits.dedup_window_ms),
             body_bytes_max: options.body_bytes_max.unwrap_or(limits.body_bytes_max),
             secrets: options.secrets,
-            address_allow: options.address_allow.into_iter().map(canonical).collect(),
+            address_allow: options.address_allow.into_iter().map(canonical_network).collect(),
+            address_ranges: options.address_ranges,
             user_agent_check: options.user_agent_check,
-            source_rate: Rate::per_minute(options.source_rate_per_minute),
-            repository_rate: KeyedRate::per_minute(options.repository_rate_per_minute, limits.rate_keys_max),
+            source_rate: Rate::new(Allowed::new(
+                options.source_rate_per_minute,
+                options.source_rate_burst,
+            )),
+            repository_rate: KeyedRate::new(
+                Allowed::new(options.repository_rate_per_minute, options.repository_rate_burst),
+                limits.rate_keys_max,
+            ),
         })
     }
 
-    /// Refuses addresses that are not the source's.
+    /// Refuses addresses that are not the source's. While a list is not known that might have the address, nobody can say,
+    /// and the sender is asked to come back.
     pub(crate) fn check_address(&self, peer: Option<IpAddr>) -> Result<(), Rejection> {
-        let peer = peer.map(|address| address.to_canonical());
-        let listed = |address: IpAddr| self.address_allow.iter().any(|net| net.contains(&address));
-        if self.address_allow.is_empty() || peer.is_some_and(listed) {
-            Ok(())
-        } else {
-            Err(Rejection::AddressNotAllowed)
+        if self.address_allow.is_empty() && self.address_ranges.is_empty() {
+            return Ok(());
         }
+        let peer = peer.ok_or(Rejection::AddressNotAllowed)?.to_canonical();
+        if self.address_allow.iter().any(|network| network.contains(&peer)) {
+            return Ok(());
+        }
+        let mut rejection = Rejection::AddressNotAllowed;
+        for ranges in &self.address_ranges {
+            match ranges.contain(peer) {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None => rejection = Rejection::Unavailable("the sender's list of networks is not known yet"),
+            }
+        }
+        Err(rejection)
     }
 
     /// Refuses programs that are not the sender's, where that is asked for.
@@ -232,37 +253,16 @@ impl Source {
         }
     }
 
-    /// Counts a verified, wanted delivery.
-    pub(crate) fn check_rates(&self, repository: Option<&str>) -> Result<(), Rejection> {
+    /// Counts a verified, wanted delivery as so many.
+    pub(crate) fn check_rates(&self, repository: Option<&str>, cost: NonZeroU32) -> Result<(), Rejection> {
         if let Some(rate) = &self.source_rate {
-            rate.check().map_err(Rejection::SourceRate)?;
+            rate.check(cost).map_err(Rejection::SourceRate)?;
         }
         if let (Some(rate), Some(repository)) = (&self.repository_rate, repository) {
-            rate.check(&repository.to_lowercase())
+            rate.check(&repository.to_lowercase(), cost)
                 .map_err(Rejection::RepositoryRate)?;
         }
         Ok(())
-    }
-}
-
-/// A network of IPv4 addresses written as IPv6 ones is that of the IPv4 addresses, as which peers are compared.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(mapped) = network else {
-        return network;
-    };
-    let address = mapped.network().to_ipv4_mapped();
-    let prefix = mapped.prefix_len().checked_sub(96);
-    let plain = address
-        .zip(prefix)
-        .and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
-    plain.map_or(network, IpNet::V4)
-}
-
-/// What counts as one address: of IPv6 the network that one customer gets.
-pub(crate) fn rate_key(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -414,6 +414,31 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_somebody_else_keeps_lets_in_who_is_on_it_and_nobody_while_it_is_unknown() {
+        let ranges = AddressRanges::default();
+        let (known, other) = (AddressRanges::default(), ranges.clone());
+        known.set(vec!["198.51.100.0/24".parse().unwrap()]);
+        let source = build(|o| {
+            o.address_allow = vec!["10.0.0.0/8".parse().unwrap()];
+            o.address_ranges = vec![other, known];
+        })
+        .unwrap();
+        let check = |peer: &str| source.check_address(Some(peer.parse().unwrap()));
+        assert!(check("10.1.2.3").is_ok() && check("198.51.100.7").is_ok());
+        assert!(matches!(check("192.0.2.1"), Err(Rejection::Unavailable(_))));
+        ranges.set(vec!["::ffff:192.0.2.0/120".parse().unwrap()]);
+        assert!(check("192.0.2.1").is_ok() && check("::ffff:192.0.2.1").is_ok());
+        ranges.set(vec!["203.0.113.0/24".parse().unwrap()]);
+        assert_eq!(check("192.0.2.1"), Err(Rejection::AddressNotAllowed));
+        let alone = build(|o| o.address_ranges = vec![AddressRanges::default()]).unwrap();
+        assert!(matches!(
+            alone.check_address(Some("10.0.0.1".parse().unwrap())),
+            Err(Rejection::Unavailable(_))
+        ));
+        assert!(alone.check_address(None).is_err());
+    }
+
+    #[test]
     fn a_listed_network_of_mapped_addresses_is_that_of_the_ipv4_ones() {
         let allows = |network: &str, peer: &str| {
             let source = build(|o| o.address_allow = vec![network.parse().unwrap()]).unwrap();
@@ -427,14 +452,5 @@ mod tests {
             assert!(!allows("::/0", peer), "all of IPv6 is not IPv4");
         }
         assert!(allows("::/0", "2001:db8::1") && !allows("::ffff:0:0/96", "2001:db8::1"));
-    }
-
-    #[test]
-    fn addresses_of_one_customer_share_a_rate() {
-        let key = |address: &str| rate_key(address.parse().unwrap());
-        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1:2:3"));
-        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
-        assert_eq!(key("::ffff:1.2.3.4"), key("1.2.3.4"));
-        assert_ne!(key("1.2.3.4"), key("1.2.3.5"));
     }
 }

@@ -3,38 +3,47 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// The stream, and how long a write may wait.
+use super::guests::Seat;
+
+/// The stream, how long a write may wait, and the place that it keeps meanwhile.
 pub(super) struct Patience<T> {
     inner: T,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
     waiting: bool,
+    seat: Arc<Seat>,
 }
 
 impl<T> Patience<T> {
-    pub(super) fn new(inner: T, limit: Duration) -> Self {
+    pub(super) fn new(inner: T, limit: Duration, seat: Arc<Seat>) -> Self {
         Self {
             inner,
             limit,
             deadline: Box::pin(tokio::time::sleep(limit)),
             waiting: false,
+            seat,
         }
     }
 
     /// Passes on what came of a write; one that waits too long fails.
     fn within<R>(&mut self, cx: &mut Context<'_>, came: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if came.is_ready() {
-            self.waiting = false;
+            if self.waiting {
+                self.waiting = false;
+                self.seat.is_blocked(false);
+            }
             return came;
         }
         if !self.waiting {
             self.waiting = true;
+            self.seat.is_blocked(true);
             self.deadline.as_mut().reset(Instant::now() + self.limit);
         }
         ready!(self.deadline.as_mut().poll(cx));

@@ -43,6 +43,23 @@ async fn a_slow_sender_is_not_waited_for_for_ever() {
     reply.data();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_is_cut_off_long_before_its_time_is_over() {
+    let rig = Rig::with(|options, _| {
+        options.body_grace_ms = 1000;
+        options.body_bytes_per_second_min = 10;
+    });
+    let body = format!("{{\"a\":\"{}\"}}", "x".repeat(50));
+    let (reply, took) = slow(&rig, &body, Duration::from_millis(200)).await;
+    reply.assert(408, "BODY_TIMEOUT");
+    assert!(
+        took > Duration::from_secs(1) && took < Duration::from_secs(3),
+        "{took:?}"
+    );
+    let (reply, _) = slow(&rig, &body, Duration::from_millis(90)).await;
+    reply.data();
+}
+
 #[tokio::test]
 async fn too_many_or_too_long_headers_are_refused() {
     let rig = Rig::with(|options, _| {
@@ -89,6 +106,7 @@ async fn large_bodies_take_turns() {
         options.inline_bytes_max = 10;
         options.upload_wait_ms = 1000;
         options.body_idle_timeout_ms = 10_000;
+        options.body_bytes_per_second_min = 0;
     });
     let body = "{\"a\":\"0123456789\"}";
     // The first holds the only turn for longer than the second waits.
@@ -113,6 +131,7 @@ async fn bodies_in_memory_share_what_is_set_aside_for_them() {
         options.inline_bytes_max = body.len();
         options.memory_bytes_max = body.len();
         options.upload_wait_ms = 1000;
+        options.body_bytes_per_second_min = 0;
     });
     let (slow_one, refused) = tokio::join!(slow(&rig, body, Duration::from_millis(500)), async {
         sleep(Duration::from_millis(600)).await;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod codings;
 mod limits;
 mod memory;
 mod observed;

@@ -1,0 +1,47 @@
+//! The body of an answer, which knows when it was written.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::guests::Seat;
+
+/// A body. When it is gone, its connection waits for a request again.
+pub(super) struct Tail<B> {
+    body: B,
+    seat: Arc<Seat>,
+}
+
+impl<B> Tail<B> {
+    pub(super) const fn new(body: B, seat: Arc<Seat>) -> Self {
+        Self { body, seat }
+    }
+}
+
+impl<B: Body + Unpin> Body for Tail<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Tail<B> {
+    fn drop(&mut self) {
+        self.seat.waits();
+    }
+}
