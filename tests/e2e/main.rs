@@ -21,6 +21,7 @@ mod data_directory;
 mod destinations;
 mod duplicates;
 mod engines;
+mod gate;
 mod guide;
 mod harness;
 mod memory;

@@ -7,6 +7,7 @@ mod limits;
 mod memory;
 mod observed;
 mod once;
+mod pressure;
 mod reactions;
 mod redelivery;
 mod rig;
