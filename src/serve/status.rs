@@ -316,11 +316,10 @@ impl SystemStatus for Status {
             | Refused::Rebuilding(_)
             | Refused::UnderWay
             | Refused::Replaced
-            | Refused::Diverged(_)
-            | Refused::TooBusy
-            | Refused::Tables(_)
-            | Refused::Log(_)
-            | Refused::Rows(_)) => VerifyError::Unavailable(with_source(&other)),
+            | Refused::Diverged(_)) => VerifyError::Conflict(with_source(&other)),
+            other @ (Refused::TooBusy | Refused::Tables(_) | Refused::Log(_) | Refused::Rows(_)) => {
+                VerifyError::Unavailable(with_source(&other))
+            }
         })?;
         Ok(Verified {
             projection: report.projection.clone(),

@@ -10,6 +10,7 @@ use poem_openapi::{LicenseObject, OpenApiService};
 
 use crate::edge::Edge;
 use crate::explorer;
+use crate::null;
 use crate::options::ApiOptions;
 use crate::ports::{RenderMetrics, SendTest, SystemStatus};
 use crate::route::deliveries::Deliveries;
@@ -92,7 +93,7 @@ impl Api {
     /// The OpenAPI document, as served at `/openapi.json`.
     #[must_use]
     pub fn document(&self) -> String {
-        self.service().spec()
+        null::named(&self.service().spec())
     }
 
     /// Serves everything but receiving. Receiving's paths have to be matched before it: what they take, this one answers
@@ -100,7 +101,7 @@ impl Api {
     #[must_use]
     pub fn endpoint(&self) -> BoxEndpoint<'static, Response> {
         let service = self.service();
-        let document = service.spec();
+        let document = null::named(&service.spec());
         let page = explorer::endpoint(&service.swagger_ui_html());
         let routes = Route::new()
             .at("/docs", page)

@@ -13,6 +13,7 @@ mod edge;
 mod explorer;
 mod failure;
 mod json_body;
+mod null;
 mod options;
 mod order;
 mod param;

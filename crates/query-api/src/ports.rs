@@ -179,6 +179,9 @@ pub enum VerifyError {
     /// There is no such projection.
     #[error("there is no such projection")]
     Unknown,
+    /// It can't be compared in its present state.
+    #[error("it can't be compared with the log now: {0}")]
+    Conflict(String),
     /// It can't be compared now.
     #[error("it can't be compared with the log now: {0}")]
     Unavailable(String),

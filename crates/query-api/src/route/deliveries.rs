@@ -7,6 +7,7 @@ use poem::web::Data;
 use poem::{Request, Response};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Binary;
+use poem_openapi::registry::{MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Group;
@@ -215,11 +216,21 @@ enum ExactBodyShape {
 }
 
 impl ApiResponse for ExactBody {
-    fn meta() -> poem_openapi::registry::MetaResponses {
-        ExactBodyShape::meta()
+    fn meta() -> MetaResponses {
+        let mut meta = ExactBodyShape::meta();
+        for content in meta
+            .responses
+            .iter_mut()
+            .flat_map(|response| &mut response.content)
+        {
+            // The sender's own, whatever that is.
+            content.content_type = "*/*";
+            content.schema = MetaSchemaRef::Inline(Box::new(MetaSchema::ANY));
+        }
+        meta
     }
 
-    fn register(registry: &mut poem_openapi::registry::Registry) {
+    fn register(registry: &mut Registry) {
         ExactBodyShape::register(registry);
     }
 }

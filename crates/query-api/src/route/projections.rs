@@ -104,6 +104,7 @@ impl ProjectionsApi {
         match verified {
             Ok(verified) => Ok(Answer(verified.into())),
             Err(VerifyError::Unknown) => Err(self.unknown(&name).await),
+            Err(error @ VerifyError::Conflict(_)) => Err(Failure::new(Code::Conflict, error.to_string())),
             Err(error @ VerifyError::Unavailable(_)) => Err(Failure::later(error.to_string(), RETRY_SECS)),
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem::{IntoResponse, Request, Response};
-use poem_openapi::payload::{Json, PlainText};
+use poem_openapi::payload::{Json, Payload, PlainText};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Group;
@@ -168,14 +169,14 @@ impl<T: serde::Serialize + Send> IntoResponse for Plain<T> {
     }
 }
 
-impl<T: poem_openapi::types::Type> poem_openapi::payload::Payload for Plain<T> {
+impl<T: poem_openapi::types::Type> Payload for Plain<T> {
     const CONTENT_TYPE: &'static str = JSON;
 
-    fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
-        <Json<T> as poem_openapi::payload::Payload>::schema_ref()
+    fn schema_ref() -> MetaSchemaRef {
+        <Json<T> as Payload>::schema_ref()
     }
 
-    fn register(registry: &mut poem_openapi::registry::Registry) {
+    fn register(registry: &mut Registry) {
         T::register(registry);
     }
 }
@@ -192,11 +193,11 @@ impl IntoResponse for Prometheus {
     }
 }
 
-impl poem_openapi::payload::Payload for Prometheus {
+impl Payload for Prometheus {
     const CONTENT_TYPE: &'static str = PROMETHEUS;
 
-    fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
-        <PlainText<String> as poem_openapi::payload::Payload>::schema_ref()
+    fn schema_ref() -> MetaSchemaRef {
+        <PlainText<String> as Payload>::schema_ref()
     }
 }
 
@@ -224,14 +225,47 @@ enum Ready {
     No(Plain<Readiness>),
 }
 
-#[derive(ApiResponse)]
+/// The metrics in one of two formats.
 enum Metrics {
-    /// In the Prometheus text format
-    #[oai(status = 200)]
     Text(Prometheus),
-    /// As JSON
-    #[oai(status = 200)]
     Json(Plain<MetricsSummary>),
+}
+
+impl IntoResponse for Metrics {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Text(text) => text.into_response(),
+            Self::Json(json) => json.into_response(),
+        }
+    }
+}
+
+impl ApiResponse for Metrics {
+    fn meta() -> MetaResponses {
+        let content = vec![
+            MetaMediaType {
+                content_type: PROMETHEUS,
+                schema: Prometheus::schema_ref(),
+            },
+            MetaMediaType {
+                content_type: JSON,
+                schema: Plain::<MetricsSummary>::schema_ref(),
+            },
+        ];
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "In the Prometheus text format, or as JSON",
+                status: Some(200),
+                status_range: None,
+                content,
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        Plain::<MetricsSummary>::register(registry);
+    }
 }
 
 #[derive(ApiResponse)]

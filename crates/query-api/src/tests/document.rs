@@ -74,6 +74,24 @@ fn every_endpoint_of_the_contract_is_documented() {
     }
 }
 
+#[test]
+fn every_content_type_that_is_answered_is_documented() {
+    let document = document();
+    let kinds = |path: &str| {
+        let content = &document["paths"][path]["get"]["responses"]["200"]["content"];
+        content.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kinds("/metrics"),
+        [
+            "application/json; charset=utf-8",
+            "text/plain; version=0.0.4; charset=utf-8"
+        ]
+    );
+    // The sender's own, whatever that is.
+    assert_eq!(kinds("/api/webhooks/events/{id}/body"), ["*/*"]);
+}
+
 #[tokio::test]
 async fn the_document_is_served_as_it_is() {
     let (status, served) = World::new().get("/openapi.json").await;

@@ -203,6 +203,9 @@ impl SystemStatus for Told {
                 found: "processed".into(),
             }))),
             "health" => Err(VerifyError::Unavailable("the read store is down".into())),
+            "replays" => Err(VerifyError::Conflict(
+                "a projection is being compared already".into(),
+            )),
             "statistics" => std::future::pending().await,
             _ => Err(VerifyError::Unknown),
         }

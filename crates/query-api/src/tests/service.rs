@@ -220,6 +220,7 @@ async fn a_projection_is_compared_with_the_log_and_the_first_difference_named() 
     verify("health")
         .await
         .assert_status(StatusCode::SERVICE_UNAVAILABLE);
+    verify("replays").await.assert_status(StatusCode::CONFLICT);
     // One that takes for ever is given up.
     verify("statistics")
         .await
