@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod attack;
 mod backup;
 mod catalogue;
 mod cli;
@@ -31,5 +32,6 @@ mod readme;
 mod rebuild;
 mod reconcile;
 mod replay;
+mod schema;
 mod stop;
 mod trouble;

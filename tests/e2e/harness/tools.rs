@@ -38,6 +38,22 @@ impl Tools {
         output(command.arg(self.programs.join(program)).args(arguments))
     }
 
+    /// Has schemathesis ask a server whatever its OpenAPI document allows, and what it does not allow; returns its report. An
+    /// answer that the document does not name fails the test.
+    pub(crate) fn schemathesis(&self, base: &str, examples: &str) -> String {
+        let mut command = Command::new(self.installed.join("venv/bin/python"));
+        command.args(["-m", "schemathesis.cli", "--config-file"]);
+        command.arg(self.programs.join("schemathesis.toml"));
+        command.args(["run", &format!("{base}/openapi.json"), "--max-examples", examples]);
+        // What it remembers of a run would change the next one.
+        let place = tempfile::tempdir().expect("a folder to work in");
+        output(
+            command
+                .args(["--seed", "20261127", "--no-color"])
+                .current_dir(place.path()),
+        )
+    }
+
     /// As [`Tools::python`], with JSON on its standard output.
     pub(crate) fn python_json(&self, program: &str, arguments: &[&str]) -> serde_json::Value {
         let text = self.python(program, arguments);
