@@ -16,7 +16,7 @@ ARGS ?=
 SAY = @printf '\n==> %s\n'
 NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run build engines test lint unit test-tools tests-built drill mutations bench docs prerequisites prerequisites-test
+.PHONY: help run build engines test lint unit test-tools tests-built drill mutations fuzz deny bench docs prerequisites prerequisites-test prerequisites-fuzz
 
 help: ## What there is
 	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
@@ -24,8 +24,10 @@ help: ## What there is
 	@echo 'make test      lint, then every test (cold: up to 30 minutes on 2 cores; warm: about 10)'
 	@echo 'make lint      formatting and clippy, warnings are errors'
 	@echo 'make engines   fetch the NATS server and ClickHouse into the cache, once (about 190 MB)'
-	@echo 'make drill     the long tests: more kills, seeds, power cuts, mutations, a fresh clone with empty caches (hours)'
+	@echo 'make drill     the long tests: more kills, seeds, power cuts, mutations, fuzzing, a fresh clone with empty caches (hours)'
 	@echo 'make mutations break one safeguard after the other and expect the simulation to notice'
+	@echo 'make fuzz      run every fuzz target for HOOKLOG_FUZZ_SECONDS (60; 600 in make drill), on the stable toolchain'
+	@echo 'make deny      licences, sources, banned crates and known advisories of all dependencies'
 	@echo 'make bench     whether a replay leaves live deliveries their latency (about 10 minutes; wants a quiet machine)'
 	@echo 'make docs      the documentation of the crates, as HTML'
 	@echo
@@ -75,23 +77,38 @@ else
 	cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
 endif
 
-drill: tests-built test-tools ## The long tests
+# An attacker with everything that the machine can open, and longer walks around the corpus of the fuzzers and the OpenAPI document.
+DRILL_MORE = HOOKLOG_FORGERIES="$${HOOKLOG_FORGERIES:-100000}" HOOKLOG_SLOW="$${HOOKLOG_SLOW:-10000}" \
+	  HOOKLOG_FUZZ_MUTATIONS="$${HOOKLOG_FUZZ_MUTATIONS:-100000}" HOOKLOG_SCHEMA_EXAMPLES="$${HOOKLOG_SCHEMA_EXAMPLES:-100}"
+
+drill: tests-built test-tools prerequisites-fuzz ## The long tests
 	$(SAY) 'Running every test in its long version'
 ifneq ($(NEXTEST),)
 	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" HOOKLOG_SEEDS="$${HOOKLOG_SEEDS:-1000}" \
-	  PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo nextest run --workspace --locked --profile drill
+	  $(DRILL_MORE) PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo nextest run --workspace --locked --profile drill
 else
 	HOOKLOG_KILLS="$${HOOKLOG_KILLS:-20}" HOOKLOG_POWER_CUTS="$${HOOKLOG_POWER_CUTS:-100000}" HOOKLOG_SEEDS="$${HOOKLOG_SEEDS:-1000}" \
-	  PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
+	  $(DRILL_MORE) PROPTEST_CASES="$${PROPTEST_CASES:-1000}" cargo test --workspace --locked --lib --bins --tests -- --test-threads=2
 endif
 	$(SAY) 'Breaking one safeguard after the other: the simulation has to notice each'
 	tests/mutations/run.sh
+	$(SAY) 'Fuzzing: each target for ten minutes'
+	HOOKLOG_FUZZ_SECONDS="$${HOOKLOG_FUZZ_SECONDS:-600}" fuzz/run.sh
+	$(SAY) 'Licences, sources, bans and advisories of all dependencies'
+	scripts/deny.sh
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh
 
 mutations: prerequisites ## Break safeguards, expect red
 	$(SAY) 'Breaking one safeguard after the other: the simulation has to notice each'
 	tests/mutations/run.sh
+
+fuzz: prerequisites-fuzz ## Fuzz every target
+	$(SAY) 'Fuzzing every target on the stable toolchain (the first build takes some minutes)'
+	fuzz/run.sh
+
+deny: prerequisites ## Licences, sources, bans, advisories
+	scripts/deny.sh
 
 bench: prerequisites engines ## Benchmarks
 	$(SAY) 'Measuring live deliveries beside a replay (release build first)'
@@ -107,3 +124,6 @@ prerequisites:
 
 prerequisites-test: prerequisites
 	@scripts/prerequisites.sh test
+
+prerequisites-fuzz: prerequisites
+	@scripts/prerequisites.sh fuzz

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Says which tools are missing and how to get them, and installs those that the system's package manager has.
-# Usage: prerequisites.sh run|test
+# Usage: prerequisites.sh run|test|fuzz
 set -euo pipefail
 
 for_what=${1:-run}
@@ -24,6 +24,9 @@ if [ "$for_what" = test ]; then
   has curl || packages+=(curl)
 fi
 
+# The fuzzer itself is C++.
+[ "$for_what" != fuzz ] || has c++ || packages+=(g++)
+
 install() {
   if has apt-get && [ "$(id -u)" = 0 ]; then
     apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
@@ -39,7 +42,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   if ! install "${packages[@]}"; then
     manual+=("${packages[*]} (names of Debian packages): they could not be installed from here.
       Debian, Ubuntu: sudo apt-get install ${packages[*]}
-      Fedora:         sudo dnf install gcc python3 python3-pip nodejs npm openssl curl
+      Fedora:         sudo dnf install gcc gcc-c++ python3 python3-pip nodejs npm openssl curl
       macOS:          xcode-select --install; brew install python node openssl")
   fi
 fi

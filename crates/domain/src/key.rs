@@ -12,7 +12,7 @@ const KEY_BYTES_MAX: usize = 200;
 
 /// `<source>.<hook or _>.<sender's id, else event id>`, parts escaped; unique within its tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct DeliveryKey(Box<str>);
 
 /// Text that cannot be a delivery key.
@@ -62,6 +62,19 @@ impl FromStr for DeliveryKey {
     }
 }
 
+impl TryFrom<String> for DeliveryKey {
+    type Error = InvalidKey;
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        text.parse()
+    }
+}
+
+impl From<DeliveryKey> for String {
+    fn from(key: DeliveryKey) -> String {
+        key.0.into()
+    }
+}
+
 impl fmt::Display for DeliveryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -89,5 +102,15 @@ mod tests {
         assert!(one.starts_with("github.~") && one.len() < 200);
         assert_ne!(one, other);
         assert!(one.parse::<DeliveryKey>().is_ok());
+    }
+
+    /// Keys stand in URLs and headers as they are.
+    #[test]
+    fn a_text_that_no_delivery_could_have_for_a_key_is_not_read_as_one() {
+        let read = |text: &str| serde_json::from_value::<DeliveryKey>(text.into());
+        assert_eq!(read("github.41.72d3162e").unwrap().as_str(), "github.41.72d3162e");
+        for bad in ["", "a b", "a\r\nx: y", "ü", "a/../b", &"x".repeat(201)] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -14,6 +14,8 @@ mod body;
 mod coding;
 mod facts;
 mod form;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 mod head;
 mod http;
 mod id;

@@ -4,6 +4,7 @@
 mod checkpoint;
 pub mod contract;
 mod delivery;
+pub mod fuzzing;
 mod memory_log;
 mod outcome;
 

@@ -27,6 +27,8 @@ mod space;
 mod verify;
 mod writer;
 
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "a simulation uses a part of it"))]
 #[allow(

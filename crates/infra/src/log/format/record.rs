@@ -228,6 +228,12 @@ impl<'a> RecordView<'a> {
         })
     }
 
+    /// Whether it is the entry of a key file, without metadata and data.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn is_key_only(&self) -> bool {
+        self.flags & KEY_ONLY != 0
+    }
+
     /// The event. Metadata and data stay slices of `owner`, the batch that this view was read from, unless `copy`.
     pub(crate) fn to_event(self, owner: &Bytes, copy: bool) -> Option<RecordedEvent> {
         let own = |part: &[u8]| {

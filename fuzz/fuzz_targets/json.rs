@@ -1,0 +1,4 @@
+//! Hands what the fuzzer makes to `ingest::fuzzing::json`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ingest::fuzzing::json(data));
