@@ -14,10 +14,10 @@ if [ ! -x "$deny" ]; then
 fi
 
 for workspace in . fuzz; do
-  "$deny" --locked --manifest-path "$workspace/Cargo.toml" --all-features check --config deny.toml bans licenses sources
+  "$deny" --locked --config deny.toml --manifest-path "$workspace/Cargo.toml" check --hide-inclusion-graph bans licenses sources
 done
-if "$deny" --locked --manifest-path Cargo.toml fetch db 2>/dev/null; then
-  "$deny" --locked --manifest-path Cargo.toml --all-features check --config deny.toml advisories
+if "$deny" --locked --config deny.toml fetch db 2>/dev/null; then
+  "$deny" --locked --config deny.toml check advisories
 else
   echo "Advisories were not checked: their database can't be reached from here." >&2
 fi
