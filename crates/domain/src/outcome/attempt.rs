@@ -59,7 +59,8 @@ impl Response {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Which one of its round, from 1.
+    /// Which one of its round, from 1, without gap or repeat in the log. The receiver of one that two replicas, or two lives
+    /// of one, made at once may have been told the number before.
     pub number: u32,
     /// When it began.
     pub started_at: Timestamp,

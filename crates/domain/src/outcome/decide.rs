@@ -187,12 +187,17 @@ impl DeliveryState {
 fn attempted(destination: DestinationName, part: &DestinationWork, result: AttemptResult) -> Outcome {
     let round = part.round.opened_by;
     match result {
-        AttemptResult::Delivered(attempt) => Outcome::Processed(DeliveryProcessed {
-            destination,
-            round,
-            attempt: Some(attempt),
-            skipped: None,
-        }),
+        AttemptResult::Delivered(mut attempt) => {
+            // A rival's failure of the same number may stand in the log already: numbers have no repeats there.
+            let told = part.attempts.last().map_or(0, |last| last.number);
+            attempt.number = attempt.number.max(told.saturating_add(1));
+            Outcome::Processed(DeliveryProcessed {
+                destination,
+                round,
+                attempt: Some(attempt),
+                skipped: None,
+            })
+        }
         AttemptResult::Skipped(why) => Outcome::Processed(DeliveryProcessed {
             destination,
             round,

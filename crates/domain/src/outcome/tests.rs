@@ -169,6 +169,16 @@ fn of_two_replicas_that_made_one_attempt_the_first_failure_counts_and_any_succes
 }
 
 #[test]
+fn a_success_after_a_rival_failure_of_the_same_number_takes_the_next_one() {
+    let mut stream = received();
+    let command = attempted(&stream.state, "a", Ending::Delivered, stream.now).unwrap();
+    stream.attempt("a", Ending::Fails).unwrap();
+    let decided = stream.state.decide(command).unwrap().unwrap();
+    assert_eq!(decided.outcome.attempt().map(|attempt| attempt.number), Some(2));
+    assert_eq!(decided.attempts, 2);
+}
+
+#[test]
 fn an_attempt_at_a_destination_that_was_never_due_is_refused() {
     let to_c = |round| DeliveryCommand::RecordAttempt {
         destination: name("c"),
