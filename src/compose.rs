@@ -37,6 +37,7 @@ use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
 use crate::serve::ranges::Ranges;
 use crate::serve::react::{self, Elsewhere, LateSubjects};
+use crate::serve::rejected::LateRejected;
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -52,6 +53,7 @@ struct Core {
     bodies: Arc<dyn BodyStore>,
     stream: Arc<LateStream>,
     subjects: Arc<LateSubjects>,
+    rejected: Arc<LateRejected>,
     status: Arc<Status>,
     tables: Arc<LateTables>,
     /// The relay and the projections stop first, then the log.
@@ -87,6 +89,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
             bodies: Arc::clone(&core.bodies),
             tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
             clock: Arc::new(SystemClock),
+            rejected: Arc::clone(&core.rejected) as _,
             status: Arc::clone(&core.status) as _,
             replays: Arc::clone(&reacting.replays),
             destinations: Arc::clone(&reacting.destinations),
@@ -153,6 +156,7 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         Some(Arc::clone(&stream) as Arc<dyn Shrink>),
         stop_followers.clone(),
     ));
+    let rejected = Arc::new(LateRejected::new(&settings));
     Ok(Core {
         settings,
         roles,
@@ -162,6 +166,7 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         bodies: Arc::new(bodies),
         stream,
         subjects: Arc::default(),
+        rejected,
         status,
         tables: Arc::default(),
         stop_followers,
@@ -227,14 +232,19 @@ fn receiver(core: &Core, router: Arc<dyn NameReactors>) -> anyhow::Result<Ingest
     }
     let log = Arc::clone(&core.events);
     let bodies = Arc::clone(&core.bodies);
-    Ok(Ingest::build(
+    let ingest = Ingest::build(
         core.settings.ingest.clone(),
         sources,
         log,
         bodies,
         Arc::new(SystemClock),
         router,
-    )?)
+    )?;
+    if core.settings.rejected.keep {
+        let queue = Arc::new(core.rejected.queue());
+        ingest.keep_rejected(core.settings.rejected_kept(), queue);
+    }
+    Ok(ingest)
 }
 
 /// Starts the engines, then everything that follows the log through them, and stops it all when told to.
@@ -277,8 +287,13 @@ async fn start_engines(core: &Core) -> Engines {
         nats_port: settings.nats_port,
         clickhouse_port: settings.clickhouse_port,
         clickhouse_memory_bytes_max: settings.clickhouse_memory_bytes_max,
-        // Room for the stream, and for what JetStream keeps beside it.
-        jetstream_bytes_max: core.settings.nats.bytes_max.saturating_mul(2),
+        // Room for the streams, and for what JetStream keeps beside them.
+        jetstream_bytes_max: core
+            .settings
+            .nats
+            .bytes_max
+            .saturating_add(core.settings.rejected.bytes_max)
+            .saturating_mul(2),
         start_timeout_ms: settings.start_timeout_ms,
         stop_timeout_ms: settings.stop_timeout_ms,
         silence_timeout_ms: settings.silence_timeout_ms,
@@ -363,6 +378,11 @@ fn publishes(core: &Core) -> bool {
     core.roles.has(Role::React) && core.settings.destination.iter().any(|d| d.subject.is_some())
 }
 
+/// Whether a NATS server that is there anyway is needed to keep rejected requests, or to show them. None is started for it.
+fn looks_up(core: &Core) -> bool {
+    !core.settings.nats.url.is_empty() && (core.roles.has(Role::Ingest) || core.roles.has(Role::Query))
+}
+
 /// Starts the relay and the projections, each with its role.
 async fn start_followers(
     core: &Core,
@@ -371,12 +391,15 @@ async fn start_followers(
     tasks: &mut JoinSet<()>,
 ) {
     let (relays, projects) = (core.roles.has(Role::Relay), core.roles.has(Role::Project));
-    if !relays && !projects && !publishes(core) {
+    if !relays && !projects && !publishes(core) && !looks_up(core) {
         return;
     }
     let stream = connect_stream(core, endpoints).await;
     core.stream.set(Arc::clone(&stream));
     core.subjects.set(Arc::new(Subjects::new((*stream).clone())));
+    let receives = core.roles.has(Role::Ingest) && core.settings.rejected.keep;
+    core.rejected
+        .start(&stream, receives, tasks, &core.stop_followers);
     let log = Arc::clone(&core.events);
     if relays {
         let options = RelayOptions {

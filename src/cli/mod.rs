@@ -8,6 +8,7 @@ mod engine;
 mod failed;
 mod log;
 mod projections;
+mod rejected;
 mod replay;
 mod send;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Failed(Box<failed::Failed>),
     /// Tries dead letters again: one, or all.
     Retry(Box<failed::Retry>),
+    /// Shows requests that were turned away, and why.
+    Rejected(Box<rejected::Rejected>),
     /// Has deliveries done again: one, or all that fit a filter.
     #[command(
         subcommand,
@@ -87,6 +90,7 @@ impl Cli {
             Command::Send(send) => send.run(),
             Command::Failed(failed) => failed.run(),
             Command::Retry(retry) => retry.run(),
+            Command::Rejected(rejected) => rejected.run(),
             Command::Replay(replay) => replay.run(),
             Command::Destination(destination) => destination.run(),
             Command::Projections(projections) => projections.run(),

@@ -6,4 +6,5 @@ pub(crate) mod http;
 pub(crate) mod late;
 pub(crate) mod ranges;
 pub(crate) mod react;
+pub(crate) mod rejected;
 pub(crate) mod status;

@@ -45,6 +45,14 @@ impl Settings {
             "setting ingest.pressure.delay_ms_max: at most 1000; senders wait for their answer a few seconds only"
         );
         super::ranges::check(self)?;
+        ensure!(
+            self.rejected.body_bytes_max <= 256 * 1024,
+            "setting rejected.body_bytes_max: at most 262144; longer bodies are never kept"
+        );
+        ensure!(
+            self.rejected.header_bytes_max <= 64 * 1024,
+            "setting rejected.header_bytes_max: at most 65536; the rest does not fit into a message"
+        );
         telemetry::filter(&self.telemetry.level)?;
         crate::serve::react::check(self)?;
         ensure!(

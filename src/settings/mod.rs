@@ -8,6 +8,7 @@ mod layer;
 mod legacy;
 mod print;
 mod ranges;
+mod rejected;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -60,6 +61,7 @@ pub(crate) struct Settings {
     pub(crate) source: std::collections::BTreeMap<domain::SourceName, SourceSettings>,
     #[serde(default)]
     pub(crate) address_ranges: std::collections::BTreeMap<domain::SourceName, RangeSettings>,
+    pub(crate) rejected: rejected::RejectedSettings,
     pub(crate) nats: infra::jetstream::JetStreamOptions,
     pub(crate) relay: projections::RelayOptions,
     pub(crate) clickhouse: infra::clickhouse::ClickHouseOptions,

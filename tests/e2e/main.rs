@@ -31,6 +31,7 @@ mod payloads;
 mod readme;
 mod rebuild;
 mod reconcile;
+mod rejected;
 mod replay;
 mod schema;
 mod stop;

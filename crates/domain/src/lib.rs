@@ -24,6 +24,7 @@ mod message;
 mod outcome;
 mod payload;
 mod reactor;
+mod rejected;
 mod replay;
 mod stream;
 mod subject;
@@ -70,6 +71,10 @@ pub use outcome::{
 };
 pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload};
 pub use reactor::{ErrorCode, NameReactors, NoReactors};
+pub use rejected::{
+    FindRejected, KeepNone, KeepRejected, RejectedError, RejectedFilter, RejectedKind, RejectedPage,
+    RejectedRequest,
+};
 pub use replay::{
     InvalidReplayFilter, ReplayCancelled, ReplayCommand, ReplayCompleted, ReplayCounts, ReplayEvent,
     ReplayFailed, ReplayFilter, ReplayMatch, ReplayProgressed, ReplayRejection, ReplayRequested, ReplayState,

@@ -147,7 +147,7 @@ impl Head {
             .collect();
         let dropped = |name: &str| {
             HOP_BY_HOP.contains(&name)
-                || SECRET.contains(&name)
+                || is_secret(name)
                 || secret.iter().any(|s| s == name)
                 || named.iter().any(|n| n == name)
         };
@@ -157,8 +157,13 @@ impl Head {
     }
 }
 
+/// Whether a header of this name carries a secret in clear, whatever the scheme.
+pub(crate) fn is_secret(name: &str) -> bool {
+    SECRET.contains(&name)
+}
+
 /// UTF-8 where it is, else Latin-1: one character a byte.
-fn text_of(value: &HeaderValue) -> String {
+pub(crate) fn text_of(value: &HeaderValue) -> String {
     std::str::from_utf8(value.as_bytes()).map_or_else(
         |_| value.as_bytes().iter().map(|b| char::from(*b)).collect(),
         str::to_owned,

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use domain::{BodyStore, Clock, EventId, EventLog, NameReactors, Timestamp};
+use domain::{BodyStore, Clock, EventId, EventLog, KeepRejected, NameReactors, Timestamp};
 use futures_util::stream;
 use poem::http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use crate::options::{IngestOptions, SourceOptions};
 use crate::pressure::Pressure;
 use crate::rate::{Allowed, KeyedRate};
 use crate::receive::{self, Receipt, Received, Stored, Writing};
+use crate::rejected::{Rejected, RejectedOptions, Seen, TurnedAway};
 use crate::rejection::Rejection;
 use crate::route::{self, Route};
 use crate::signature::{ToSign, Verification, VerifiedRequest};
@@ -51,6 +52,7 @@ struct Inner {
     linger: Linger,
     tally: Tally,
     refusals: Refusals,
+    rejected: OnceLock<Rejected>,
 }
 
 /// Where a request comes from.
@@ -105,6 +107,7 @@ impl Ingest {
             linger: Linger::new(&options),
             tally: Tally::default(),
             refusals: Refusals::default(),
+            rejected: OnceLock::new(),
             options,
             sources,
             by_name,
@@ -114,6 +117,11 @@ impl Ingest {
             clock,
             reactors,
         })))
+    }
+
+    /// From now on keeps requests that are turned away, as far as the options say. The first port given counts.
+    pub fn keep_rejected(&self, options: RejectedOptions, port: Arc<dyn KeepRejected>) {
+        let _ = self.0.rejected.set(Rejected::new(options, port));
     }
 
     /// Whether a request is a delivery, and so for this endpoint; everything else is for the API.
@@ -181,6 +189,7 @@ impl Ingest {
         let (began, received_at) = (Instant::now(), self.0.clock.now());
         let request_id = new_id(received_at);
         let source = route.and_then(|route| self.source_of(route));
+        let mut seen = Seen::default();
         let received = match (route, source) {
             _ if self.0.requests.is_closed() => Err(Rejection::Stopping),
             (Some(route), Some(source)) => {
@@ -192,7 +201,7 @@ impl Ingest {
                     headers: head.kept(source.scheme.secret_headers()),
                     synthetic: origin == Origin::Synthetic,
                 };
-                Box::pin(self.check_and_receive(source, route, head, incoming, receipt)).await
+                Box::pin(self.check_and_receive(source, route, head, incoming, receipt, &mut seen)).await
             }
             _ => Err(Rejection::UnknownSource),
         };
@@ -210,6 +219,19 @@ impl Ingest {
                 }
                 let refusals = &self.0.refusals;
                 refusals.refused(source.map(|s| &s.name), &rejection, request_id, began.elapsed());
+                if let (Some(source), Some(rejected), Origin::Sender) =
+                    (source, self.0.rejected.get(), origin)
+                {
+                    rejected.keep(&TurnedAway {
+                        source,
+                        connection: route.and_then(|route| route.connection),
+                        head,
+                        rejection: &rejection,
+                        request_id,
+                        received_at,
+                        seen: &seen,
+                    });
+                }
                 Answer::rejected(&rejection, self.0.options.retry_after_s, request_id)
             }
         }
@@ -223,6 +245,7 @@ impl Ingest {
         head: &Head,
         incoming: &mut Incoming,
         mut receipt: Receipt,
+        seen: &mut Seen,
     ) -> Result<Received, Rejection> {
         let inner = &*self.0;
         let cost = inner.pressure.cost();
@@ -248,7 +271,7 @@ impl Ingest {
             inner.pressure.hold_back().await;
         }
         let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places);
-        let mut request = VerifiedRequest::read(verification, incoming, &mut reader).await?;
+        let mut request = VerifiedRequest::read(verification, incoming, &mut reader, seen).await?;
         let facts = facts::read(source, &mut request).await?;
         request.check_freshness(source.tolerance_ms, receipt.received_at)?;
         if !facts.are_wanted(&source.filter) {

@@ -88,6 +88,12 @@ impl Rejection {
         }
     }
 
+    /// Whether such a request is kept, to be looked up. Whose an unknown source's would be nobody knows, and what failed on
+    /// our side says nothing about the request.
+    pub(crate) fn is_kept(&self) -> bool {
+        *self != Self::UnknownSource && !self.status().is_server_error()
+    }
+
     /// The code in the answer.
     pub(crate) const fn code(&self) -> &'static str {
         match self {

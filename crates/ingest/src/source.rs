@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use domain::{EventFilter, InvalidGlob, SourceName};
+use domain::{EventFilter, InvalidGlob, SourceName, TenantId};
 use ipnet::IpNet;
 use secrecy::ExposeSecret;
 
@@ -232,6 +232,28 @@ impl Source {
             .iter()
             .filter(|s| s.hook.as_deref() == hook)
             .collect()
+    }
+
+    /// All secrets.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter()
+    }
+
+    /// Who may see a request that nobody verified: whoever all the secrets belong to that would have been tried, else
+    /// whoever all of the source's belong to, else the tenant `default`.
+    pub(crate) fn tenant_of(&self, head: &Head, connection: Option<&str>) -> TenantId {
+        let claim = self.scheme.claim(head).ok();
+        let tried = match claim {
+            Some(claim) => self.candidates(&claim, connection),
+            None => self.bound_to(connection),
+        };
+        let sole = |secrets: &[&Secret]| {
+            let first = &secrets.first()?.tenant;
+            secrets.iter().all(|s| s.tenant == *first).then(|| first.clone())
+        };
+        sole(&tried)
+            .or_else(|| sole(&self.secrets().collect::<Vec<_>>()))
+            .unwrap_or_default()
     }
 
     /// The secret to sign synthetic deliveries with.

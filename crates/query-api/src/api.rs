@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{BodyStore, Clock, Destinations, EventLog, FindDeliveries, Replays, Tables};
+use domain::{BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Replays, Tables};
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;
 use poem::{EndpointExt, Response, Route};
@@ -18,6 +18,7 @@ use crate::route::destinations::DestinationsApi;
 use crate::route::health::HealthApi;
 use crate::route::jobs::Jobs;
 use crate::route::projections::ProjectionsApi;
+use crate::route::rejected::RejectedApi;
 use crate::route::replays::ReplaysApi;
 use crate::route::repositories::Repositories;
 use crate::route::runs::Runs;
@@ -44,6 +45,8 @@ pub struct ApiDeps {
     pub replays: Arc<dyn Replays>,
     /// Shows destinations, pauses and resumes them; an empty list where no process of the role `react` can be asked.
     pub destinations: Arc<dyn Destinations>,
+    /// Where rejected requests are found.
+    pub rejected: Arc<dyn FindRejected>,
     /// How the program is doing.
     pub status: Arc<dyn SystemStatus>,
     /// Sends test deliveries.
@@ -59,6 +62,7 @@ pub struct ApiDeps {
 type Groups = (
     Deliveries,
     Types,
+    RejectedApi,
     ReplaysApi,
     DestinationsApi,
     StatisticsApi,
@@ -126,6 +130,7 @@ impl Api {
         let groups = (
             Deliveries { state: state() },
             Types,
+            RejectedApi { state: state() },
             ReplaysApi { state: state() },
             DestinationsApi { state: state() },
             StatisticsApi { state: state() },

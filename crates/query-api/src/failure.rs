@@ -4,7 +4,7 @@
 
 use std::error::Error as StdError;
 
-use domain::{BodyError, CommandError, PayloadError, ReadError, TableError};
+use domain::{BodyError, CommandError, PayloadError, ReadError, RejectedError, TableError};
 use poem::error::ResponseError;
 use poem::http::StatusCode;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
@@ -178,6 +178,18 @@ impl From<CommandError> for Failure {
             CommandError::Refused(text) => Self::new(Code::Conflict, text),
             CommandError::Unavailable(_) => Self::later(error.to_string(), 2),
         }
+    }
+}
+
+impl From<RejectedError> for Failure {
+    fn from(error: RejectedError) -> Self {
+        let failure = match &error {
+            RejectedError::Unavailable(_) => Self::later(
+                "rejected requests can't be read now: NATS can't be reached, try again",
+                2,
+            ),
+        };
+        failure.because(&error)
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    BodyStore, Clock, DestinationStatus, Destinations, EventLog, FindDeliveries, Replays, TenantId,
+    BodyStore, Clock, DestinationStatus, Destinations, EventLog, FindDeliveries, FindRejected, Replays,
+    TenantId,
 };
 use moka::future::Cache;
 
@@ -36,6 +37,7 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) replays: Arc<dyn Replays>,
     pub(crate) destinations: Arc<dyn Destinations>,
+    pub(crate) rejected: Arc<dyn FindRejected>,
     pub(crate) status: Arc<dyn SystemStatus>,
     pub(crate) test: Arc<dyn SendTest>,
     pub(crate) metrics: Arc<dyn RenderMetrics>,
@@ -64,6 +66,7 @@ impl State {
             clock: deps.clock,
             replays: deps.replays,
             destinations: deps.destinations,
+            rejected: deps.rejected,
             status: deps.status,
             test: deps.test,
             metrics: deps.metrics,

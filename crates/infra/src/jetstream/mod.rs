@@ -7,6 +7,7 @@ mod error;
 mod follow;
 mod options;
 mod publish;
+pub mod rejected;
 #[cfg(feature = "testing")]
 pub mod simulated;
 mod stream;

@@ -1,5 +1,6 @@
 //! Against the real server.
 
+mod rejected;
 mod server;
 mod subject;
 

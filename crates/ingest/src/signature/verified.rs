@@ -9,6 +9,7 @@ use super::{Check, Claim, Stamp};
 use crate::body::{BodyReader, Incoming, ReceivedBody};
 use crate::head::{Head, TrustedLocal};
 use crate::options::Secret;
+use crate::rejected::Seen;
 use crate::rejection::Rejection;
 use crate::source::Source;
 
@@ -17,6 +18,7 @@ pub(crate) struct Verification<'s> {
     source: &'s Source,
     claim: Claim,
     hasher: ContentHasher,
+    bytes: u64,
     proof: ProofDue<'s>,
 }
 
@@ -64,12 +66,14 @@ impl<'s> Verification<'s> {
             source,
             claim,
             hasher: ContentHasher::default(),
+            bytes: 0,
             proof,
         })
     }
 
     fn update(&mut self, piece: &[u8]) {
         self.hasher.update(piece);
+        self.bytes += piece.len() as u64;
         match &mut self.proof {
             ProofDue::Secret { check, .. } => check.update(piece),
             ProofDue::Waived(_) => {}
@@ -108,11 +112,19 @@ impl VerifiedRequest {
         mut verification: Verification<'_>,
         incoming: &mut Incoming,
         reader: &mut BodyReader<'_>,
+        seen: &mut Seen,
     ) -> Result<Self, Rejection> {
         let limit = verification.source.raw_bytes_max(&verification.claim);
-        let body = reader
+        let read = reader
             .read(incoming, limit, |piece| verification.update(piece))
-            .await?;
+            .await;
+        if incoming.has_begun() {
+            seen.read(verification.bytes, verification.hasher.clone().finish());
+        }
+        let body = read?;
+        if let ReceivedBody::Memory(bytes) = &body {
+            seen.whole(bytes);
+        }
         verification.finish(body)
     }
 

@@ -10,6 +10,7 @@ mod once;
 mod pressure;
 mod reactions;
 mod redelivery;
+mod rejected;
 mod rig;
 mod secrets;
 mod senders;

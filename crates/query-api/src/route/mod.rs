@@ -6,6 +6,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod page;
 pub(crate) mod projections;
+pub(crate) mod rejected;
 pub(crate) mod replays;
 pub(crate) mod repositories;
 pub(crate) mod runs;

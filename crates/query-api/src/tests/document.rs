@@ -41,6 +41,8 @@ fn every_endpoint_of_the_contract_is_documented() {
         ("get", "/api/webhooks/statistics"),
         ("get", "/api/webhooks/health"),
         ("get", "/api/webhooks/failed"),
+        ("get", "/api/webhooks/rejected"),
+        ("get", "/api/webhooks/rejected/{id}"),
         ("post", "/api/webhooks/test"),
         ("get", "/api/repositories"),
         ("get", "/api/repositories/{owner}/{repo}/activity"),

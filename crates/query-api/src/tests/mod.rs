@@ -8,6 +8,7 @@ mod figures;
 mod lists;
 mod one;
 mod outcomes;
+mod rejected;
 mod replays;
 mod service;
 mod statements;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::testing::{ManualClock, MemoryLog, TestDelivery};
+use domain::testing::{ManualClock, MemoryLog, MemoryRejected, TestDelivery};
 use domain::{
     BodyError, BodyRef, BodyStore, BodyUpload, EventLog, LogId, Query, Rows, TableError, Tables, Timestamp,
 };
@@ -270,6 +271,7 @@ pub(super) struct World {
     pub(super) tables: Arc<CannedTables>,
     pub(super) told: Arc<Told>,
     pub(super) commands: Arc<Commands>,
+    pub(super) rejected: Arc<MemoryRejected>,
     pub(super) body: Bytes,
     pub(super) options: ApiOptions,
 }
@@ -285,6 +287,7 @@ impl World {
             log,
             tables: Arc::new(CannedTables::ready()),
             told: Arc::new(told),
+            rejected: Arc::default(),
             body: Bytes::new(),
             options: ApiOptions::default(),
         }
@@ -306,6 +309,7 @@ impl World {
             clock: Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap())),
             replays: Arc::<Commands>::clone(&self.commands),
             destinations: Arc::<Commands>::clone(&self.commands),
+            rejected: Arc::<MemoryRejected>::clone(&self.rejected),
             status: Arc::<Told>::clone(&told),
             test: Arc::<Told>::clone(&told),
             metrics: told,
