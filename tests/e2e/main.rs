@@ -23,6 +23,7 @@ mod destinations;
 mod duplicates;
 mod engines;
 mod gate;
+mod gitlab;
 mod guide;
 mod harness;
 mod memory;

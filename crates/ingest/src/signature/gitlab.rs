@@ -98,10 +98,18 @@ impl Scheme for Gitlab {
     fn paths(&self, _claim: &Claim) -> FactPaths {
         FactPaths {
             event: vec![Path::of(&["object_kind"]), Path::of(&["event_name"])],
-            action: vec![Path::of(&["object_attributes", "action"]), Path::of(&["action"])],
+            // What happened to a job, a pipeline or a deployment is the status that it has now.
+            action: vec![
+                Path::of(&["object_attributes", "action"]),
+                Path::of(&["action"]),
+                Path::of(&["build_status"]),
+                Path::of(&["object_attributes", "status"]),
+                Path::of(&["status"]),
+            ],
             repository: vec![
                 Path::of(&["project", "path_with_namespace"]),
                 Path::of(&["path_with_namespace"]),
+                Path::of(&["project_path_with_namespace"]),
             ],
             sender: vec![Path::of(&["user", "username"]), Path::of(&["user_username"])],
             entity: vec![

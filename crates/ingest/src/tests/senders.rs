@@ -257,6 +257,42 @@ async fn a_delivery_of_gitlab_is_kept_with_its_facts_and_without_its_token() {
 }
 
 #[tokio::test]
+async fn what_happened_to_a_job_a_pipeline_or_a_deployment_of_gitlab_is_its_status() {
+    let gitlab = Sender::new(SchemeKind::Gitlab, "token");
+    let said = [
+        (
+            r#"{"object_kind":"build","build_id":7,"build_status":"failed"}"#,
+            "build",
+            "failed",
+        ),
+        (
+            r#"{"object_kind":"pipeline","object_attributes":{"id":7,"status":"success"}}"#,
+            "pipeline",
+            "success",
+        ),
+        (
+            r#"{"object_kind":"deployment","deployment_id":7,"status":"running"}"#,
+            "deployment",
+            "running",
+        ),
+        (
+            r#"{"object_kind":"issue","object_attributes":{"id":7,"status":"x","action":"close"}}"#,
+            "issue",
+            "close",
+        ),
+    ];
+    for (n, (body, event, action)) in said.into_iter().enumerate() {
+        let reply = gitlab.send(gitlab.signed(&n.to_string(), body)).await;
+        let data = reply.data();
+        assert_eq!(
+            (&data["event"], &data["action"]),
+            (&event.into(), &action.into()),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_gitlab_sends_without_an_id_is_kept_each_time() {
     let gitlab = Sender::new(SchemeKind::Gitlab, "token");
     let sent = gitlab
