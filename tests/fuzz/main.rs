@@ -22,10 +22,11 @@ const MUTATIONS: u64 = 3000;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("message", domain::testing::fuzzing::message),
     ("facts", domain::testing::fuzzing::facts),
     ("names", domain::testing::fuzzing::names),
+    ("forwarded", domain::testing::fuzzing::forwarded),
     ("format", infra::log::fuzzing::format),
     ("damage", infra::log::fuzzing::damage),
     ("request", ingest::fuzzing::request),
@@ -103,6 +104,7 @@ replays! {
     an_event_is_the_same_after_its_way_through_the_stream: "message",
     facts_of_events_are_the_same_when_written_again: "facts",
     names_lose_nothing_and_keep_to_their_letters: "names",
+    no_sender_chooses_its_own_address: "forwarded",
     bytes_on_disk_are_read_as_they_were_written_or_not_at_all: "format",
     a_damaged_log_shows_what_was_written_or_refuses: "damage",
     only_who_knows_the_secret_is_let_in: "request",

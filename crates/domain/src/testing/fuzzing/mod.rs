@@ -4,9 +4,11 @@
 //! `fuzz/` calls them for as long as one likes, `tests/fuzz` over the corpus that was kept and what is close to it.
 
 mod facts;
+mod forwarded;
 mod message;
 mod names;
 
 pub use facts::facts;
+pub use forwarded::forwarded;
 pub use message::message;
 pub use names::names;
