@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use domain::{
     BodyStore, Checkpoints, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Replays, Tables,
 };
+use infra::access::{AuditTrail, KeyKeeper};
 use infra::body::DirectoryBodyStore;
 use infra::budget::{DiskBudget, Shrink};
 use infra::checkpoint::DirectoryCheckpoints;
@@ -21,6 +22,7 @@ use infra::guard::GuardedLog;
 use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
 use infra::log::SegmentedLog;
 use ingest::Ingest;
+use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{Meter, Projector, ProjectorPorts, Relay, RelayOptions};
 use query_api::{Api, ApiDeps};
 use reactors::DestinationPlan;
@@ -31,8 +33,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::role::{Role, Roles};
+use crate::serve::access;
 use crate::serve::banner::{self, Banner};
 use crate::serve::endpoints;
+use crate::serve::http::tls::Tls;
 use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
 use crate::serve::ranges::Ranges;
@@ -55,6 +59,7 @@ struct Core {
     subjects: Arc<LateSubjects>,
     rejected: Arc<LateRejected>,
     status: Arc<Status>,
+    keys: Arc<KeyKeeper>,
     tables: Arc<LateTables>,
     /// The relay and the projections stop first, then the log.
     stop_followers: CancellationToken,
@@ -67,6 +72,7 @@ struct Core {
 pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
+    let tls = settings.server.tls().map(Tls::open).transpose()?.map(Arc::new);
     let (listener, bound) = http::bind(address).await?;
     // References to large bodies name the port that was taken, not the 0 that asked for any.
     settings.server.port = bound.port();
@@ -81,32 +87,17 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     if core.roles.has(Role::Ingest) {
         core.status.ingest_started(ingest.clone());
     }
-    let api = Api::build(
-        core.settings.api.clone(),
-        ApiDeps {
-            log: Arc::clone(&core.events),
-            find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
-            bodies: Arc::clone(&core.bodies),
-            tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
-            clock: Arc::new(SystemClock),
-            rejected: Arc::clone(&core.rejected) as _,
-            status: Arc::clone(&core.status) as _,
-            replays: Arc::clone(&reacting.replays),
-            destinations: Arc::clone(&reacting.destinations),
-            test: Arc::new(Synthetic(ingest.clone())),
-            metrics: Arc::new(TextMetrics(metrics)),
-            version: env!("CARGO_PKG_VERSION").into(),
-            base_url: core.settings.server.base_url(),
-        },
-    );
+    let api = api(&core, &reacting, &ingest, metrics)?;
     let stop_http = CancellationToken::new();
     let limits = core.settings.server.limits();
     let door = front_door(&core, &ingest, &api);
-    let mut http = tokio::spawn(http::run(listener, door, limits, stop_http.clone()));
+    let listeners = access::listeners(&core.data, listener, tls, &core.stop_followers);
+    let mut http = tokio::spawn(http::run(listeners, door, limits, stop_http.clone()));
     banner::print(&Banner {
         address: bound,
         settings: &core.settings,
         data: &core.data,
+        keyless: access::keyless(&core.keys).await,
     });
     let followers = tokio::spawn(follow(Arc::clone(&core)));
     let outcome = tokio::select! {
@@ -143,6 +134,29 @@ fn front_door(core: &Core, ingest: &Ingest, api: &Api) -> FrontDoor {
     }
 }
 
+/// The read side, with everything that it asks.
+fn api(core: &Core, reacting: &Reacting, ingest: &Ingest, metrics: PrometheusHandle) -> anyhow::Result<Api> {
+    let deps = ApiDeps {
+        log: Arc::clone(&core.events),
+        find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
+        bodies: Arc::clone(&core.bodies),
+        tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
+        clock: Arc::new(SystemClock),
+        rejected: Arc::clone(&core.rejected) as _,
+        keys: Arc::clone(&core.keys) as _,
+        audit: Arc::new(AuditTrail::new(Arc::clone(&core.events), Arc::new(SystemClock))),
+        session_secret: access::session_secret(&core.data)?,
+        status: Arc::clone(&core.status) as _,
+        replays: Arc::clone(&reacting.replays),
+        destinations: Arc::clone(&reacting.destinations),
+        test: Arc::new(Synthetic(ingest.clone())),
+        metrics: Arc::new(TextMetrics(metrics)),
+        version: env!("CARGO_PKG_VERSION").into(),
+        base_url: core.settings.server.base_url(),
+    };
+    Ok(Api::build(core.settings.api.clone(), deps))
+}
+
 async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
     let data = DataDir::open(&settings.data.dir)?;
     let log = SegmentedLog::open(&data.log(), settings.log.embedded.clone(), Arc::new(SystemClock)).await?;
@@ -152,6 +166,9 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
     let bodies = DirectoryBodyStore::open(data.bodies(), settings.bodies.clone(), budget.handle())?;
     let status = Arc::new(Status::new(Arc::clone(&events), &roles));
     let (stream, stop_followers) = (Arc::<LateStream>::default(), CancellationToken::new());
+    let keys = KeyKeeper::new(settings.keys.clone(), Arc::clone(&events), Arc::new(SystemClock));
+    let keys = Arc::new(keys);
+    tokio::spawn(Arc::clone(&keys).follow(stop_followers.clone()));
     tokio::spawn(budget.run(
         Some(Arc::clone(&stream) as Arc<dyn Shrink>),
         stop_followers.clone(),
@@ -168,6 +185,7 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         subjects: Arc::default(),
         rejected,
         status,
+        keys,
         tables: Arc::default(),
         stop_followers,
     })

@@ -1,13 +1,17 @@
 //! Asks a running server, for the commands that do what the API does.
 
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use reqwest::Method;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::SettingsArgs;
 use super::table::field;
+use crate::serve::http::owner;
 
 /// Longer than any call that the server itself bounds: counting a replay may take a minute, verifying a projection longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -20,6 +24,12 @@ pub(super) struct ServerArgs {
     /// The server [default: the one of the settings].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// The API key; better in the variable, where other users of the machine don't see it.
+    #[arg(long, value_name = "KEY", env = "HOOKLOG_API_KEY", hide_env_values = true)]
+    key: Option<SecretString>,
+    /// A certificate to trust beside the system's, PEM: that of a server with one of its own.
+    #[arg(long, value_name = "FILE", env = "HOOKLOG_CACERT")]
+    cacert: Option<PathBuf>,
     /// Prints the answer's data as JSON, for scripts.
     #[arg(long)]
     pub(super) json: bool,
@@ -29,18 +39,48 @@ pub(super) struct ServerArgs {
 pub(super) struct Client {
     base: String,
     http: reqwest::Client,
+    key: Option<SecretString>,
 }
 
 impl ServerArgs {
+    /// The server that is meant. Without an address and a key that is the one that runs in the data directory, through its
+    /// socket: whoever can open that needs no key.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let builder = reqwest::Client::builder()
+            .timeout(CALL_TIMEOUT)
+            // A key must not follow wherever an answer leads.
+            .redirect(reqwest::redirect::Policy::none());
         let base = match &self.url {
             Some(url) => url.clone(),
-            None => self.settings.overrides().load()?.settings.server.base_url(),
+            None => {
+                let settings = self.settings.overrides().load()?.settings;
+                let socket = owner::path(&settings.data.dir);
+                if self.key.is_none() && UnixStream::connect(&socket).is_ok() {
+                    return Ok(Client {
+                        base: "http://localhost".to_owned(),
+                        http: builder.unix_socket(socket).no_proxy().build()?,
+                        key: None,
+                    });
+                }
+                settings.server.base_url()
+            }
         };
         Ok(Client {
             base: base.trim_end_matches('/').to_owned(),
-            http: reqwest::Client::builder().timeout(CALL_TIMEOUT).build()?,
+            http: self.trusting(builder)?.build()?,
+            key: self.key.clone(),
         })
+    }
+
+    fn trusting(&self, builder: reqwest::ClientBuilder) -> anyhow::Result<reqwest::ClientBuilder> {
+        let Some(file) = &self.cacert else {
+            return Ok(builder);
+        };
+        let pem = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem);
+        let certificates =
+            certificates.with_context(|| format!("there is no certificate in {}", file.display()))?;
+        Ok(builder.tls_certs_merge(certificates))
     }
 }
 
@@ -66,6 +106,10 @@ impl Client {
 
     /// The data of a good answer; what the server says of a bad one.
     async fn call(&self, request: reqwest::RequestBuilder, url: &str) -> anyhow::Result<Value> {
+        let request = match &self.key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
+        };
         let answer = request
             .header("User-Agent", concat!("hooklog-cli/", env!("CARGO_PKG_VERSION")))
             .send()

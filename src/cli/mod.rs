@@ -1,11 +1,13 @@
 //! The command line: what can be typed, and which file does it.
 
+mod audit;
 mod client;
 mod config;
 mod destination;
 mod doctor;
 mod engine;
 mod failed;
+mod key;
 mod log;
 mod projections;
 mod rejected;
@@ -55,6 +57,11 @@ enum Command {
     /// Shows where deliveries go, pauses and resumes it.
     #[command(subcommand, after_help = "Example: hooklog destination list")]
     Destination(destination::Destination),
+    /// Makes API keys, lists and revokes them.
+    #[command(subcommand, after_help = "Example: hooklog key create ci --scope operate")]
+    Key(key::Key),
+    /// Shows who did what, from where, and what came of it.
+    Audit(Box<audit::Audit>),
     /// Lists, verifies and rebuilds the read models.
     #[command(subcommand, after_help = "Example: hooklog projections list")]
     Projections(projections::Projections),
@@ -93,6 +100,8 @@ impl Cli {
             Command::Rejected(rejected) => rejected.run(),
             Command::Replay(replay) => replay.run(),
             Command::Destination(destination) => destination.run(),
+            Command::Key(key) => key.run(),
+            Command::Audit(audit) => audit.run(),
             Command::Projections(projections) => projections.run(),
             Command::Log(log) => log.run(),
             Command::Config(config) => config.run(),

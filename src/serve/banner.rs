@@ -11,6 +11,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) settings: &'a Settings,
     pub(crate) data: &'a DataDir,
+    /// Whether there never was an API key, where the log has said.
+    pub(crate) keyless: Option<bool>,
 }
 
 /// Prints it to standard output.
@@ -27,12 +29,14 @@ fn text(banner: &Banner<'_>) -> String {
         address,
         settings,
         data,
+        keyless,
     } = banner;
     let version = env!("CARGO_PKG_VERSION");
+    let scheme = settings.server.scheme();
     let mut lines = vec![
-        format!("hooklog {version} listens on http://{address}"),
-        format!("  webhooks   POST http://{address}/api/webhooks/<source>"),
-        format!("  API        http://{address}/docs"),
+        format!("hooklog {version} listens on {scheme}://{address}"),
+        format!("  webhooks   POST {scheme}://{address}/api/webhooks/<source>"),
+        format!("  API        {scheme}://{address}/docs"),
         format!("  data       {}", data.path().display()),
     ];
     for (name, source) in &settings.source {
@@ -48,15 +52,23 @@ fn text(banner: &Banner<'_>) -> String {
         };
         lines.push(format!("  source     {name}: {secret}"));
     }
-    if !settings.server.host.is_loopback() {
-        lines.push(
-            "  note       no API key is configured: the API answers only requests made on this machine"
-                .into(),
-        );
-    }
+    lines.extend(access(settings.server.host.is_loopback(), *keyless).map(str::to_owned));
     lines.push("  try it     in another terminal:".into());
     lines.push(curl(banner));
     lines.join("\n")
+}
+
+/// Who is let in.
+const fn access(is_loopback: bool, keyless: Option<bool>) -> Option<&'static str> {
+    match keyless {
+        Some(true) if is_loopback => None,
+        Some(true) => Some(
+            "  note       no API key is configured: the API answers only requests made on this machine; make one with \
+             `hooklog key create`",
+        ),
+        Some(false) => Some("  access     by API key; `hooklog key list` shows them"),
+        None => Some("  note       the API is closed until the keys have been read from the log"),
+    }
 }
 
 fn curl(banner: &Banner<'_>) -> String {
@@ -64,18 +76,20 @@ fn curl(banner: &Banner<'_>) -> String {
         address,
         settings,
         data,
+        ..
     } = banner;
+    let scheme = settings.server.scheme();
     let github = settings.source.iter().find(|(name, _)| name.as_str() == "github");
     if github.is_none_or(|(_, source)| !source.secrets.is_empty()) {
         return format!(
-            "hooklog send --url http://{address} --data-dir {}",
+            "hooklog send --url {scheme}://{address} --data-dir {}",
             data.path().display()
         );
     }
     let secret = data.secrets().join("github");
     format!(
         r#"body='{{"zen":"It works.","repository":{{"full_name":"octo-org/hello"}}}}'
-curl -sS http://{address}/api/webhooks/github -H 'Content-Type: application/json' \
+curl -sS {scheme}://{address}/api/webhooks/github -H 'Content-Type: application/json' \
   -H 'X-GitHub-Event: ping' -H "X-GitHub-Delivery: try-$(date +%s)" -d "$body" \
   -H "X-Hub-Signature-256: sha256=$(printf %s "$body" | openssl dgst -sha256 -hmac "$(cat '{}')" -r | cut -d' ' -f1)""#,
         secret.display()

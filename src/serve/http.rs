@@ -5,12 +5,14 @@
 //! in two ways. It never looks into a request beyond its head.
 
 mod guests;
+pub(crate) mod owner;
 mod patience;
 mod proxies;
 mod shape;
 mod tail;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,7 +30,9 @@ use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use query_api::LocalOwner;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +41,7 @@ use guests::{Guests, Seat};
 use patience::Patience;
 pub(crate) use proxies::Proxies;
 use tail::Tail;
+use tls::Tls;
 
 /// After a connection could not be taken, usually because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -101,23 +106,36 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, So
     Ok((listener, bound))
 }
 
+/// What is listened on.
+pub(crate) struct Listeners {
+    pub(crate) network: TcpListener,
+    /// How connections from the network are made private, if they are.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// The socket of the data directory's owner.
+    pub(crate) owner: Option<UnixListener>,
+}
+
 /// Serves until `stop`, then lets open requests finish.
-pub(crate) async fn run(listener: TcpListener, door: FrontDoor, limits: Limits, stop: CancellationToken) {
+pub(crate) async fn run(listeners: Listeners, door: FrontDoor, limits: Limits, stop: CancellationToken) {
     let hall = Hall {
         door: Arc::new(door),
+        tls: listeners.tls,
         limits,
         stop,
         cut: CancellationToken::new(),
     };
     let connections = TaskTracker::new();
+    if let Some(owner) = listeners.owner {
+        connections.spawn(owner::welcome(hall.clone(), owner, connections.clone()));
+    }
     let guests = Guests::new(limits.connections_max, limits.connections_per_address_max);
-    while let Some((socket, peer, place)) = hall.next(&listener, &guests).await {
+    while let Some((socket, peer, place)) = hall.next(&listeners.network, &guests).await {
         let exempt = hall.door.proxies.trust(peer.ip());
         if let Some(seat) = guests.seat(peer.ip(), exempt, place) {
             connections.spawn(hall.clone().serve(socket, peer, Arc::new(seat)));
         }
     }
-    drop(listener);
+    drop(listeners.network);
     connections.close();
     if tokio::time::timeout(limits.shutdown_timeout, connections.wait())
         .await
@@ -132,10 +150,20 @@ pub(crate) async fn run(listener: TcpListener, door: FrontDoor, limits: Limits, 
     }
 }
 
+/// Who is at the other end of a connection, and the place that it takes.
+#[derive(Clone)]
+struct Caller {
+    addresses: (LocalAddr, RemoteAddr),
+    scheme: Scheme,
+    owner: Option<LocalOwner>,
+    seat: Arc<Seat>,
+}
+
 /// What every connection needs.
 #[derive(Clone)]
 struct Hall {
     door: Arc<FrontDoor>,
+    tls: Option<Arc<Tls>>,
     limits: Limits,
     /// No new requests from now on.
     stop: CancellationToken,
@@ -177,15 +205,43 @@ impl Hall {
         let local = socket
             .local_addr()
             .map_or_else(|_| Addr::default(), Addr::SocketAddr);
+        let caller = |scheme| Caller {
+            addresses: (LocalAddr(local), RemoteAddr(Addr::SocketAddr(peer))),
+            scheme,
+            owner: None,
+            seat: Arc::clone(&seat),
+        };
+        let Some(tls) = self.tls.clone() else {
+            return self.converse(socket, caller(Scheme::HTTP)).await;
+        };
         let leave = seat.leave();
+        let private = tokio::select! {
+            private = tls.accept(socket) => private,
+            () = leave.cancelled() => return,
+            () = self.stop.cancelled() => return,
+        };
+        match private {
+            Ok(stream) => self.converse(stream, caller(Scheme::HTTPS)).await,
+            Err(error) => tracing::debug!(%error, %peer, "no TLS connection was made"),
+        }
+    }
+
+    async fn converse<S>(self, stream: S, caller: Caller)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let leave = caller.seat.leave();
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let (door, seat) = (Arc::clone(&self.door), Arc::clone(&seat));
-            let addresses = (LocalAddr(local.clone()), RemoteAddr(Addr::SocketAddr(peer)));
-            seat.is_served();
+            let (door, caller) = (Arc::clone(&self.door), caller.clone());
+            caller.seat.is_served();
             async move {
-                let request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+                let (local, remote) = caller.addresses;
+                let mut request = Request::from((request, local, remote, caller.scheme));
+                if let Some(owner) = caller.owner {
+                    request.set_data(owner);
+                }
                 let response = hyper::Response::from(door.get_response(request).await);
-                Ok::<_, Infallible>(response.map(|body| Tail::new(body, seat)))
+                Ok::<_, Infallible>(response.map(|body| Tail::new(body, caller.seat)))
             }
         });
         let idle = self.limits.idle_timeout;
@@ -195,18 +251,18 @@ impl Hall {
             .max_buf_size(self.limits.head_bytes_max.max(HEAD_BYTES_MIN))
             .max_headers(self.limits.headers_max)
             .serve_connection(
-                TokioIo::new(Patience::new(socket, idle, Arc::clone(&seat))),
+                TokioIo::new(Patience::new(stream, idle, Arc::clone(&caller.seat))),
                 service,
             )
             .with_upgrades();
         tokio::pin!(connection);
         tokio::select! {
-            ended = connection.as_mut() => return note(ended, peer),
+            ended = connection.as_mut() => return note(ended, &caller.addresses.1),
             () = leave.cancelled() => return,
             () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
-            ended = connection => note(ended, peer),
+            ended = connection => note(ended, &caller.addresses.1),
             () = leave.cancelled() => {}
             () = self.cut.cancelled() => {}
         }
@@ -214,8 +270,8 @@ impl Hall {
 }
 
 /// How connections end is the other side's business.
-fn note(ended: hyper::Result<()>, peer: SocketAddr) {
+fn note(ended: hyper::Result<()>, peer: &RemoteAddr) {
     if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "connection ended early");
+        tracing::debug!(%error, peer = %peer.0, "connection ended early");
     }
 }

@@ -1,5 +1,6 @@
 //! The parts of `hooklog serve` that belong to no crate: the HTTP front door, the state of the whole, the banner.
 
+pub(crate) mod access;
 pub(crate) mod banner;
 pub(crate) mod endpoints;
 pub(crate) mod http;

@@ -219,6 +219,7 @@ impl Destinations for Elsewhere {
 
     async fn pause(
         &self,
+        _: &TenantId,
         _: &DestinationName,
         _: String,
         _: Option<String>,
@@ -226,7 +227,12 @@ impl Destinations for Elsewhere {
         elsewhere()
     }
 
-    async fn resume(&self, _: &DestinationName, _: String) -> Result<DestinationStatus, CommandError> {
+    async fn resume(
+        &self,
+        _: &TenantId,
+        _: &DestinationName,
+        _: String,
+    ) -> Result<DestinationStatus, CommandError> {
         elsewhere()
     }
 }

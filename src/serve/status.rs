@@ -383,7 +383,10 @@ pub(crate) struct Synthetic(pub(crate) Ingest);
 #[async_trait]
 impl SendTest for Synthetic {
     async fn send(&self, test: TestSend) -> TestAnswer {
-        let delivery = SyntheticDelivery::example(&test.event_type, &test.repository, test.action.as_deref());
+        let delivery = SyntheticDelivery {
+            tenant: test.tenant,
+            ..SyntheticDelivery::example(&test.event_type, &test.repository, test.action.as_deref())
+        };
         let answer = self.0.receive_synthetic(delivery).await;
         TestAnswer {
             status: answer.status.as_u16(),

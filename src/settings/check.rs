@@ -53,6 +53,10 @@ impl Settings {
             self.rejected.header_bytes_max <= 64 * 1024,
             "setting rejected.header_bytes_max: at most 65536; the rest does not fit into a message"
         );
+        ensure!(
+            self.server.tls_certificate.is_empty() == self.server.tls_key.is_empty(),
+            "settings server.tls_certificate and server.tls_key: HTTPS needs both, or neither"
+        );
         telemetry::filter(&self.telemetry.level)?;
         crate::serve::react::check(self)?;
         ensure!(

@@ -24,6 +24,7 @@ pub(crate) use print::{masked_url, print};
 pub(crate) use ranges::RangeSettings;
 pub(crate) use source::{SecretSettings, SourceSettings};
 
+use crate::serve::http::tls::TlsOptions;
 use crate::serve::http::{Limits, Proxies};
 use crate::telemetry::TelemetryOptions;
 
@@ -38,6 +39,8 @@ const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_ENGINES", Some("engines.dir")),
     ("HOOKLOG_EVENTSTORE_URL", Some("log.eventstore_url")),
     ("HOOKLOG_SECRET_KEY", None),
+    ("HOOKLOG_API_KEY", None),
+    ("HOOKLOG_CACERT", None),
     ("HOOKLOG_CACHE", None),
     ("HOOKLOG_KILLS", None),
     ("HOOKLOG_POWER_CUTS", None),
@@ -71,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) destination: Vec<reactors::DestinationOptions>,
     pub(crate) metrics: projections::MeterOptions,
     pub(crate) api: query_api::ApiOptions,
+    pub(crate) keys: infra::access::KeyOptions,
     pub(crate) engines: EngineSettings,
     pub(crate) telemetry: TelemetryOptions,
 }
@@ -91,9 +95,33 @@ pub(crate) struct ServerOptions {
     pub(crate) headers_max: usize,
     pub(crate) idle_timeout_ms: u64,
     pub(crate) shutdown_timeout_ms: u64,
+    pub(crate) tls_certificate: String,
+    pub(crate) tls_key: String,
+    pub(crate) tls_handshake_timeout_ms: u64,
+    pub(crate) tls_check_ms: u64,
 }
 
 impl ServerOptions {
+    /// How connections are made private, if they are.
+    pub(crate) fn tls(&self) -> Option<TlsOptions> {
+        self.has_tls().then(|| TlsOptions {
+            certificate: self.tls_certificate.clone().into(),
+            key: self.tls_key.clone().into(),
+            handshake_timeout: Duration::from_millis(self.tls_handshake_timeout_ms),
+            check: Duration::from_millis(self.tls_check_ms.max(100)),
+        })
+    }
+
+    /// Whether it speaks HTTPS.
+    pub(crate) fn has_tls(&self) -> bool {
+        !self.tls_certificate.is_empty()
+    }
+
+    /// The scheme of its addresses.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.has_tls() { "https" } else { "http" }
+    }
+
     /// What connections may cost.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
@@ -115,7 +143,8 @@ impl ServerOptions {
     /// The address of the API as others reach it.
     pub(crate) fn base_url(&self) -> String {
         if self.base_url.is_empty() {
-            format!("http://{}", std::net::SocketAddr::new(self.host, self.port))
+            let address = std::net::SocketAddr::new(self.host, self.port);
+            format!("{}://{address}", self.scheme())
         } else {
             self.base_url.trim_end_matches('/').to_owned()
         }

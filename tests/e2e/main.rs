@@ -11,6 +11,7 @@
     reason = "a test fails loudly, and what it says helps"
 )]
 
+mod access;
 mod api;
 mod attack;
 mod backup;
@@ -36,4 +37,5 @@ mod rejected;
 mod replay;
 mod schema;
 mod stop;
+mod tls;
 mod trouble;

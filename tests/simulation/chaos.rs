@@ -219,9 +219,10 @@ impl Subject {
 
     async fn destination(&self, name: &str, told: ToDestination) {
         let (name, by) = (name.parse().unwrap(), "operator".to_owned());
+        let tenant = TenantId::default();
         let told = match told {
-            ToDestination::Pause => self.reacting.reactors.pause(&name, by, None).await,
-            ToDestination::Resume => self.reacting.reactors.resume(&name, by).await,
+            ToDestination::Pause => self.reacting.reactors.pause(&tenant, &name, by, None).await,
+            ToDestination::Resume => self.reacting.reactors.resume(&tenant, &name, by).await,
         };
         self.world.say(format!("told {name}: {}", told.is_ok()));
     }
@@ -284,7 +285,8 @@ pub async fn resume_all(reacting: &Reacting) {
     for status in reacting.reactors.list().await {
         if status.configured && status.paused.is_some() {
             // Told again in the next round where it fails.
-            let _ = reacting.reactors.resume(&status.name, "operator".into()).await;
+            let (tenant, name) = (&status.tenant, &status.name);
+            let _ = reacting.reactors.resume(tenant, name, "operator".into()).await;
         }
     }
 }

@@ -189,9 +189,10 @@ pub trait Destinations: Send + Sync {
     /// All that are configured, and those that are not but have open deliveries; by name.
     async fn list(&self) -> Vec<DestinationStatus>;
 
-    /// Holds back deliveries to it.
+    /// Holds back deliveries to a tenant's destination.
     async fn pause(
         &self,
+        tenant: &TenantId,
         name: &DestinationName,
         paused_by: String,
         reason: Option<String>,
@@ -200,6 +201,7 @@ pub trait Destinations: Send + Sync {
     /// Lets them go.
     async fn resume(
         &self,
+        tenant: &TenantId,
         name: &DestinationName,
         resumed_by: String,
     ) -> Result<DestinationStatus, CommandError>;

@@ -86,6 +86,11 @@ name!(
     DestinationName,
     "destination"
 );
+name!(
+    /// What people call an API key; stands where the log keeps who did something.
+    KeyName,
+    "key"
+);
 
 impl Default for TenantId {
     fn default() -> Self {

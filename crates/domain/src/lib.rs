@@ -4,6 +4,7 @@
 //! Never here: I/O, a clock, randomness. Time and ids arrive in commands; look for `received_at`
 //! and you will not find `now()`.
 
+mod access;
 mod body;
 mod checkpoint;
 mod clock;
@@ -35,6 +36,11 @@ pub mod catalogue;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use access::{
+    ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, InvalidKeyId, InvalidScope,
+    KeyCommand, KeyCreated, KeyDirectory, KeyEvent, KeyId, KeyRejection, KeyRevoked, KeyStanding, KeyState,
+    KeyText, Keys, MadeKey, NewKey, PresentedKey, RESERVED_NAMES, Scope,
+};
 pub use body::{BodyError, BodyRef, BodyStore, BodyUpload};
 pub use checkpoint::{CheckpointError, Checkpoints};
 pub use clock::Clock;
@@ -53,7 +59,7 @@ pub use filter::{EventFilter, InvalidGlob};
 pub use forwarded::{ClientAddress, ForwardedHeader};
 pub use hash::{ContentHash, ContentHasher};
 pub use id::{
-    DestinationName, EventId, InvalidName, LogId, Position, ReplayId, Revision, SourceName, TenantId,
+    DestinationName, EventId, InvalidName, KeyName, LogId, Position, ReplayId, Revision, SourceName, TenantId,
 };
 pub use key::DeliveryKey;
 pub use keyless::{is_forwarding_header, is_true_loopback};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, DeliveryKey, DestinationName, ReplayId, TenantId};
+use crate::{ContentHash, DeliveryKey, DestinationName, KeyId, ReplayId, TenantId, Timestamp};
 
 /// What a stream is about; the text before the first dash of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +19,10 @@ pub enum Category {
     Source,
     /// One configured destination.
     Destination,
+    /// One API key.
+    Key,
+    /// What operators of a tenant did on one day.
+    Audit,
 }
 
 impl Category {
@@ -30,6 +34,8 @@ impl Category {
             Self::Replay => "replay",
             Self::Source => "source",
             Self::Destination => "destination",
+            Self::Key => "key",
+            Self::Audit => "audit",
         }
     }
 }
@@ -63,6 +69,20 @@ impl StreamName {
     #[must_use]
     pub fn of_destination(tenant: &TenantId, name: &DestinationName) -> Self {
         Self(format!("destination-{tenant}.{name}").into())
+    }
+
+    /// The stream of one API key.
+    #[must_use]
+    pub fn of_key(tenant: &TenantId, key: &KeyId) -> Self {
+        Self(format!("key-{tenant}.{key}").into())
+    }
+
+    /// The stream of what the operators of a tenant did on a day (UTC).
+    #[must_use]
+    pub fn of_audit(tenant: &TenantId, at: Timestamp) -> Self {
+        let time = at.to_string();
+        let date = time.split('T').next().unwrap_or_default();
+        Self(format!("audit-{tenant}.{date}").into())
     }
 
     /// The text form.

@@ -10,15 +10,18 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use domain::{
-    Attempt, ContentHash, DeliveryDeadLettered, DeliveryFailed, DeliveryKey, DeliveryOutcome,
+    ActionAudited, Attempt, ContentHash, DeliveryDeadLettered, DeliveryFailed, DeliveryKey, DeliveryOutcome,
     DeliveryProcessed, DeliveryReceived, DeliveryReplayRequested, DeliveryStatus, DestinationCommand,
     DestinationEvent, DestinationName, DestinationPaused, DestinationResumed, DestinationState, Entity,
-    ErrorCode, EventData, EventId, Failure, HeaderFact, NewEvent, Outcome, Position, Proof, Receipt,
-    RecordedEvent, ReplayCancelled, ReplayCompleted, ReplayCounts, ReplayEvent, ReplayFailed, ReplayFilter,
-    ReplayId, ReplayProgressed, ReplayRequested, ReplayTo, Response, Revision, Standing, StandingFailure,
-    TenantId, Timestamp,
+    ErrorCode, EventData, EventId, Failure, HeaderFact, KeyEvent, NewEvent, Outcome, Position, Proof,
+    Receipt, RecordedEvent, ReplayCancelled, ReplayCompleted, ReplayCounts, ReplayEvent, ReplayFailed,
+    ReplayFilter, ReplayId, ReplayProgressed, ReplayRequested, ReplayTo, Response, Revision, Standing,
+    StandingFailure, TenantId, Timestamp,
 };
 use uuid::Uuid;
+
+#[path = "event_golden/access.rs"]
+mod access;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/events")
@@ -257,6 +260,8 @@ enum Fact {
     Outcome(Box<DeliveryOutcome>),
     Replay(Box<ReplayEvent>),
     Destination(DestinationEvent),
+    Key(KeyEvent),
+    Audit(Box<ActionAudited>),
 }
 
 impl Fact {
@@ -276,6 +281,8 @@ impl Fact {
                 let state = DestinationState::new(TenantId::default(), name("orders"));
                 state.append(event, id).events.remove(0)
             }
+            Self::Key(event) => event.to_event(id),
+            Self::Audit(action) => action.to_event(id),
         }
     }
 
@@ -286,7 +293,14 @@ impl Fact {
             || DeliveryOutcome::of(event).map(|read| read.map(|fact| Self::Outcome(Box::new(fact))));
         let replay = || ReplayEvent::of(event).map(|read| read.map(|fact| Self::Replay(Box::new(fact))));
         let destination = || DestinationEvent::of(event).map(|read| read.map(Self::Destination));
-        received.or_else(outcome).or_else(replay).or_else(destination)
+        let key = || KeyEvent::of(event).map(|read| read.map(Self::Key));
+        let audit = || ActionAudited::of(event).map(|read| read.map(|fact| Self::Audit(Box::new(fact))));
+        received
+            .or_else(outcome)
+            .or_else(replay)
+            .or_else(destination)
+            .or_else(key)
+            .or_else(audit)
     }
 }
 
@@ -350,6 +364,12 @@ fn facts() -> Vec<Fact> {
         .chain(outcomes)
         .chain(replays)
         .chain(destinations)
+        .chain(access::keys().into_iter().map(Fact::Key))
+        .chain(
+            access::actions()
+                .into_iter()
+                .map(|action| Fact::Audit(Box::new(action))),
+        )
         .collect()
 }
 

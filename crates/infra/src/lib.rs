@@ -1,6 +1,7 @@
 //! The adapters behind the ports: log, bodies, stream, tables, and what the program stands on: the data directory, its room,
 //! its backups, the embedded engines. Nothing here knows what the data means.
 
+pub mod access;
 pub mod backup;
 pub mod body;
 pub mod budget;

@@ -135,7 +135,7 @@ impl Ingest {
         let request_id = new_id(self.0.clock.now());
         let source = match &delivery.source {
             Some(name) => self.source(name.as_str()),
-            None => self.0.sources.first(),
+            None => self.0.sources.iter().find(|s| s.delivers_for(&delivery.tenant)),
         };
         let head =
             source.and_then(|source| synthetic_head(source, &delivery, request_id, self.0.clock.now()));
@@ -150,7 +150,9 @@ impl Ingest {
         let announced = Some(delivery.body.len() as u64);
         let body = delivery.body;
         let mut incoming = Incoming::new(Box::pin(stream::iter([Ok(body)])), announced);
-        let hook = source.signing_secret().and_then(|s| s.hook.as_deref());
+        let hook = source
+            .signing_secret(&delivery.tenant)
+            .and_then(|s| s.hook.as_deref());
         let route = Route {
             source: source.name.as_str(),
             connection: hook,
@@ -344,7 +346,10 @@ fn synthetic_head(
         body: &delivery.body,
         now,
     };
-    let mut headers = source.scheme.sign(&to_sign, source.signing_secret()).ok()?;
+    let mut headers = source
+        .scheme
+        .sign(&to_sign, source.signing_secret(&delivery.tenant))
+        .ok()?;
     for (name, value) in &delivery.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         headers.insert(name, HeaderValue::from_str(value).ok()?);

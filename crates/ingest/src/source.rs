@@ -256,12 +256,16 @@ impl Source {
             .unwrap_or_default()
     }
 
-    /// The secret to sign synthetic deliveries with.
-    pub(crate) fn signing_secret(&self) -> Option<&Secret> {
-        self.bound_to(None)
-            .first()
-            .copied()
-            .or_else(|| self.secrets.first())
+    /// The secret to sign a tenant's synthetic deliveries with.
+    pub(crate) fn signing_secret(&self, tenant: &TenantId) -> Option<&Secret> {
+        let mine = || self.secrets.iter().filter(|s| s.tenant == *tenant);
+        mine().find(|s| s.hook.is_none()).or_else(|| mine().next())
+    }
+
+    /// Whether a synthetic delivery to it would be the tenant's.
+    pub(crate) fn delivers_for(&self, tenant: &TenantId) -> bool {
+        let unproven = !self.verify && *tenant == TenantId::default();
+        unproven || self.signing_secret(tenant).is_some()
     }
 
     /// The most raw bytes of a body. A form may be longer than the payload inside it, for which the limit holds.

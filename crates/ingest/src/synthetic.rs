@@ -1,14 +1,16 @@
 //! Deliveries made by the process itself, to try the real path with.
 
 use bytes::Bytes;
-use domain::SourceName;
+use domain::{SourceName, TenantId};
 use serde_json::json;
 use uuid::Uuid;
 
 /// A delivery to be signed with its source's own secret and received like any other, marked `synthetic`.
 #[derive(Debug, Clone)]
 pub struct SyntheticDelivery {
-    /// The source; none for the first one configured.
+    /// Whose delivery it is.
+    pub tenant: TenantId,
+    /// The source; none for the first one that has a secret of the tenant.
     pub source: Option<SourceName>,
     /// The event type.
     pub event: String,
@@ -33,6 +35,7 @@ impl SyntheticDelivery {
             members.insert("action".to_owned(), action.into());
         }
         Self {
+            tenant: TenantId::default(),
             source: None,
             event: event.to_owned(),
             body: body.to_string().into(),

@@ -2,21 +2,28 @@
 
 use std::sync::Arc;
 
-use domain::{BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Replays, Tables};
+use domain::{
+    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays, Tables,
+};
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;
 use poem::{EndpointExt, Response, Route};
 use poem_openapi::{LicenseObject, OpenApiService};
 
+use crate::access::SessionSecret;
+use crate::document;
 use crate::edge::Edge;
 use crate::explorer;
 use crate::null;
 use crate::options::ApiOptions;
 use crate::ports::{RenderMetrics, SendTest, SystemStatus};
+use crate::route::audit::AuditApi;
 use crate::route::deliveries::Deliveries;
 use crate::route::destinations::DestinationsApi;
 use crate::route::health::HealthApi;
 use crate::route::jobs::Jobs;
+use crate::route::keys::KeysApi;
+use crate::route::login::LoginApi;
 use crate::route::projections::ProjectionsApi;
 use crate::route::rejected::RejectedApi;
 use crate::route::replays::ReplaysApi;
@@ -47,6 +54,12 @@ pub struct ApiDeps {
     pub destinations: Arc<dyn Destinations>,
     /// Where rejected requests are found.
     pub rejected: Arc<dyn FindRejected>,
+    /// Knows the API keys, makes and revokes them.
+    pub keys: Arc<dyn Keys>,
+    /// The audit trail.
+    pub audit: Arc<dyn Audit>,
+    /// Signs login cookies.
+    pub session_secret: SessionSecret,
     /// How the program is doing.
     pub status: Arc<dyn SystemStatus>,
     /// Sends test deliveries.
@@ -73,6 +86,9 @@ type Groups = (
     ProjectionsApi,
     TestApi,
     SystemApi,
+    KeysApi,
+    AuditApi,
+    LoginApi,
 );
 
 /// The read side.
@@ -82,8 +98,9 @@ pub struct Api {
 
 const DESCRIPTION: &str = "Ask what was received and what became of it, and have it done again. Answers are `{\"success\":true,\"data\":…}`; refusals are \
     `{\"success\":false,\"error\":{code,message,requestId}}`. Times are RFC 3339 in UTC, a date alone is its start, ends are \
-    exclusive. Without a key only a true loopback client is served: from this machine, under a loopback `Host`, through no \
-    proxy and from no foreign web page.";
+    exclusive. Who asks shows an API key, which has one of the scopes read, operate and admin and belongs to a tenant. As long \
+    as there never was a key, a true loopback client is served without: from this machine, under a loopback `Host`, through \
+    no proxy and from no foreign web page.";
 
 impl Api {
     /// Puts it together; nothing is read or opened yet.
@@ -97,7 +114,7 @@ impl Api {
     /// The OpenAPI document, as served at `/openapi.json`.
     #[must_use]
     pub fn document(&self) -> String {
-        null::named(&self.service().spec())
+        document::with_access(&null::named(&self.service().spec()))
     }
 
     /// Serves everything but receiving. Receiving's paths have to be matched before it: what they take, this one answers
@@ -105,8 +122,9 @@ impl Api {
     #[must_use]
     pub fn endpoint(&self) -> BoxEndpoint<'static, Response> {
         let service = self.service();
-        let document = null::named(&service.spec());
-        let page = explorer::endpoint(&service.swagger_ui_html());
+        let plain = service.spec();
+        let document = document::with_access(&null::named(&plain));
+        let page = explorer::endpoint(&service.swagger_ui_html(), (&plain, &document));
         let routes = Route::new()
             .at("/docs", page)
             .at(
@@ -120,7 +138,7 @@ impl Api {
             .nest_no_strip("/", service);
         Edge {
             inner: routes.map_to_response(),
-            options: Arc::clone(&self.state.options),
+            state: Arc::clone(&self.state),
         }
         .boxed()
     }
@@ -141,6 +159,9 @@ impl Api {
             ProjectionsApi { state: state() },
             TestApi { state: state() },
             SystemApi { state: state() },
+            KeysApi { state: state() },
+            AuditApi { state: state() },
+            LoginApi { state: state() },
         );
         OpenApiService::new(groups, "Hooklog", self.state.version.clone())
             .description(DESCRIPTION)

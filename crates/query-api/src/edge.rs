@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use poem::http::uri::Scheme;
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use poem_openapi::error::{ParseParamError, ParsePathError, ParseRequestPayloadError};
 use uuid::Uuid;
 
-use crate::access::{Caller, need};
+use crate::access::audit::{AuditNote, Begun, Deed};
+use crate::admission::{self, Admitted, unaudited};
 use crate::answer::JSON;
 use crate::failure::{Code, Failure, FailureBody};
-use crate::options::ApiOptions;
+use crate::state::State;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
@@ -20,8 +22,12 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// The outermost endpoint.
 pub(crate) struct Edge<E> {
     pub(crate) inner: E,
-    pub(crate) options: Arc<ApiOptions>,
+    pub(crate) state: Arc<State>,
 }
+
+/// The id of the request, for endpoints that write it down.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
 
 impl<E> Endpoint for Edge<E>
 where
@@ -33,6 +39,7 @@ where
         let started = Instant::now();
         let id = request_id(&request);
         let origin = self.allowed_origin(&request);
+        let encrypted = *request.scheme() == Scheme::HTTPS;
         let head = request.method() == Method::HEAD;
         if head {
             request.set_method(Method::GET);
@@ -45,6 +52,12 @@ where
             response.take_body();
         }
         add_headers(&mut response, &id, origin);
+        if encrypted {
+            let year = HeaderValue::from_static("max-age=31536000");
+            response
+                .headers_mut()
+                .insert(header::STRICT_TRANSPORT_SECURITY, year);
+        }
         let status = response.status().as_str().to_owned();
         metrics::histogram!("hooklog_api_request_duration_seconds", "status" => status)
             .record(started.elapsed().as_secs_f64());
@@ -57,29 +70,55 @@ where
     E: Endpoint<Output = Response>,
 {
     async fn admit(&self, mut request: Request, id: &str) -> Response {
-        let caller = Caller::of(&request, &self.options);
-        let need = need(request.method(), request.uri().path(), &self.options);
-        if !caller.may(need) {
-            let message = "not let in: no API key is configured, so only a loopback client of this machine is served \
-                           (no proxy, no foreign Host or Origin)";
-            return refuse(&Failure::new(Code::Authentication, message), id);
-        }
-        request.set_data(caller);
+        let admitted = match admission::admit(&self.state, &request, id) {
+            Ok(admitted) => admitted,
+            Err(failure) => return refuse(&failure, id),
+        };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        match self.inner.call(request).await {
+        let begun = match self.begin(&admitted, &path, id).await {
+            Ok(begun) => begun,
+            Err(failure) => return refuse(&failure, id),
+        };
+        let note = begun
+            .as_ref()
+            .map_or_else(AuditNote::default, |begun| begun.note.clone());
+        request.set_data(note);
+        request.set_data(RequestId(id.to_owned()));
+        request.set_data(admitted.caller);
+        let response = match self.inner.call(request).await {
             Ok(response) => response,
             Err(error) => {
                 let failure = failure_of(error);
                 report(&failure, &method, &path, id);
                 refuse(&failure, id)
             }
+        };
+        if let Some(begun) = begun {
+            self.state.trail.end(begun, response.status()).await;
         }
+        response
+    }
+
+    /// What changes something stands in the audit trail before it is done; what can't be written there is not done.
+    async fn begin(&self, admitted: &Admitted, path: &str, id: &str) -> Result<Option<Begun>, Failure> {
+        let Some(action) = admitted.rule.action else {
+            return Ok(None);
+        };
+        let deed = Deed {
+            caller: &admitted.caller,
+            action,
+            target: admitted.rule.target(path),
+            request_id: id,
+        };
+        let begun = self.state.trail.begin(deed).await;
+        begun.map(Some).map_err(|error| unaudited(&error))
     }
 
     fn allowed_origin(&self, request: &Request) -> Option<HeaderValue> {
         let origin = request.headers().get(header::ORIGIN)?;
         let text = origin.to_str().ok()?;
-        self.options
+        self.state
+            .options
             .cors_origins
             .iter()
             .any(|allowed| allowed == text)
@@ -173,15 +212,10 @@ fn failure_of(error: poem::Error) -> Failure {
         );
     }
     let status = error.status();
-    let message = match status {
-        StatusCode::NOT_FOUND => "there is nothing at this path; the API is described at /docs".to_owned(),
-        StatusCode::METHOD_NOT_ALLOWED => "this path does not take this method".to_owned(),
-        _ if status.is_server_error() => {
-            "an unexpected error; the log has more under the request id".to_owned()
-        }
-        _ => error.to_string(),
-    };
-    Failure::new(Code::of_status(status), message)
+    if status.is_server_error() || matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        return Failure::of_status(status);
+    }
+    Failure::new(Code::of_status(status), error.to_string())
 }
 
 /// The library wraps what a parameter's type says into the names of its types; only the middle is for people.
@@ -209,6 +243,10 @@ fn refuse(failure: &Failure, id: &str) -> Response {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if failure.code == Code::Authentication {
+        let bearer = HeaderValue::from_static("Bearer realm=\"hooklog\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
     }
     response.into_response()
 }

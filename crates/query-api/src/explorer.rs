@@ -13,9 +13,13 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
     img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// The page for a document.
-pub(crate) fn endpoint(swagger_ui: &str) -> impl Endpoint<Output = Response> + 'static {
+/// The page for a document, in place of the one that the library put into it.
+pub(crate) fn endpoint(
+    swagger_ui: &str,
+    (plain, document): (&str, &str),
+) -> impl Endpoint<Output = Response> + 'static {
     let page = swagger_ui
+        .replacen(plain, document, 1)
         .replacen("<title>Swagger UI</title>", "<title>Hooklog API</title>", 1)
         .trim_start()
         .to_owned();

@@ -19,6 +19,7 @@ use crate::answer::JSON;
 pub(crate) enum Code {
     Validation,
     Authentication,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -26,6 +27,7 @@ pub(crate) enum Code {
     MediaType,
     Internal,
     Unavailable,
+    RateLimit,
     Timeout,
 }
 
@@ -34,6 +36,7 @@ impl Code {
         match self {
             Self::Validation => "VALIDATION_ERROR",
             Self::Authentication => "AUTHENTICATION_ERROR",
+            Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND_ERROR",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::Conflict => "CONFLICT",
@@ -41,6 +44,7 @@ impl Code {
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::Internal => "INTERNAL_ERROR",
             Self::Unavailable => "SERVICE_UNAVAILABLE",
+            Self::RateLimit => "RATE_LIMIT_ERROR",
             Self::Timeout => "TIMEOUT_ERROR",
         }
     }
@@ -49,6 +53,7 @@ impl Code {
         match self {
             Self::Validation => StatusCode::BAD_REQUEST,
             Self::Authentication => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
@@ -56,6 +61,7 @@ impl Code {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimit => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -63,11 +69,13 @@ impl Code {
     /// The code of a refusal that did not come from us but from the router or an extractor.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
-            401 | 403 => Self::Authentication,
+            401 => Self::Authentication,
+            403 => Self::Forbidden,
             404 => Self::NotFound,
             405 => Self::MethodNotAllowed,
             413 => Self::TooLarge,
             415 => Self::MediaType,
+            429 => Self::RateLimit,
             503 => Self::Unavailable,
             400..500 => Self::Validation,
             _ => Self::Internal,
@@ -104,6 +112,17 @@ impl Failure {
     /// A field of a body that is not as it should be.
     pub(crate) fn field(name: &str, expected: &str) -> Self {
         Self::new(Code::Validation, format!("field `{name}`: {expected}"))
+    }
+
+    /// A refusal that did not come from us, or that says no more than its status does.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let message = match status {
+            StatusCode::NOT_FOUND => "there is nothing at this path; the API is described at /docs",
+            StatusCode::METHOD_NOT_ALLOWED => "this path does not take this method",
+            _ if status.is_server_error() => "an unexpected error; the log has more under the request id",
+            _ => "the request can't be read",
+        };
+        Self::new(Code::of_status(status), message)
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
@@ -281,9 +300,17 @@ impl ApiResponse for Failure {
                     400,
                     "A parameter is not as it should be; the message names it and what is allowed",
                 ),
-                of(401, "Not let in: without a key only a true loopback client is"),
+                of(401, "Not let in: no key, or none that is good"),
+                of(
+                    403,
+                    "Not allowed: the key has not the scope, or is of another tenant than the one who runs the instance",
+                ),
                 of(404, "There is no such thing"),
                 of(409, "Not in the present state: it has ended, or is under way"),
+                of(
+                    429,
+                    "Too many wrong keys from this address; `Retry-After` says when to try again",
+                ),
                 of(
                     503,
                     "Not now: the read store is down or being rebuilt; `Retry-After` says when to try again",

@@ -5,10 +5,12 @@
 //! store, tenant first, with bound values. Start at [`Api::build`].
 
 mod access;
+mod admission;
 mod answer;
 mod api;
 mod cursor;
 mod delivery;
+mod document;
 mod edge;
 mod explorer;
 mod failure;
@@ -28,6 +30,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use access::{LocalOwner, SessionSecret};
 pub use api::{Api, ApiDeps};
 pub use options::{Anonymous, ApiOptions};
 pub use ports::{

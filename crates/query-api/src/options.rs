@@ -46,6 +46,14 @@ pub struct ApiOptions {
     pub request_bytes_max: usize,
     /// The longest that comparing a projection with the log may take, in milliseconds.
     pub verify_timeout_ms: u64,
+    /// How long a login of the dashboard holds, in milliseconds; never longer than its key.
+    pub session_ms: u64,
+    /// Wrong keys a minute from one address before it is told to wait; 0 is no limit.
+    pub failures_per_minute: u32,
+    /// The most addresses whose failures are counted apart.
+    pub failure_addresses_max: usize,
+    /// Refused attempts a minute that the audit trail keeps; the others are only counted. 0 keeps none.
+    pub audit_refused_per_minute: u32,
 }
 
 impl Default for ApiOptions {
@@ -67,6 +75,10 @@ impl Default for ApiOptions {
             alternatives_max: 20,
             request_bytes_max: 64 * 1024,
             verify_timeout_ms: 600_000,
+            session_ms: 12 * 3600 * 1000,
+            failures_per_minute: 20,
+            failure_addresses_max: 10_000,
+            audit_refused_per_minute: 6,
         }
     }
 }

@@ -189,7 +189,7 @@ pub(crate) fn replay(request: ReplayRequest, caller: &Caller) -> Result<ReplayOr
         dead_only: false,
         rate_per_second: request.rate,
         to_position: request.to_position.map(Position::new),
-        requested_by: caller.name.to_owned(),
+        requested_by: caller.name.clone(),
         reason,
     })
 }
@@ -282,17 +282,10 @@ pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use domain::TenantId;
-
     use super::*;
 
     fn order(json: &str) -> Result<ReplayOrder, String> {
-        let caller = Caller {
-            tenant: TenantId::default(),
-            name: "loopback",
-            reads: true,
-            operates: true,
-        };
+        let caller = Caller::loopback_for_test();
         let request = serde_json::from_str(json).map_err(|error| error.to_string())?;
         replay(request, &caller).map_err(|failure| failure.to_string())
     }

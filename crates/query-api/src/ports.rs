@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use domain::TenantId;
 
 /// Whether a part of the program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,6 +213,8 @@ pub trait SystemStatus: Send + Sync {
 /// A delivery to make up and send through the real path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestSend {
+    /// Whose delivery it is: it goes to a source that has a secret of this tenant.
+    pub tenant: TenantId,
     /// The event type.
     pub event_type: String,
     /// `owner/name`.

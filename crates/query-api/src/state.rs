@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    BodyStore, Clock, DestinationStatus, Destinations, EventLog, FindDeliveries, FindRejected, Replays,
+    BodyStore, Clock, DestinationStatus, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays,
     TenantId,
 };
 use moka::future::Cache;
 
+use crate::access::SessionSecret;
+use crate::access::audit::Trail;
+use crate::access::failures::Failures;
 use crate::failure::Failure;
 use crate::options::ApiOptions;
 use crate::param::{Limit, Number};
@@ -43,6 +46,10 @@ pub(crate) struct State {
     pub(crate) metrics: Arc<dyn RenderMetrics>,
     pub(crate) version: String,
     pub(crate) base_url: String,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) trail: Trail,
+    pub(crate) session_secret: SessionSecret,
+    pub(crate) failures: Failures,
     pub(crate) statistics: Memory<Scope, Statistics>,
     pub(crate) health: Memory<(), Health>,
     pub(crate) totals: Memory<Filter, (i64, bool)>,
@@ -72,8 +79,19 @@ impl State {
             metrics: deps.metrics,
             version: deps.version,
             base_url: deps.base_url,
+            keys: deps.keys,
+            trail: Trail::new(deps.audit, options.audit_refused_per_minute),
+            session_secret: deps.session_secret,
+            failures: Failures::per_minute(options.failures_per_minute, options.failure_addresses_max),
             options,
         }
+    }
+
+    /// Whether there never was a key, as far as is known.
+    pub(crate) fn keyless(&self) -> bool {
+        self.keys
+            .directory()
+            .is_some_and(|directory| directory.is_keyless())
     }
 
     pub(crate) fn finder<'a>(&'a self, tenant: &'a TenantId) -> delivery::find::Finder<'a> {

@@ -35,7 +35,12 @@ async fn behind(limits: Limits, proxies: Proxies) -> Served {
         proxies,
     };
     let stop = CancellationToken::new();
-    let running = tokio::spawn(run(listener, door, limits, stop.clone()));
+    let listeners = Listeners {
+        network: listener,
+        tls: None,
+        owner: None,
+    };
+    let running = tokio::spawn(run(listeners, door, limits, stop.clone()));
     Served {
         address,
         stop,

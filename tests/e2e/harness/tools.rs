@@ -40,11 +40,12 @@ impl Tools {
 
     /// Has schemathesis ask a server whatever its OpenAPI document allows, and what it does not allow; returns its report. An
     /// answer that the document does not name fails the test.
-    pub(crate) fn schemathesis(&self, base: &str, examples: &str) -> String {
+    pub(crate) fn schemathesis(&self, base: &str, examples: &str, key: &str) -> String {
         let mut command = Command::new(self.installed.join("venv/bin/python"));
         command.args(["-m", "schemathesis.cli", "--config-file"]);
         command.arg(self.programs.join("schemathesis.toml"));
         command.args(["run", &format!("{base}/openapi.json"), "--max-examples", examples]);
+        command.args(["-H", &format!("X-Api-Key: {key}")]);
         // What it remembers of a run would change the next one.
         let place = tempfile::tempdir().expect("a folder to work in");
         output(

@@ -108,6 +108,7 @@ impl DataDir {
             directory.log(),
             directory.trash(),
             directory.checkpoints(),
+            directory.run(),
         ] {
             create_private(&part)?;
         }
@@ -170,6 +171,20 @@ impl DataDir {
     /// When its file can't be read or written, or is empty.
     pub fn generated_secret(&self, name: &str) -> Result<(SecretString, PathBuf), DataDirError> {
         secret::generated(&self.secrets(), name)
+    }
+
+    /// Where what belongs to the running program is, such as its socket; private.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.path.join("run")
+    }
+
+    /// The secret that logins are signed with; made when it is asked for the first time, new after it was deleted.
+    ///
+    /// # Errors
+    /// When its file can't be read or written, or is empty.
+    pub fn session_secret(&self) -> Result<SecretString, DataDirError> {
+        secret::generated(&self.run(), "session").map(|(secret, _)| secret)
     }
 }
 

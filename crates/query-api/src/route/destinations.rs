@@ -60,8 +60,8 @@ impl DestinationsApi {
         let asked = body.read(self.state.options.request_bytes_max).await?;
         let reason = order::reason(asked.reason)?;
         let name = self.own(&caller, &name).await?;
-        let by = caller.name.to_owned();
-        let status = self.state.destinations.pause(&name, by, reason).await?;
+        let (tenant, by) = (&caller.tenant, caller.name.clone());
+        let status = self.state.destinations.pause(tenant, &name, by, reason).await?;
         Ok(Answer(status.into()))
     }
 
@@ -77,7 +77,7 @@ impl DestinationsApi {
         let status = self
             .state
             .destinations
-            .resume(&name, caller.name.to_owned())
+            .resume(&caller.tenant, &name, caller.name.clone())
             .await?;
         Ok(Answer(status.into()))
     }

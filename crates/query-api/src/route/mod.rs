@@ -1,9 +1,12 @@
 //! The endpoints, one file per group. They read parameters, ask, and shape the answer; nothing else.
 
+pub(crate) mod audit;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod keys;
+pub(crate) mod login;
 pub(crate) mod page;
 pub(crate) mod projections;
 pub(crate) mod rejected;
@@ -32,6 +35,8 @@ pub(crate) enum Group {
     Repositories,
     /// Jobs, workflow runs and runners.
     Jobs,
+    /// Who may ask, and what they did.
+    Access,
     /// The service itself.
     Service,
 }

@@ -67,7 +67,7 @@ impl ReplaysApi {
             delivery: delivery.clone(),
             to: ReplayTo::from(to),
             destinations,
-            requested_by: caller.name.to_owned(),
+            requested_by: caller.name.clone(),
             reason,
         });
         let replayed = replayed.await?;
@@ -154,7 +154,7 @@ impl ReplaysApi {
         id: Path<String>,
     ) -> Result<Answer<ReplayShape>, Failure> {
         let (tenant, replay) = (&caller.tenant, replay_id(&id)?);
-        let cancelling = self.state.replays.cancel(tenant, replay, caller.name.to_owned());
+        let cancelling = self.state.replays.cancel(tenant, replay, caller.name.clone());
         Ok(Answer(cancelling.await?.into()))
     }
 
@@ -169,7 +169,7 @@ impl ReplaysApi {
     ) -> Result<Answer<RetryAnswer>, Failure> {
         let asked = body.read(self.state.options.request_bytes_max).await?;
         let reason = order::reason(asked.reason)?;
-        let (tenant, by) = (caller.tenant.clone(), caller.name.to_owned());
+        let (tenant, by) = (caller.tenant.clone(), caller.name.clone());
         let retried = self.state.replays.retry_dead(tenant, by, reason).await?;
         Ok(Answer(retried.into()))
     }

@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Group;
 use super::health::components;
-use crate::access::Caller;
+use crate::access::{Caller, Need};
 use crate::answer::JSON;
 use crate::failure::Failure;
 use crate::ports::ComponentState;
@@ -70,7 +70,9 @@ impl SystemApi {
             ComponentState::Ok => "ready",
             ComponentState::Degraded | ComponentState::Down => "degraded",
         };
-        let details = caller.reads || self.state.options.open_metrics;
+        // They are of the instance as a whole.
+        let reads = caller.may(Need::Read) && caller.runs_the_instance();
+        let details = reads || self.state.options.open_metrics;
         let readiness = Plain(Readiness {
             // To whom may not read, all that is not unavailable is ready.
             status: if details || down { status } else { "ready" }.to_owned(),

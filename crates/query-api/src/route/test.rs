@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use poem::http::{StatusCode, header};
+use poem::web::Data;
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -10,6 +11,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Deserialize;
 
 use super::Group;
+use crate::access::Caller;
 use crate::answer::JSON;
 use crate::failure::{Failure, FailureBody};
 use crate::json_body::{Command, JsonBody};
@@ -66,7 +68,7 @@ impl TestApi {
     /// The body may be left out: `{"eventType":"ping","repository":"test/repo"}` is meant then. It answers as receiving
     /// does, is in the log like any other, and is left out of statistics.
     #[oai(path = "/test", method = "post", operation_id = "sendTest")]
-    async fn test(&self, body: JsonBody<TestRequest>) -> Result<Received, Failure> {
+    async fn test(&self, caller: Data<&Caller>, body: JsonBody<TestRequest>) -> Result<Received, Failure> {
         let request = body.read(self.state.options.request_bytes_max).await?;
         checked("eventType", &request.event_type)?;
         checked("repository", &request.repository)?;
@@ -74,6 +76,7 @@ impl TestApi {
             checked("action", action)?;
         }
         let sent = self.state.test.send(TestSend {
+            tenant: caller.tenant.clone(),
             event_type: request.event_type,
             repository: request.repository,
             action: request.action,

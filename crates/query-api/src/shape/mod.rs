@@ -1,5 +1,6 @@
 //! What the API answers with: plain structs, one file per group of endpoints. Their field names are part of the contract.
 
+pub(crate) mod access;
 pub(crate) mod delivery;
 pub(crate) mod destination;
 pub(crate) mod health;

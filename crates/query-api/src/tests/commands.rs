@@ -245,11 +245,12 @@ impl Destinations for Commands {
 
     async fn pause(
         &self,
+        tenant: &TenantId,
         name: &DestinationName,
         paused_by: String,
         reason: Option<String>,
     ) -> Result<DestinationStatus, CommandError> {
-        self.change(name, |status| {
+        self.change((tenant, name), |status| {
             status.paused = Some(PausedSince {
                 at: super::NOW.parse().ok(),
                 by: paused_by,
@@ -260,22 +261,25 @@ impl Destinations for Commands {
 
     async fn resume(
         &self,
+        tenant: &TenantId,
         name: &DestinationName,
         _resumed_by: String,
     ) -> Result<DestinationStatus, CommandError> {
-        self.change(name, |status| status.paused = None)
+        self.change((tenant, name), |status| status.paused = None)
     }
 }
 
 impl Commands {
     fn change(
         &self,
-        name: &DestinationName,
+        (tenant, name): (&TenantId, &DestinationName),
         change: impl FnOnce(&mut DestinationStatus),
     ) -> Result<DestinationStatus, CommandError> {
         self.present()?;
         let mut all = self.destinations.lock().unwrap();
-        let found = all.iter_mut().find(|status| status.name == *name);
+        let found = all
+            .iter_mut()
+            .find(|status| status.tenant == *tenant && status.name == *name);
         let status =
             found.ok_or_else(|| CommandError::NotFound(format!("there is no destination {name}")))?;
         change(status);

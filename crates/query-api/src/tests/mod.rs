@@ -4,16 +4,20 @@ mod access;
 mod ci;
 mod commands;
 mod document;
+pub(crate) mod doors;
 mod figures;
+mod keys;
 mod lists;
+mod logins;
 mod one;
 mod outcomes;
 mod rejected;
 mod replays;
 mod service;
 mod statements;
+mod tenants;
+mod trail;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -29,10 +33,11 @@ use poem::{Addr, Endpoint, Request, Response};
 use serde_json::Value;
 
 use self::commands::Commands;
+use self::doors::{Doors, Written};
 use crate::{
-    Api, ApiDeps, ApiOptions, Component, ComponentState, Difference, Progress, ProjectionState,
-    ProjectionStatus, RebuildError, RebuildOf, RenderMetrics, SendTest, SystemSnapshot, SystemStatus,
-    TestAnswer, TestSend, Verified, VerifyError,
+    Api, ApiDeps, ApiOptions, Component, ComponentState, Difference, LocalOwner, Progress, ProjectionState,
+    ProjectionStatus, RebuildError, RebuildOf, RenderMetrics, SendTest, SessionSecret, SystemSnapshot,
+    SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
 };
 
 /// A Saturday morning.
@@ -272,6 +277,8 @@ pub(super) struct World {
     pub(super) told: Arc<Told>,
     pub(super) commands: Arc<Commands>,
     pub(super) rejected: Arc<MemoryRejected>,
+    pub(super) doors: Arc<Doors>,
+    pub(super) written: Arc<Written>,
     pub(super) body: Bytes,
     pub(super) options: ApiOptions,
 }
@@ -288,9 +295,15 @@ impl World {
             tables: Arc::new(CannedTables::ready()),
             told: Arc::new(told),
             rejected: Arc::default(),
+            doors: Arc::default(),
+            written: Arc::default(),
             body: Bytes::new(),
             options: ApiOptions::default(),
         }
+    }
+
+    pub(super) fn destinations(&self) -> std::sync::MutexGuard<'_, Vec<domain::DestinationStatus>> {
+        self.commands.destinations.lock().unwrap()
     }
 
     pub(super) async fn append(&self, delivery: &TestDelivery) {
@@ -310,6 +323,9 @@ impl World {
             replays: Arc::<Commands>::clone(&self.commands),
             destinations: Arc::<Commands>::clone(&self.commands),
             rejected: Arc::<MemoryRejected>::clone(&self.rejected),
+            keys: Arc::<Doors>::clone(&self.doors),
+            audit: Arc::<Written>::clone(&self.written),
+            session_secret: SessionSecret::new(&[3; 32]),
             status: Arc::<Told>::clone(&told),
             test: Arc::<Told>::clone(&told),
             metrics: told,
@@ -326,11 +342,32 @@ impl World {
 
     /// A client at an address.
     pub(super) fn client_at(&self, peer: &str) -> TestClient<impl Endpoint<Output = Response> + use<>> {
+        self.client_over(peer, poem::http::uri::Scheme::HTTP)
+    }
+
+    /// A client at an address, over HTTP or HTTPS.
+    pub(super) fn client_over(
+        &self,
+        peer: &str,
+        scheme: poem::http::uri::Scheme,
+    ) -> TestClient<impl Endpoint<Output = Response> + use<>> {
         let from = From {
             inner: self.api().endpoint(),
-            peer: peer.parse().unwrap(),
+            peer: Addr::SocketAddr(peer.parse().unwrap()),
+            scheme,
+            owner: None,
         };
         TestClient::new(from).default_header("Host", "127.0.0.1:3000")
+    }
+
+    /// A client at the socket of the data directory.
+    pub(super) fn owner(&self) -> TestClient<impl Endpoint<Output = Response> + use<>> {
+        TestClient::new(From {
+            inner: self.api().endpoint(),
+            peer: Addr::default(),
+            scheme: poem::http::uri::Scheme::HTTP,
+            owner: Some(LocalOwner { uid: Some(1000) }),
+        })
     }
 
     /// Status and JSON of a path.
@@ -362,7 +399,9 @@ impl World {
 /// Gives requests the address that a connection would have.
 struct From<E> {
     inner: E,
-    peer: SocketAddr,
+    peer: Addr,
+    scheme: poem::http::uri::Scheme,
+    owner: Option<LocalOwner>,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for From<E> {
@@ -380,9 +419,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for From<E> {
         let parts = poem::RequestParts::from((
             parts,
             LocalAddr(Addr::SocketAddr("127.0.0.1:3000".parse().unwrap())),
-            RemoteAddr(Addr::SocketAddr(self.peer)),
-            poem::http::uri::Scheme::HTTP,
+            RemoteAddr(self.peer.clone()),
+            self.scheme.clone(),
         ));
-        self.inner.call(Request::from_parts(parts, body)).await
+        let mut request = Request::from_parts(parts, body);
+        if let Some(owner) = self.owner {
+            request.set_data(owner);
+        }
+        self.inner.call(request).await
     }
 }

@@ -238,6 +238,7 @@ async fn a_test_delivery_needs_no_body_and_answers_as_receiving_does() {
         .assert_status_is_ok();
     let sent = world.told.sent.lock().unwrap().clone();
     let test = |event_type: &str, repository: &str, action: Option<&str>| TestSend {
+        tenant: domain::TenantId::default(),
         event_type: event_type.into(),
         repository: repository.into(),
         action: action.map(str::to_owned),

@@ -252,6 +252,9 @@ fn every_statement_asks_for_the_tenant_first_and_carries_no_value() {
                 query.sql
             );
         }
+        let tables = query.sql.matches("hooklog.").count();
+        let asked = query.sql.matches("FROM hooklog.").count();
+        assert_eq!(tables, asked, "{name} names a table elsewhere: {}", query.sql);
         for (param, _) in &query.params {
             assert!(
                 query.sql.contains(&format!("{{{param}:")),

@@ -81,8 +81,10 @@ impl ReactorHandle {
         }
     }
 
-    fn index(&self, name: &DestinationName) -> Result<usize, CommandError> {
-        let found = self.shared.cells.iter().position(|cell| cell.plan.name == *name);
+    /// A tenant's destination. Another tenant's does not exist.
+    fn index(&self, tenant: &TenantId, name: &DestinationName) -> Result<usize, CommandError> {
+        let mine = |cell: &Cell| cell.plan.name == *name && cell.plan.tenant == *tenant;
+        let found = self.shared.cells.iter().position(mine);
         found.ok_or_else(|| CommandError::NotFound(format!("there is no destination {name} in the settings")))
     }
 
@@ -96,13 +98,12 @@ impl ReactorHandle {
 
     async fn tell(
         &self,
-        name: &DestinationName,
+        index: usize,
         command: DestinationCommand,
     ) -> Result<DestinationStatus, CommandError> {
-        let index = self.index(name)?;
         super::pause::command(&self.shared, index, command).await?;
         self.status_of(index)
-            .ok_or_else(|| CommandError::NotFound(format!("there is no destination {name}")))
+            .ok_or_else(|| CommandError::NotFound("there is no such destination".into()))
     }
 }
 
@@ -122,30 +123,30 @@ impl Destinations for ReactorHandle {
 
     async fn pause(
         &self,
+        tenant: &TenantId,
         name: &DestinationName,
         paused_by: String,
         reason: Option<String>,
     ) -> Result<DestinationStatus, CommandError> {
         let pause = DestinationPaused { paused_by, reason };
-        self.tell(name, DestinationCommand::Pause(pause)).await
+        let index = self.index(tenant, name)?;
+        self.tell(index, DestinationCommand::Pause(pause)).await
     }
 
     async fn resume(
         &self,
+        tenant: &TenantId,
         name: &DestinationName,
         resumed_by: String,
     ) -> Result<DestinationStatus, CommandError> {
-        let index = self.index(name)?;
+        let index = self.index(tenant, name)?;
         if self.shared.cells.get(index).is_some_and(|cell| cell.plan.paused) {
             return Err(CommandError::Refused(format!(
                 "the destination {name} is paused by the settings: change them"
             )));
         }
-        self.tell(
-            name,
-            DestinationCommand::Resume(DestinationResumed { resumed_by }),
-        )
-        .await
+        let resumed = DestinationCommand::Resume(DestinationResumed { resumed_by });
+        self.tell(index, resumed).await
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{DeliveryOutcome, DeliveryStatus, Destinations, ErrorCode, Failure, Outcome, Timestamp, Work};
+use domain::{
+    DeliveryOutcome, DeliveryStatus, Destinations, ErrorCode, Failure, Outcome, TenantId, Timestamp, Work,
+};
 
 use super::doubles::*;
 use crate::Sent;
@@ -221,7 +223,7 @@ async fn a_destination_that_is_gone_is_paused_and_keeps_the_delivery() {
     assert_eq!(target.got().len(), 4, "it stays paused over a restart");
     running
         .handle
-        .resume(&name("ci"), "someone".into())
+        .resume(&TenantId::default(), &name("ci"), "someone".into())
         .await
         .unwrap();
     until("both are processed", async || {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{CommandError, DeliveryStatus, Destinations};
+use domain::{CommandError, DeliveryStatus, Destinations, TenantId};
 
 use super::doubles::*;
 
@@ -15,7 +15,7 @@ async fn pausing_takes_effect_at_once_and_is_a_fact_of_the_log() {
     let why = Some("a freeze".to_owned());
     let paused = running
         .handle
-        .pause(&name("ci"), "someone".into(), why)
+        .pause(&TenantId::default(), &name("ci"), "someone".into(), why)
         .await
         .unwrap();
     let since = paused.paused.unwrap();
@@ -26,7 +26,7 @@ async fn pausing_takes_effect_at_once_and_is_a_fact_of_the_log() {
     assert!(since.at.is_some());
     let again = running
         .handle
-        .pause(&name("ci"), "another".into(), None)
+        .pause(&TenantId::default(), &name("ci"), "another".into(), None)
         .await
         .unwrap();
     assert_eq!(again.paused.unwrap().by, "someone", "it was so already");
@@ -36,7 +36,7 @@ async fn pausing_takes_effect_at_once_and_is_a_fact_of_the_log() {
     assert_eq!(running.handle.list().await[0].open, 1);
     running
         .handle
-        .resume(&name("ci"), "someone".into())
+        .resume(&TenantId::default(), &name("ci"), "someone".into())
         .await
         .unwrap();
     until("it is processed", async || {
@@ -59,14 +59,17 @@ async fn a_pause_by_another_process_is_learned_from_the_log() {
     let there = bench.run(vec![bench.plan("ci", &target)]);
     there
         .handle
-        .pause(&name("ci"), "someone".into(), None)
+        .pause(&TenantId::default(), &name("ci"), "someone".into(), None)
         .await
         .unwrap();
     until("it is known here", async || {
         here.handle.list().await[0].paused.is_some()
     })
     .await;
-    here.handle.resume(&name("ci"), "someone".into()).await.unwrap();
+    here.handle
+        .resume(&TenantId::default(), &name("ci"), "someone".into())
+        .await
+        .unwrap();
     until("it is known there", async || {
         there.handle.list().await[0].paused.is_none()
     })
@@ -86,11 +89,14 @@ async fn what_the_settings_pause_no_command_resumes() {
         running.handle.list().await[0].paused.clone().unwrap().by,
         "settings"
     );
-    let refused = running.handle.resume(&name("ci"), "someone".into()).await;
+    let refused = running
+        .handle
+        .resume(&TenantId::default(), &name("ci"), "someone".into())
+        .await;
     assert!(matches!(refused, Err(CommandError::Refused(_))), "{refused:?}");
     let unknown = running
         .handle
-        .pause(&name("nobody"), "someone".into(), None)
+        .pause(&TenantId::default(), &name("nobody"), "someone".into(), None)
         .await;
     assert!(matches!(unknown, Err(CommandError::NotFound(_))), "{unknown:?}");
     running.stop().await;
@@ -101,7 +107,10 @@ async fn a_log_that_can_not_be_written_refuses_to_pause() {
     let bench = Bench::new();
     let running = bench.run(vec![bench.plan("ci", &Arc::default())]);
     bench.log.fail_appends(&[Fault::Unavailable]);
-    let refused = running.handle.pause(&name("ci"), "someone".into(), None).await;
+    let refused = running
+        .handle
+        .pause(&TenantId::default(), &name("ci"), "someone".into(), None)
+        .await;
     assert!(
         matches!(refused, Err(CommandError::Unavailable(_))),
         "{refused:?}"
@@ -109,7 +118,7 @@ async fn a_log_that_can_not_be_written_refuses_to_pause() {
     bench.log.fail_appends(&[Fault::WrittenUnknown]);
     running
         .handle
-        .pause(&name("ci"), "someone".into(), None)
+        .pause(&TenantId::default(), &name("ci"), "someone".into(), None)
         .await
         .unwrap();
     let destination = "destination-default.ci".parse().unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{BreakerState, DeliveryStatus, Destinations};
+use domain::{BreakerState, DeliveryStatus, Destinations, TenantId};
 
 use super::doubles::*;
 use crate::{BreakerPolicy, Ordering};
@@ -222,7 +222,7 @@ async fn lag_is_the_longest_wait_of_what_could_go_out() {
     assert_eq!(running.handle.list().await[0].in_flight, 1);
     running
         .handle
-        .pause(&name("ci"), "someone".into(), None)
+        .pause(&TenantId::default(), &name("ci"), "someone".into(), None)
         .await
         .unwrap();
     assert_eq!(running.handle.status().lag_ms, 0);

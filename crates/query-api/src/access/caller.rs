@@ -1,0 +1,157 @@
+//! The caller of a request, and what they may do.
+
+use std::net::IpAddr;
+
+use domain::{ClientAddress, KeyId, KeyState, Scope, TenantId, is_forwarding_header, is_true_loopback};
+use poem::Request;
+use poem::http::{HeaderMap, HeaderName, header};
+
+use super::{LocalOwner, Need};
+use crate::options::{Anonymous, ApiOptions};
+
+/// Who asks from this machine, without a key.
+const LOOPBACK: &str = "loopback";
+/// Who asks through the socket in the data directory.
+const LOCAL: &str = "local";
+/// Who may only read, from anywhere, or nothing at all.
+const ANONYMOUS: &str = "anonymous";
+
+/// Who asks, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Whose deliveries they see.
+    pub(crate) tenant: TenantId,
+    /// How the log names them where it keeps who asked for something.
+    pub(crate) name: String,
+    /// Their key, if they have one.
+    pub(crate) key: Option<KeyId>,
+    /// What they may do; nothing when there is none.
+    pub(crate) scope: Option<Scope>,
+    /// Where they ask from, as the audit trail keeps it.
+    pub(crate) remote: Option<String>,
+}
+
+impl Caller {
+    /// A request with a good key, or with a login that was made with one.
+    pub(crate) fn with_key(request: &Request, key: &KeyState) -> Self {
+        Self {
+            tenant: key.created.tenant.clone(),
+            name: key.created.name.to_string(),
+            key: Some(key.created.key.clone()),
+            scope: key.scope(),
+            remote: remote(request),
+        }
+    }
+
+    /// A request without any: of the owner of the data directory, of a true loopback client while there never was a key,
+    /// or of anybody.
+    pub(crate) fn without_key(request: &Request, options: &ApiOptions, keyless: bool) -> Self {
+        let (name, scope) = if request.data::<LocalOwner>().is_some() {
+            (LOCAL, Some(Scope::Admin))
+        } else if keyless && is_local(request, &options.cors_origins) {
+            (LOOPBACK, Some(Scope::Admin))
+        } else {
+            let reads = options.anonymous == Some(Anonymous::Read);
+            (ANONYMOUS, reads.then_some(Scope::Read))
+        };
+        Self {
+            tenant: TenantId::default(),
+            name: name.to_owned(),
+            key: None,
+            scope,
+            remote: remote(request),
+        }
+    }
+
+    /// Somebody of whom nothing is known yet.
+    pub(crate) fn nobody(request: &Request) -> Self {
+        Self {
+            tenant: TenantId::default(),
+            name: ANONYMOUS.to_owned(),
+            key: None,
+            scope: None,
+            remote: remote(request),
+        }
+    }
+
+    pub(crate) fn may(&self, need: Need) -> bool {
+        match need {
+            Need::Nothing => true,
+            Need::Read => self.has(Scope::Read),
+            Need::Operate => self.has(Scope::Operate),
+            Need::Admin => self.has(Scope::Admin),
+        }
+    }
+
+    /// Whether they have shown who they are, so that a refusal may say what they lack.
+    pub(crate) fn is_known(&self) -> bool {
+        self.name != ANONYMOUS
+    }
+
+    /// Whether they see the instance as a whole: its parts, its projections, its metrics, the keys of all tenants. The
+    /// tenant `default` is the one of who runs it.
+    pub(crate) fn runs_the_instance(&self) -> bool {
+        self.tenant == TenantId::default()
+    }
+
+    fn has(&self, scope: Scope) -> bool {
+        self.scope.is_some_and(|has| has.includes(scope))
+    }
+
+    /// One who may do everything, from this machine.
+    #[cfg(test)]
+    pub(crate) fn loopback_for_test() -> Self {
+        Self {
+            tenant: TenantId::default(),
+            name: LOOPBACK.to_owned(),
+            key: None,
+            scope: Some(Scope::Admin),
+            remote: None,
+        }
+    }
+}
+
+fn remote(request: &Request) -> Option<String> {
+    if let Some(owner) = request.data::<LocalOwner>() {
+        return Some(match owner.uid {
+            Some(uid) => format!("socket, uid {uid}"),
+            None => "socket".to_owned(),
+        });
+    }
+    address(request).map(|address| address.to_string())
+}
+
+/// Where a request comes from, as far as the proxies that are believed say.
+pub(crate) fn address(request: &Request) -> Option<IpAddr> {
+    let peer = request.remote_addr().as_socket_addr().map(|peer| peer.ip());
+    let client = request.data::<ClientAddress>().map(|client| client.0);
+    client.or(peer).map(|address| address.to_canonical())
+}
+
+fn is_local(request: &Request, own_origins: &[String]) -> bool {
+    let headers = request.headers();
+    let peer = request.remote_addr().as_socket_addr().map(|address| address.ip());
+    let authority = request.uri().authority().map(|a| a.as_str());
+    let host = match (headers.get_all(header::HOST).iter().count(), authority) {
+        (0, Some(authority)) => Some(authority),
+        // A request line that names another host than the header is not one of a browser or curl.
+        (1, Some(authority)) => single(headers, header::HOST).filter(|host| *host == authority),
+        _ => single(headers, header::HOST),
+    };
+    let origins = headers.get_all(header::ORIGIN).iter().count();
+    let origin = match (origins, single(headers, header::ORIGIN)) {
+        (0, _) => None,
+        (1, Some(origin)) if own_origins.iter().any(|own| own == origin) => None,
+        (1, Some(origin)) => Some(origin),
+        _ => return false,
+    };
+    let forwarded = headers.keys().any(|name| is_forwarding_header(name.as_str()));
+    is_true_loopback(peer, host, origin, forwarded)
+}
+
+/// The value of a header that stands exactly once and is text.
+pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(first)
+}
