@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Append, AppendError, Appended, EventLog, FindDeliveries, LogHealth, LogId, LogPage, PageLimit, Position,
-    ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    Append, AppendError, Appended, Category, CategoryPage, EventLog, FindDeliveries, LogHealth, LogId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
 };
 use infra::log::LogOptions;
 use infra::log::simulated::SimulatedLog;
@@ -110,6 +110,17 @@ impl EventLog for LogPort {
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.reading(format!("read after {after}")).await?;
         self.log.read_all(after, limit).await
+    }
+
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.reading(format!("read {} after {after}", category.as_str()))
+            .await?;
+        self.log.read_category(category, after, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

@@ -6,6 +6,7 @@
 
 mod access;
 mod body;
+mod category;
 mod checkpoint;
 mod clock;
 mod command;
@@ -42,6 +43,7 @@ pub use access::{
     KeyText, Keys, MadeKey, NewKey, PresentedKey, RESERVED_NAMES, Scope,
 };
 pub use body::{BodyError, BodyRef, BodyStore, BodyUpload};
+pub use category::{Advance, CategoryFold, CategoryView};
 pub use checkpoint::{CheckpointError, Checkpoints};
 pub use clock::Clock;
 pub use command::{
@@ -64,8 +66,8 @@ pub use id::{
 pub use key::DeliveryKey;
 pub use keyless::{is_forwarding_header, is_true_loopback};
 pub use log::{
-    Append, AppendError, Appended, ContentKey, EventLog, Expected, FindDeliveries, LogHealth, LogPage,
-    PageLimit, ReadError,
+    Append, AppendError, Appended, CategoryPage, ContentKey, EventLog, Expected, FindDeliveries, LogHealth,
+    LogPage, PageLimit, ReadError,
 };
 pub use message::{
     Message, MessageError, event_of, message_of, replayed_message_of, subject_of, unreadable_message_of,

@@ -6,8 +6,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    ContentHash, LogId, NewEvent, Position, RecordedEvent, Revision, SourceName, StreamName, TenantId,
-    Timestamp,
+    Category, ContentHash, LogId, NewEvent, Position, RecordedEvent, Revision, SourceName, StreamName,
+    TenantId, Timestamp,
 };
 
 /// What the stream must look like for an append to succeed. There is deliberately no `Any`.
@@ -145,6 +145,16 @@ pub struct LogPage {
     pub head: Position,
 }
 
+/// Events of one category of streams, in the order of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CategoryPage {
+    /// The events; none where the category has no more.
+    pub events: Vec<RecordedEvent>,
+    /// Up to where nothing of the category is missing: the last event of a full page, else the head. A next page begins
+    /// after it; it is before `after` only when the log ends there.
+    pub upto: Position,
+}
+
 /// How the log is doing, without touching a disk or the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogHealth {
@@ -182,6 +192,15 @@ pub trait EventLog: Send + Sync {
 
     /// Reads the log after a position.
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError>;
+
+    /// Reads the streams of one category after a position, without a look at the bodies of others: for categories of few
+    /// events in a log of many.
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError>;
 
     /// Position of the last durable event, [`Position::START`] in an empty log.
     async fn head(&self) -> Result<Position, ReadError>;

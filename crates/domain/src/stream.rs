@@ -91,6 +91,12 @@ impl StreamName {
         &self.0
     }
 
+    /// Whether it is of a category.
+    #[must_use]
+    pub fn is_of(&self, category: Category) -> bool {
+        self.category() == category.as_str()
+    }
+
     /// The text before the first dash.
     #[must_use]
     pub fn category(&self) -> &str {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    Append, AppendError, Appended, EventLog, LogHealth, LogId, LogPage, PageLimit, Position, ReadError,
-    RecordedEvent, Revision, StreamName,
+    Append, AppendError, Appended, Category, CategoryPage, EventLog, LogHealth, LogId, LogPage, PageLimit,
+    Position, ReadError, RecordedEvent, Revision, StreamName,
 };
 
 use crate::budget::RoomHandle;
@@ -51,6 +51,15 @@ impl EventLog for GuardedLog {
 
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.log.read_all(after, limit).await
+    }
+
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.log.read_category(category, after, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

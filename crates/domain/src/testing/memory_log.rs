@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, Clock, ContentHash, ContentKey, EventLog, Expected, FindDeliveries,
-    LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, SourceName,
-    StreamName, TenantId, Timestamp,
+    Append, AppendError, Appended, Category, CategoryPage, Clock, ContentHash, ContentKey, EventLog,
+    Expected, FindDeliveries, LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent,
+    Revision, SourceName, StreamName, TenantId, Timestamp,
 };
 
 /// An in-memory log. Its positions grow by `stride`, so that readers who count on dense ones are found out.
@@ -239,6 +239,25 @@ impl EventLog for MemoryLog {
             events,
             head: state.events.last().map_or(Position::START, |e| e.position),
         })
+    }
+
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        let state = self.state();
+        let start = state.events.partition_point(|e| e.position <= after);
+        let of_category = || {
+            let later = state.events.iter().skip(start);
+            later.filter(|e| e.stream.is_of(category))
+        };
+        let events = bounded(of_category(), limit);
+        let more = of_category().nth(events.len()).is_some();
+        let last = if more { events.last() } else { state.events.last() };
+        let upto = last.map_or(Position::START, |e| e.position);
+        Ok(CategoryPage { events, upto })
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

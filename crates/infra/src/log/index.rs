@@ -127,6 +127,37 @@ impl Index {
         Ok(positions)
     }
 
+    /// Offers the events after a position of all streams whose names begin so, stream by stream and within each from its
+    /// last to its first. One look per stream with nothing new, however long it is.
+    pub(crate) fn visit_positions(
+        &self,
+        prefix: &str,
+        after: Position,
+        visit: &mut dyn FnMut(Position, &StreamName),
+    ) -> Result<(), IndexError> {
+        for entry in self.streams.prefix(prefix) {
+            let (name, value) = entry.into_inner()?;
+            let [first, revisions, last] = numbers(&value).ok_or(IndexError::Entry)?;
+            if last <= after.get() {
+                continue;
+            }
+            let stream = stream_name(&name)?;
+            let range = revision_key(&stream, 1)..=revision_key(&stream, revisions.max(1));
+            for entry in self.revisions.range(range).rev() {
+                let (_, value) = entry.into_inner()?;
+                let [position] = numbers(&value).ok_or(IndexError::Entry)?;
+                if position <= after.get() {
+                    break;
+                }
+                visit(Position::new(position), &stream);
+            }
+            if first > after.get() {
+                visit(Position::new(first), &stream);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn original(&self, key: &[u8]) -> Result<Option<StreamName>, IndexError> {
         let value = self.originals.get(key)?;
         value.map(|value| stream_name(&value)).transpose()

@@ -4,6 +4,7 @@
 //! acknowledged and is damaged is refused, naming segment and offset.
 
 mod catch_up;
+mod category;
 mod decide;
 mod dump;
 mod error;

@@ -185,6 +185,18 @@ impl Pending {
         events.map(|key| (key.revision, key.position)).collect()
     }
 
+    /// The events after a position, in their order.
+    pub(crate) fn after(&self, position: Position) -> impl Iterator<Item = &Arc<EventKey>> {
+        let start = self.order.partition_point(|key| key.position <= position);
+        self.order.range(start..)
+    }
+
+    /// Whether it holds every event after a position. Positions are dense here.
+    pub(crate) fn covers(&self, after: Position) -> bool {
+        let front = self.order.front();
+        front.is_some_and(|key| key.position.get() <= after.get().saturating_add(1))
+    }
+
     /// The unmarked original of the deliveries with a sender's id.
     pub(crate) fn original(&self, key: &[u8]) -> Option<StreamName> {
         self.originals.get(key).map(|known| known.original().clone())

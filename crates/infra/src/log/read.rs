@@ -16,14 +16,14 @@ use super::segment::{Batch, Segment};
 use super::shared::{IndexClosed, Shared};
 
 /// A page being filled.
-struct Page {
-    events: Vec<RecordedEvent>,
+pub(super) struct Page {
+    pub(super) events: Vec<RecordedEvent>,
     bytes: usize,
     limit: PageLimit,
 }
 
 impl Page {
-    fn new(limit: PageLimit) -> Self {
+    pub(super) fn new(limit: PageLimit) -> Self {
         Self {
             events: Vec::new(),
             bytes: 0,
@@ -31,12 +31,12 @@ impl Page {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.events.len() >= self.limit.events || self.bytes > self.limit.bytes
     }
 
     /// Adds an event unless the page is full; the first one is added whatever its size.
-    fn add(&mut self, event: RecordedEvent) -> bool {
+    pub(super) fn add(&mut self, event: RecordedEvent) -> bool {
         let inline = match &event.data {
             EventData::Inline(data) => data.len(),
             EventData::Stored(_) => 0,
@@ -119,7 +119,7 @@ fn event_of(
 }
 
 /// Finds one event and takes something from it.
-fn read_one<T>(
+pub(super) fn read_one<T>(
     shared: &Shared,
     position: Position,
     take: impl FnOnce(&Batch, RecordView<'_>) -> Option<T>,
@@ -208,12 +208,12 @@ pub(crate) fn by_sender_id(
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "this is how map_err passes it")]
-fn unavailable(error: IndexError) -> ReadError {
+pub(super) fn unavailable(error: IndexError) -> ReadError {
     ReadError::Unavailable(error.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "this is how map_err passes it")]
-fn closed(error: IndexClosed) -> ReadError {
+pub(super) fn closed(error: IndexClosed) -> ReadError {
     ReadError::Unavailable(error.to_string())
 }
 

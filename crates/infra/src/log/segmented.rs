@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use domain::{
-    Append, AppendError, Appended, Clock, EventLog, FindDeliveries, LogHealth, LogId, LogPage, PageLimit,
-    Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
 };
 use tokio::sync::oneshot;
 
 use super::catch_up::{Source, open_index};
+use super::category;
 use super::decide::check;
 use super::error::OpenError;
 use super::file::{Files, RealFiles};
@@ -264,6 +265,16 @@ impl EventLog for SegmentedLog {
             return Ok(LogPage { events, head });
         }
         self.read(move |shared| read::read_all(shared, after, limit))
+            .await
+    }
+
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.read(move |shared| category::read(shared, category, after, limit))
             .await
     }
 

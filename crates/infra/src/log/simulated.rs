@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::{
-    Append, AppendError, Appended, Clock, EventLog, FindDeliveries, LogHealth, LogId, LogPage, PageLimit,
-    Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
 };
 use tokio::sync::{Notify, oneshot};
 
+use super::category;
 use super::decide::check;
 use super::error::OpenError;
 use super::file::Files;
@@ -162,6 +163,15 @@ impl EventLog for SimulatedLog {
             return Ok(LogPage { events, head });
         }
         read::read_all(&self.shared, after, limit)
+    }
+
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        category::read(&self.shared, category, after, limit)
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
-    Append, AppendError, Appended, EventId, EventLog, LogHealth, LogId, LogPage, PageLimit, Position,
-    ReadError, RecordedEvent, Revision, StreamName, Timestamp,
+    Append, AppendError, Appended, Category, CategoryPage, EventId, EventLog, LogHealth, LogId, LogPage,
+    PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, Timestamp,
 };
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -156,6 +156,14 @@ impl EventLog for Faulty {
     }
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.log.read_all(after, limit).await
+    }
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.log.read_category(category, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.log.head().await

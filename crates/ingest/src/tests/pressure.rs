@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
-    Append, AppendError, Appended, EventLog, LogHealth, LogId, LogPage, PageLimit, Position, ReadError,
-    RecordedEvent, Revision, StreamName, Timestamp,
+    Append, AppendError, Appended, Category, CategoryPage, EventLog, LogHealth, LogId, LogPage, PageLimit,
+    Position, ReadError, RecordedEvent, Revision, StreamName, Timestamp,
 };
 use futures_util::stream;
 use poem::{Body, Endpoint};
@@ -44,6 +44,14 @@ impl EventLog for Behind {
     }
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.log.read_all(after, limit).await
+    }
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.log.read_category(category, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.log.head().await

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::testing::{Ending, ManualClock, MemoryLog, attempted, decide_and_append, replayed};
 use domain::{
-    Append, AppendError, Appended, DeliveryOutcome, DeliveryReplayRequested, DeliveryState, DeliveryStatus,
-    EventLog, Expected, LogHealth, LogId, LogPage, Outcome, PageLimit, Position, ReadError, RecordedEvent,
-    ReplayTo, Revision, StreamName, Timestamp, load_delivery,
+    Append, AppendError, Appended, Category, CategoryPage, DeliveryOutcome, DeliveryReplayRequested,
+    DeliveryState, DeliveryStatus, EventLog, Expected, LogHealth, LogId, LogPage, Outcome, PageLimit,
+    Position, ReadError, RecordedEvent, ReplayTo, Revision, StreamName, Timestamp, load_delivery,
 };
 use futures_util::future::join_all;
 use tokio::sync::{Barrier, Notify};
@@ -95,6 +95,14 @@ impl EventLog for Staged {
     }
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.log.read_all(after, limit).await
+    }
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.log.read_category(category, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.log.head().await

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a contract suite fails by panicking")]
 
 mod append;
+mod category;
 mod content;
 mod outcome;
 mod reading;
@@ -72,6 +73,9 @@ where
         outcome::an_outcome_without_data_is_read_back_in_its_stream,
         outcome::of_two_outcomes_decided_from_one_state_one_stands,
         outcome::metadata_up_to_its_limit_is_taken,
+        category::a_category_is_read_in_the_order_of_the_log_and_alone,
+        category::pages_of_a_category_are_bounded_and_miss_nothing,
+        category::a_category_read_while_it_grows_is_complete,
         reading::deliveries_are_found_by_their_senders_id,
         reading::the_tail_is_no_longer_than_asked,
         reading::health_shows_the_head,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use domain::testing::{decide_and_append, replayed};
 use domain::{
-    AppendError, Appended, BodyRef, ContentHash, DeliveryOutcome, EventData, EventId, Expected, LogHealth,
-    LogId, Message, Outcome, ReplayTo, Revision, StreamName, load_delivery,
+    AppendError, Appended, BodyRef, Category, CategoryPage, ContentHash, DeliveryOutcome, EventData, EventId,
+    Expected, LogHealth, LogId, Message, Outcome, ReplayTo, Revision, StreamName, load_delivery,
 };
 
 use super::*;
@@ -42,6 +42,14 @@ impl EventLog for Streamless {
     }
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
         self.log.read_all(after, limit).await
+    }
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.log.read_category(category, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.log.head().await

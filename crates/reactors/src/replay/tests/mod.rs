@@ -16,10 +16,10 @@ use domain::testing::{
     Ending, ManualClock, MemoryCheckpoints, MemoryLog, Step, TestDelivery, decide_and_append,
 };
 use domain::{
-    Append, AppendError, Appended, DeliveryOutcome, DeliveryReceived, DeliveryState, DeliveryStatus,
-    DestinationName, EventLog, LogHealth, LogId, LogPage, NewEvent, Outcome, PageLimit, Position, ReadError,
-    RecordedEvent, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayState, ReplayStatus, ReplayTo,
-    Replays, Revision, StreamName, TenantId, Timestamp, load_delivery,
+    Append, AppendError, Appended, Category, CategoryPage, DeliveryOutcome, DeliveryReceived, DeliveryState,
+    DeliveryStatus, DestinationName, EventLog, LogHealth, LogId, LogPage, NewEvent, Outcome, PageLimit,
+    Position, ReadError, RecordedEvent, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayState,
+    ReplayStatus, ReplayTo, Replays, Revision, StreamName, TenantId, Timestamp, load_delivery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -137,6 +137,16 @@ impl EventLog for Wire {
         // Pages are small, so that each test turns some.
         let events = limit.events.min(7);
         self.log.read_all(after, PageLimit { events, ..limit }).await
+    }
+
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.read_fault()?;
+        self.log.read_category(category, after, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

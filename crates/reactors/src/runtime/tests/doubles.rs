@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::testing::{MemoryLog, TestDelivery};
 use domain::{
-    Append, AppendError, Appended, CheckpointError, Checkpoints, Clock, DeliveryCommand, DeliveryReceived,
-    DeliveryState, DestinationName, ErrorCode, EventData, EventId, EventLog, Failure, LogHealth, LogId,
-    LogPage, PageLimit, Position, ReadError, RecordedEvent, ReplayId, ReplayTo, Response, Revision,
-    StreamName, Timestamp, load_delivery,
+    Append, AppendError, Appended, Category, CategoryPage, CheckpointError, Checkpoints, Clock,
+    DeliveryCommand, DeliveryReceived, DeliveryState, DestinationName, ErrorCode, EventData, EventId,
+    EventLog, Failure, LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent, ReplayId,
+    ReplayTo, Response, Revision, StreamName, Timestamp, load_delivery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -164,6 +164,14 @@ impl EventLog for FaultyLog {
         let latency = *self.page_latency.lock().unwrap();
         tokio::time::sleep(latency).await;
         self.inner.read_all(after, limit).await
+    }
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.inner.read_category(category, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.inner.head().await

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    Append, AppendError, Appended, Checkpoints, Clock, DeliveryReceived, DeliveryStatus, Destinations,
-    EventId, EventLog, LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision,
-    StreamName, Timestamp,
+    Append, AppendError, Appended, Category, CategoryPage, Checkpoints, Clock, DeliveryReceived,
+    DeliveryStatus, Destinations, EventId, EventLog, LogHealth, LogId, LogPage, PageLimit, Position,
+    ReadError, RecordedEvent, Revision, StreamName, Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -75,6 +75,14 @@ impl EventLog for View {
         let mut page = self.inner.read_all(after, limit).await?;
         page.events.iter_mut().for_each(|event| self.garble(event));
         Ok(page)
+    }
+    async fn read_category(
+        &self,
+        category: Category,
+        after: Position,
+        limit: PageLimit,
+    ) -> Result<CategoryPage, ReadError> {
+        self.inner.read_category(category, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.inner.head().await
