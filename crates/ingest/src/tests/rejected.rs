@@ -279,6 +279,7 @@ async fn what_was_made_here_is_never_kept() {
     rig.ingest
         .keep_rejected(RejectedOptions::default(), Arc::<Counting>::clone(&port));
     let delivery = crate::SyntheticDelivery {
+        tenant: domain::TenantId::default(),
         source: None,
         event: "push".into(),
         body: "[]".into(),

@@ -353,6 +353,7 @@ async fn without_proof_the_headers_and_the_identity_stay_and_no_time_is_asked_fo
         let foreign = sender.send(sent.with("host", "localhost:3000")).await;
         foreign.assert(401, "SIGNATURE_INVALID");
         let delivery = crate::SyntheticDelivery {
+            tenant: domain::TenantId::default(),
             source: None,
             event: "ping".into(),
             body: issue(long_ago).into(),
