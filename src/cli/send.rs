@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use domain::{Clock as _, Timestamp};
+use ingest::{Sender, Sent};
 
 use super::SettingsArgs;
+use crate::clock::SystemClock;
 
 const EXAMPLE: &str = "Example: hooklog send --event push --repository octo-org/hello --file push.json";
 
@@ -47,11 +48,13 @@ impl Send {
     #[allow(clippy::print_stdout, reason = "the output of the command")]
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let loaded = self.settings.overrides().load()?;
-        let body = self.body()?;
         let secret = match &self.secret_file {
             Some(file) => read_secret(file)?,
             None => loaded.settings.secret_of(&self.source)?,
         };
+        let sender = Sender::build(&loaded.settings.sender_of(&self.source, &secret)?)?;
+        let now = SystemClock.now();
+        let body = self.body(&sender, now)?;
         let base = self
             .url
             .clone()
@@ -60,20 +63,24 @@ impl Send {
             .id
             .clone()
             .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("the secret can't be used")?;
-        mac.update(&body);
-        let signature = hex::encode(mac.finalize().into_bytes());
+        let signed = sender.sign(&Sent {
+            event: &self.event,
+            delivery_id: &id,
+            body: &body,
+            now,
+        })?;
         let url = format!("{}/api/webhooks/{}", base.trim_end_matches('/'), self.source);
         let (status, answer) = super::block_on(async {
-            let request = reqwest::Client::new()
-                .post(&url)
-                .header("Content-Type", "application/json")
-                .header("User-Agent", concat!("hooklog-send/", env!("CARGO_PKG_VERSION")))
-                .header("X-GitHub-Event", &self.event)
-                .header("X-GitHub-Delivery", &id)
-                .header("X-Hub-Signature-256", format!("sha256={signature}"))
-                .body(body);
+            let mut request = reqwest::Client::new().post(&url).body(body);
+            let ours = [(
+                "user-agent".to_owned(),
+                concat!("hooklog-send/", env!("CARGO_PKG_VERSION")).to_owned(),
+            )];
+            // What the sender's program calls itself goes before: some sources ask for it.
+            let named = signed.iter().any(|(name, _)| name == "user-agent");
+            for (name, value) in ours.into_iter().filter(|_| !named).chain(signed) {
+                request = request.header(name, value);
+            }
             let response = request
                 .send()
                 .await
@@ -83,25 +90,21 @@ impl Send {
         })?;
         println!("{answer}");
         if !status.is_success() {
-            bail!("{url} answered {status}");
+            let hint = if status == 401 && self.file.is_some() && sender.has_time_in_body() {
+                "; its sender puts the time of signing into the body, and that of the file may be too old"
+            } else {
+                ""
+            };
+            bail!("{url} answered {status}{hint}");
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn body(&self) -> anyhow::Result<Vec<u8>> {
-        if let Some(file) = &self.file {
-            return std::fs::read(file).with_context(|| format!("{} can't be read", file.display()));
+    fn body(&self, sender: &Sender, now: Timestamp) -> anyhow::Result<Vec<u8>> {
+        match &self.file {
+            Some(file) => std::fs::read(file).with_context(|| format!("{} can't be read", file.display())),
+            None => Ok(sender.example(&self.event, self.action.as_deref(), &self.repository, now)),
         }
-        let mut body = serde_json::json!({
-            "zen": "Keep it logically awesome.",
-            "repository": { "full_name": self.repository },
-            "sender": { "login": "octocat" },
-        });
-        if let Some(action) = &self.action {
-            body.as_object_mut()
-                .map(|fields| fields.insert("action".into(), action.as_str().into()));
-        }
-        Ok(serde_json::to_vec(&body)?)
     }
 }
 

@@ -385,6 +385,7 @@ impl SendTest for Synthetic {
     async fn send(&self, test: TestSend) -> TestAnswer {
         let delivery = SyntheticDelivery {
             tenant: test.tenant,
+            source: test.source,
             ..SyntheticDelivery::example(&test.event_type, &test.repository, test.action.as_deref())
         };
         let answer = self.0.receive_synthetic(delivery).await;

@@ -85,6 +85,7 @@ impl Settings {
             };
             Ok(SourceOptions {
                 scheme: settings.scheme(name),
+                proof: settings.proof.clone(),
                 facts: settings.facts.clone(),
                 path: settings.path.clone(),
                 verify: settings.verify,

@@ -269,7 +269,7 @@ impl Overrides {
         env.sort();
         let mut notices = Vec::new();
         for (name, value) in env {
-            let why = legacy::notice(&name).or_else(|| source::notice(&name));
+            let why = legacy::notice(&name);
             notices.extend(why.map(|why| format!("{name} has no effect: {why}")));
             for layer in layers_of(&name, &value)? {
                 figment = figment.merge(layer);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use domain::{SourceName, TenantId};
 use figment::value::{Dict, Value};
-use ingest::{FactOptions, SchemeKind};
+use ingest::{FactOptions, ProofOptions, SchemeKind, Secret, SourceOptions};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -18,10 +18,9 @@ const SECRET_VARIABLES: &[(&str, &str)] = &[
     ("GITLAB_WEBHOOK_SECRET", "gitlab"),
     ("LINEAR_WEBHOOK_SECRET", "linear"),
     ("STANDARD_WEBHOOK_SECRET", "standard"),
+    ("CODEGEN_WEBHOOK_SECRET", "codegen"),
+    ("CLAUDE_CODE_WEBHOOK_SECRET", "claude-code"),
 ];
-
-/// Variables of sources whose schemes this version does not know.
-const LATER: &[&str] = &["CODEGEN_WEBHOOK_SECRET", "CLAUDE_CODE_WEBHOOK_SECRET"];
 
 /// The old variable with the tolerance in seconds.
 const TOLERANCE: &str = "WEBHOOK_VALIDATOR_TIMESTAMP";
@@ -32,6 +31,8 @@ const TOLERANCE: &str = "WEBHOOK_VALIDATOR_TIMESTAMP";
 pub(crate) struct SourceSettings {
     /// The signature scheme; without it that of the source's name, else `github`.
     pub(crate) scheme: Option<SchemeKind>,
+    /// What its proof looks like, for schemes that leave it open.
+    pub(crate) proof: ProofOptions,
     /// Where its facts stand, for schemes that leave it open.
     pub(crate) facts: FactOptions,
     /// Secrets, all active; a text, or a table that binds it to a tenant or a hook.
@@ -70,6 +71,7 @@ impl Default for SourceSettings {
     fn default() -> Self {
         Self {
             scheme: None,
+            proof: ProofOptions::default(),
             facts: FactOptions::default(),
             secrets: Vec::new(),
             path: None,
@@ -190,14 +192,22 @@ fn tolerance(value: &str, origin: &str) -> Result<Layer, SettingsError> {
     ))
 }
 
-/// What to say about the secret of a source that this version can't verify.
-pub(super) fn notice(name: &str) -> Option<&'static str> {
-    LATER
-        .contains(&name)
-        .then_some("this version verifies only the scheme github")
-}
-
 impl Settings {
+    /// A source with one secret, to send as it: the configured one, else what its name says.
+    pub(crate) fn sender_of(&self, source: &str, secret: &str) -> anyhow::Result<SourceOptions> {
+        let name: SourceName = source.parse()?;
+        let configured = self.sources(|_| Ok(secret.into()))?;
+        let configured = configured.into_iter().find(|options| options.name == name);
+        let unconfigured = || SourceOptions {
+            scheme: SchemeKind::named(source).unwrap_or_default(),
+            ..SourceOptions::new(name, Vec::new())
+        };
+        Ok(SourceOptions {
+            secrets: vec![Secret::new("sender", secret)],
+            ..configured.unwrap_or_else(unconfigured)
+        })
+    }
+
     /// The first secret of a source: the configured one, else the generated one of the data directory.
     pub(crate) fn secret_of(&self, source: &str) -> anyhow::Result<String> {
         let name: SourceName = source.parse()?;

@@ -59,12 +59,14 @@ fn old_variables_keep_their_meaning() {
 
 #[test]
 fn each_old_secret_makes_a_source_of_its_scheme() {
-    use ingest::SchemeKind::{Github, Gitlab, Linear, Standard};
+    use ingest::SchemeKind::{ClaudeCode, Codegen, Github, Gitlab, Linear, Standard};
     let kinds = [
         ("GITHUB", "github", Github),
         ("GITLAB", "gitlab", Gitlab),
         ("LINEAR", "linear", Linear),
         ("STANDARD", "standard", Standard),
+        ("CODEGEN", "codegen", Codegen),
+        ("CLAUDE_CODE", "claude-code", ClaudeCode),
     ];
     for (variable, source, kind) in kinds {
         let (_dir, overrides) = file("");
@@ -119,6 +121,42 @@ fn a_secret_that_its_scheme_can_not_use_is_refused_without_being_shown() {
         );
     }
     let (_dir, overrides) = file("[source.standard]\n");
+    load(&[], overrides).unwrap().settings.check().unwrap();
+}
+
+#[test]
+fn settings_of_a_scheme_that_can_not_be_used_are_refused_by_name() {
+    let problem = |text: &str| {
+        let (_dir, overrides) = file(text);
+        let settings = match load(&[], overrides) {
+            Ok(loaded) => loaded.settings,
+            Err(error) => return error.to_string(),
+        };
+        format!("{:#}", settings.check().unwrap_err())
+    };
+    for (text, says) in [
+        ("[source.shop]\nscheme = \"hmac\"", "proof.header"),
+        (
+            "[source.shop]\nscheme = \"hmac\"\nproof = { header = \"X-S\", hash = \"md5\" }",
+            "source.shop.proof.hash",
+        ),
+        (
+            "[source.shop]\nscheme = \"hmac\"\nproof = { headers = \"X-S\" }",
+            "did you mean source.shop.proof.header?",
+        ),
+        ("[source.github]\nproof = { header = \"X-S\" }", "proof"),
+        ("[source.gitlab]\nfacts = { event_pointer = \"/type\" }", "facts"),
+        (
+            "[source.codegen]\nfacts = { event_pointer = \"type\" }",
+            "JSON pointer",
+        ),
+    ] {
+        let error = problem(text);
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    let whole = "[source.shop]\nscheme = \"hmac\"\nproof = { header = \"X-Shopify-Hmac-Sha256\", encoding = \"base64\" }\n\
+                 facts = { id_header = \"X-Shopify-Webhook-Id\", event_header = \"X-Shopify-Topic\" }\n";
+    let (_dir, overrides) = file(whole);
     load(&[], overrides).unwrap().settings.check().unwrap();
 }
 

@@ -44,9 +44,13 @@ pub use address::{address_key, canonical_network};
 pub use answer::Answer;
 pub use coding::ContentCoding;
 pub use ingest::Ingest;
-pub use options::{FactOptions, IngestOptions, PressureOptions, SchemeKind, Secret, SourceOptions};
+pub use options::{
+    Encoding, FactOptions, HashKind, IngestOptions, PressureOptions, ProofOptions, SchemeKind, Secret,
+    SecretEncoding, SourceOptions,
+};
 pub use ranges::AddressRanges;
 pub use rejected::RejectedOptions;
+pub use signature::{SignError, TimeUnit};
 pub use source::BuildError;
-pub use synthetic::SyntheticDelivery;
+pub use synthetic::{Sender, Sent, SyntheticDelivery};
 pub use tally::Lately;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::coding::ContentCoding;
 use crate::ranges::AddressRanges;
+use crate::signature::TimeUnit;
 
 /// Limits of receiving. Every one of them is a bound; 0 turns only the rates and the window off.
 #[derive(Debug, Clone, Deserialize)]
@@ -142,6 +143,14 @@ pub enum SchemeKind {
     Linear,
     /// Standard Webhooks, as by Svix and many others.
     Standard,
+    /// An HMAC in any header.
+    Hmac,
+    /// The secret itself in a header.
+    Token,
+    /// Codegen, on `hmac`.
+    Codegen,
+    /// Claude Code, on `hmac`.
+    ClaudeCode,
 }
 
 impl SchemeKind {
@@ -153,10 +162,67 @@ impl SchemeKind {
 }
 
 /// The hash of an HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HashKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HashKind {
+    /// SHA-1, for old senders.
+    Sha1,
     /// SHA-256.
+    #[default]
     Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+/// How a signature is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Hexadecimal, in any case.
+    #[default]
+    Hex,
+    /// Standard base64, with its padding.
+    Base64,
+}
+
+/// How a secret is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretEncoding {
+    /// Its text is the key.
+    #[default]
+    Text,
+    /// The key in hexadecimal.
+    Hex,
+    /// The key in standard base64.
+    Base64,
+}
+
+/// What the proof of a sender looks like, for the schemes `hmac` and `token` and the presets built on them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProofOptions {
+    /// The header with the signature or the token; of tokens `Authorization` unless given.
+    pub header: Option<String>,
+    /// What stands before it, such as `sha256=`; before a token in `Authorization` it is `Bearer` unless given.
+    pub prefix: Option<String>,
+    /// How a signature is written.
+    pub encoding: Option<Encoding>,
+    /// The hash.
+    pub hash: Option<HashKind>,
+    /// How the secret is written.
+    pub secret_encoding: Option<SecretEncoding>,
+    /// The key of the signatures, where the header is a list of `key=value` as `t=1700000000,v1=…`.
+    pub signature_key: Option<String>,
+    /// The header with the time of signing.
+    pub timestamp_header: Option<String>,
+    /// The key of the time of signing in such a list.
+    pub timestamp_key: Option<String>,
+    /// In what the time counts.
+    pub timestamp_unit: Option<TimeUnit>,
+    /// What is signed, with `{body}`, `{timestamp}` and `{id}` in it; `{body}` unless given, with a time
+    /// `{timestamp}.{body}`.
+    pub content: Option<String>,
 }
 
 /// Where the facts of a delivery stand, for schemes whose senders differ in it: names of headers, and JSON pointers (RFC
@@ -230,6 +296,9 @@ pub struct SourceOptions {
     /// How its deliveries prove themselves.
     #[serde(default)]
     pub scheme: SchemeKind,
+    /// What its proof looks like, for schemes that leave it open.
+    #[serde(default)]
+    pub proof: ProofOptions,
     /// Where its facts stand, for schemes that leave it open.
     #[serde(default)]
     pub facts: FactOptions,
@@ -288,6 +357,7 @@ impl SourceOptions {
         Self {
             name,
             scheme: SchemeKind::Github,
+            proof: ProofOptions::default(),
             facts: FactOptions::default(),
             secrets,
             path: None,

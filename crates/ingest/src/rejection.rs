@@ -49,6 +49,8 @@ pub(crate) enum Rejection {
     },
     /// The body is not what the scheme requires.
     NotJsonObject(&'static str),
+    /// Made up here, for a source whose secret is a public key.
+    OnlyVerifies,
     /// The process is stopping.
     Stopping,
     /// Too many bodies at once.
@@ -84,6 +86,7 @@ impl Rejection {
             Self::Stopping | Self::Busy | Self::LogBehind | Self::Unavailable(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::OnlyVerifies => StatusCode::CONFLICT,
             Self::Refused => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -113,6 +116,7 @@ impl Rejection {
             Self::BodyIncomplete => "BODY_INCOMPLETE",
             Self::SignatureInvalid | Self::TooOld { .. } => "SIGNATURE_INVALID",
             Self::NotJsonObject(_) => "BODY_NOT_JSON_OBJECT",
+            Self::OnlyVerifies => "NOT_SIGNABLE",
             Self::Stopping => "SHUTTING_DOWN",
             Self::Busy => "TOO_BUSY",
             Self::LogBehind => "LOG_BEHIND",
@@ -143,6 +147,7 @@ impl Rejection {
             Self::SignatureInvalid => "signature_invalid",
             Self::TooOld { .. } => "too_old",
             Self::NotJsonObject(_) => "not_json_object",
+            Self::OnlyVerifies => "only_verifies",
             Self::Stopping => "stopping",
             Self::Busy => "busy",
             Self::LogBehind => "log_behind",
@@ -180,6 +185,7 @@ impl Rejection {
                 "the signature is missing or does not fit".to_owned()
             }
             Self::NotJsonObject(why) => format!("the body is not a JSON object: {why}"),
+            Self::OnlyVerifies => "the source has a public key, which verifies and can't sign".to_owned(),
             Self::Stopping => "the service is shutting down".to_owned(),
             Self::Busy => "too many deliveries at once".to_owned(),
             Self::LogBehind => "the log is behind; the delivery was not read".to_owned(),
@@ -211,6 +217,7 @@ impl Rejection {
             | Self::SignatureInvalid
             | Self::TooOld { .. }
             | Self::NotJsonObject(_)
+            | Self::OnlyVerifies
             | Self::Refused => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::TenantId;
+use domain::{SourceName, TenantId};
 
 /// Whether a part of the program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,6 +215,8 @@ pub trait SystemStatus: Send + Sync {
 pub struct TestSend {
     /// Whose delivery it is: it goes to a source that has a secret of this tenant.
     pub tenant: TenantId,
+    /// The source to send as; none for `github`, else the first one.
+    pub source: Option<SourceName>,
     /// The event type.
     pub event_type: String,
     /// `owner/name`.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
     BodyError, BodyRef, BodyStore, BodyUpload, ContentHash, DeliveryReceived, EventData, EventLog, LogId,
-    NoReactors, PageLimit, Position, RecordedEvent, SourceName, TenantId, Timestamp,
+    NoReactors, PageLimit, Position, RecordedEvent, SourceName, Timestamp,
 };
 use futures_util::stream;
 use poem::http::header::CONTENT_ENCODING;
@@ -179,11 +179,9 @@ fn kept(event: &RecordedEvent, body: &[u8], is_encoded: bool, json: &Value) {
 
 fn signed(runtime: &Runtime, source: &str, event: &str, body: &[u8]) -> bool {
     let delivery = SyntheticDelivery {
-        tenant: TenantId::default(),
         source: source.parse::<SourceName>().ok(),
-        event: event.to_owned(),
-        body: Bytes::copy_from_slice(body),
-        headers: Vec::new(),
+        body: Some(Bytes::copy_from_slice(body)),
+        ..SyntheticDelivery::example(event, "octo-org/hello", None)
     };
     runtime.block_on(async {
         let rig = Rig::new(&KNOWN);

@@ -56,10 +56,15 @@ impl Path {
         }
     }
 
+    /// Its names.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|at| self.part(at))
+    }
+
     /// Whether it may lead through a list.
     pub(super) fn has_index(&self) -> bool {
         let index = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        (0..self.len()).any(|at| self.part(at).is_some_and(index))
+        self.parts().any(index)
     }
 }
 

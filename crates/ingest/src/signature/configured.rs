@@ -1,8 +1,9 @@
 //! Facts whose places the settings name, for senders that every operator knows better than we do.
 
-use poem::http::HeaderName;
+use poem::http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value};
 
-use super::{Claim, FactPaths};
+use super::{Claim, Example, FactPaths, SignError, ToSign, set};
 use crate::head::Head;
 use crate::json::Path;
 use crate::options::FactOptions;
@@ -22,25 +23,22 @@ impl ConfiguredFacts {
     /// # Errors
     /// Says which of them can't be used and why.
     pub(super) fn build(options: &FactOptions) -> Result<Self, String> {
-        let path = |name: &str, pointer: &Option<String>| match pointer {
-            None => Ok(None),
+        // An empty text takes away what a preset knows.
+        let path = |name: &str, pointer: &Option<String>| match pointer.as_deref() {
+            None | Some("") => Ok(None),
             Some(pointer) => Path::parse(pointer)
                 .map(Some)
                 .map_err(|why| format!("facts.{name} {why}")),
         };
         let several =
             |name: &str, pointer: &Option<String>| Ok::<_, String>(Vec::from_iter(path(name, pointer)?));
+        let named = |setting: &str, name: &Option<String>| match name.as_deref() {
+            None | Some("") => Ok(None),
+            Some(name) => header(setting, name).map(Some),
+        };
         Ok(Self {
-            id_header: options
-                .id_header
-                .as_deref()
-                .map(|name| header("facts.id_header", name))
-                .transpose()?,
-            event_header: options
-                .event_header
-                .as_deref()
-                .map(|name| header("facts.event_header", name))
-                .transpose()?,
+            id_header: named("facts.id_header", &options.id_header)?,
+            event_header: named("facts.event_header", &options.event_header)?,
             paths: FactPaths {
                 event: several("event_pointer", &options.event_pointer)?,
                 action: several("action_pointer", &options.action_pointer)?,
@@ -65,10 +63,59 @@ impl ConfiguredFacts {
         })
     }
 
+    /// The header with the id of the delivery.
+    pub(super) const fn id_header(&self) -> Option<&HeaderName> {
+        self.id_header.as_ref()
+    }
+
+    /// Sets the headers that say a fact.
+    pub(super) fn sign(&self, headers: &mut HeaderMap, delivery: &ToSign<'_>) -> Result<(), SignError> {
+        for (name, value) in [
+            (&self.id_header, delivery.delivery_id),
+            (&self.event_header, delivery.event),
+        ] {
+            if let Some(name) = name {
+                set(headers, name.as_str(), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A body with its facts where they are looked for.
+    pub(super) fn example(&self, of: &Example<'_>) -> Value {
+        let mut body = Value::Object(Map::new());
+        let said = [
+            (&self.paths.event, Some(of.event)),
+            (&self.paths.action, of.action),
+            (&self.paths.repository, Some(of.repository)),
+            (&self.paths.sender, Some("hooklog")),
+        ];
+        for (paths, value) in said {
+            if let (Some(path), Some(value)) = (paths.first(), value) {
+                put(&mut body, path, value);
+            }
+        }
+        body
+    }
+
     /// Where they stand in the body.
     pub(super) fn paths(&self) -> FactPaths {
         self.paths.clone()
     }
+}
+
+fn put(body: &mut Value, path: &Path, value: &str) {
+    let mut place = body;
+    for part in path.parts() {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        let Some(members) = place.as_object_mut() else {
+            return;
+        };
+        place = members.entry(part).or_insert(Value::Null);
+    }
+    *place = value.into();
 }
 
 /// The name of a header.

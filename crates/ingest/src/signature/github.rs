@@ -6,9 +6,10 @@
 use poem::http::header::{CONTENT_TYPE, USER_AGENT};
 use poem::http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
 
 use super::mac::{MacCheck, mac_of};
-use super::{Check, Claim, FactPaths, Scheme, SignError, ToSign, content, set};
+use super::{Check, Claim, Example, FactPaths, Scheme, SignError, ToSign, content, set};
 use crate::head::Head;
 use crate::json::Path;
 use crate::options::{HashKind, Secret};
@@ -73,6 +74,19 @@ impl Scheme for Github {
                 .collect(),
             ..FactPaths::default()
         }
+    }
+
+    fn example(&self, of: &Example<'_>) -> Value {
+        let (owner, name) = of.repository.split_once('/').unwrap_or(("", of.repository));
+        let mut body = json!({
+            "zen": "Keep it logically awesome.",
+            "repository": {"full_name": of.repository, "name": name, "owner": {"login": owner}},
+            "sender": {"login": "hooklog"},
+        });
+        if let (Some(action), Some(members)) = (of.action, body.as_object_mut()) {
+            members.insert("action".to_owned(), action.into());
+        }
+        body
     }
 
     fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, SignError> {

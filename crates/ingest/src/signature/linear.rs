@@ -6,9 +6,10 @@
 use poem::http::header::{CONTENT_TYPE, USER_AGENT};
 use poem::http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
 
 use super::mac::{MacCheck, mac_of};
-use super::{Check, Claim, FactPaths, Scheme, SignError, ToSign, content, set};
+use super::{Check, Claim, Example, FactPaths, Scheme, SignError, ToSign, content, set};
 use crate::head::Head;
 use crate::json::Path;
 use crate::options::{HashKind, Secret};
@@ -68,6 +69,16 @@ impl Scheme for Linear {
             signed_at: Some(Path::of(&["webhookTimestamp"])),
             ..FactPaths::default()
         }
+    }
+
+    fn example(&self, of: &Example<'_>) -> Value {
+        json!({
+            "type": of.event,
+            "action": of.action.unwrap_or("create"),
+            "data": {"title": "Keep it logically awesome."},
+            "actor": {"type": "user", "name": "hooklog"},
+            "webhookTimestamp": of.now.as_millis(),
+        })
     }
 
     fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, SignError> {

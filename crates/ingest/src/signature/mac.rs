@@ -1,7 +1,8 @@
 //! HMACs over a body as it arrives, and the one comparison that decides about them.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use sha1::Sha1;
+use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::Check;
@@ -10,26 +11,34 @@ use crate::options::HashKind;
 /// An HMAC under one key.
 #[derive(Clone)]
 pub(super) enum KeyedHash {
+    Sha1(Box<Hmac<Sha1>>),
     Sha256(Box<Hmac<Sha256>>),
+    Sha512(Box<Hmac<Sha512>>),
 }
 
 impl KeyedHash {
     /// HMAC takes keys of any length, so that this is always some.
     pub(super) fn new(hash: HashKind, key: &[u8]) -> Option<Self> {
         Some(match hash {
+            HashKind::Sha1 => Self::Sha1(Box::new(Hmac::new_from_slice(key).ok()?)),
             HashKind::Sha256 => Self::Sha256(Box::new(Hmac::new_from_slice(key).ok()?)),
+            HashKind::Sha512 => Self::Sha512(Box::new(Hmac::new_from_slice(key).ok()?)),
         })
     }
 
     pub(super) fn update(&mut self, piece: &[u8]) {
         match self {
+            Self::Sha1(mac) => mac.update(piece),
             Self::Sha256(mac) => mac.update(piece),
+            Self::Sha512(mac) => mac.update(piece),
         }
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
         match self {
+            Self::Sha1(mac) => mac.finalize().into_bytes().to_vec(),
             Self::Sha256(mac) => mac.finalize().into_bytes().to_vec(),
+            Self::Sha512(mac) => mac.finalize().into_bytes().to_vec(),
         }
     }
 }

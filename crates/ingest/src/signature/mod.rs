@@ -4,29 +4,40 @@
 //! stand. It never parses the body, never decides what is answered beyond a [`Rejection`], and never lets anything but
 //! equality, in constant time, decide about a proof.
 
+mod claude_code;
+mod codegen;
 mod configured;
 mod content;
 mod github;
 mod gitlab;
+mod hmac;
 mod key;
 mod linear;
 mod mac;
 mod plain;
+mod preset;
 mod stamp;
 mod standard;
+mod template;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verified;
 
 use domain::Timestamp;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
-pub(crate) use stamp::{Stamp, TimeUnit};
+pub(crate) use stamp::Stamp;
+pub use stamp::TimeUnit;
 pub(crate) use verified::{Verification, VerifiedRequest};
+
+use configured::ConfiguredFacts;
+use hmac::HmacScheme;
 
 use crate::head::Head;
 use crate::json::Path;
-use crate::options::{FactOptions, IngestOptions, SchemeKind, Secret, SourceOptions};
+use crate::options::{FactOptions, IngestOptions, ProofOptions, SchemeKind, Secret, SourceOptions};
 use crate::rejection::Rejection;
 
 /// What the headers of a delivery say about it, none of it proven yet.
@@ -74,9 +85,18 @@ pub(crate) struct ToSign<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// A delivery to be made up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Example<'a> {
+    pub(crate) event: &'a str,
+    pub(crate) action: Option<&'a str>,
+    pub(crate) repository: &'a str,
+    pub(crate) now: Timestamp,
+}
+
 /// Why a delivery can't be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SignError {
+pub enum SignError {
     /// A value that no header can carry.
     #[error("the header {0} can't carry it")]
     Header(String),
@@ -125,6 +145,9 @@ pub(crate) trait Scheme: Send + Sync {
     /// Where the facts stand.
     fn paths(&self, claim: &Claim) -> FactPaths;
 
+    /// A small body with facts where this scheme has them.
+    fn example(&self, of: &Example<'_>) -> Value;
+
     /// The headers of a delivery signed with a secret, as its sender would set them.
     fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, SignError>;
 }
@@ -143,17 +166,28 @@ pub(crate) trait Check: Send {
 /// # Errors
 /// Says which of its settings can't be used and why.
 pub(crate) fn scheme(source: &SourceOptions, limits: &IngestOptions) -> Result<Box<dyn Scheme>, String> {
-    let signatures_max = limits.signatures_max;
-    let kind = source.scheme;
-    let fixed = matches!(kind, SchemeKind::Github | SchemeKind::Gitlab | SchemeKind::Linear);
-    if fixed && source.facts != FactOptions::default() {
+    let (kind, signatures_max) = (source.scheme, limits.signatures_max);
+    let (proof, facts) = (&source.proof, &source.facts);
+    let proof_fixed = matches!(
+        kind,
+        SchemeKind::Github | SchemeKind::Gitlab | SchemeKind::Linear | SchemeKind::Standard
+    );
+    if proof_fixed && *proof != ProofOptions::default() {
+        return Err("proof: this scheme has its own; leave it out, or use the scheme hmac or token".into());
+    }
+    if proof_fixed && kind != SchemeKind::Standard && *facts != FactOptions::default() {
         return Err("facts: with this scheme they stand where its sender puts them; leave them out".into());
     }
+    let configured = || ConfiguredFacts::build(facts);
     Ok(match kind {
         SchemeKind::Github => Box::new(github::Github),
         SchemeKind::Gitlab => Box::new(gitlab::Gitlab { signatures_max }),
         SchemeKind::Linear => Box::new(linear::Linear),
-        SchemeKind::Standard => Box::new(standard::Standard::build(&source.facts, signatures_max)?),
+        SchemeKind::Standard => Box::new(standard::Standard::build(facts, signatures_max)?),
+        SchemeKind::Hmac => Box::new(HmacScheme::build("hmac", proof, configured()?, signatures_max)?),
+        SchemeKind::Token => Box::new(token::Token::build(proof, configured()?)?),
+        SchemeKind::Codegen => Box::new(codegen::CODEGEN.build(proof, facts, signatures_max)?),
+        SchemeKind::ClaudeCode => Box::new(claude_code::CLAUDE_CODE.build(proof, facts, signatures_max)?),
     })
 }
 

@@ -1,13 +1,17 @@
 //! The time at which a sender signed.
 
 use domain::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// In what a sender counts time since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TimeUnit {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum TimeUnit {
     /// Seconds.
+    #[default]
+    #[serde(rename = "s")]
     Seconds,
     /// Milliseconds.
+    #[serde(rename = "ms")]
     Milliseconds,
 }
 

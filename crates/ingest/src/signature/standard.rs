@@ -8,11 +8,12 @@ use ed25519_dalek::{Signature, Signer as _, StreamVerifier, VerifyingKey};
 use poem::http::header::CONTENT_TYPE;
 use poem::http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
 use super::configured::ConfiguredFacts;
 use super::key::Key;
 use super::mac::{MacCheck, mac_of};
-use super::{Check, Claim, FactPaths, Scheme, SignError, Stamp, TimeUnit, ToSign, content, set};
+use super::{Check, Claim, Example, FactPaths, Scheme, SignError, Stamp, TimeUnit, ToSign, content, set};
 use crate::head::Head;
 use crate::options::{FactOptions, HashKind, Secret};
 use crate::rejection::Rejection;
@@ -102,9 +103,14 @@ impl Scheme for Standard {
         self.facts.paths()
     }
 
+    fn example(&self, of: &Example<'_>) -> Value {
+        self.facts.example(of)
+    }
+
     fn sign(&self, delivery: &ToSign<'_>, secret: Option<&Secret>) -> Result<HeaderMap, SignError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.facts.sign(&mut headers, delivery)?;
         sign(&mut headers, delivery, secret)?;
         Ok(headers)
     }
@@ -117,7 +123,7 @@ fn names(head: &Head) -> Names {
 }
 
 /// The time that a request was signed at.
-pub(super) fn signed_at(head: &Head, names: &Names) -> Result<Stamp, Rejection> {
+fn signed_at(head: &Head, names: &Names) -> Result<Stamp, Rejection> {
     let text = head
         .name(names.timestamp)?
         .ok_or(Rejection::HeaderMissing(names.timestamp.into()))?;

@@ -353,11 +353,8 @@ async fn without_proof_the_headers_and_the_identity_stay_and_no_time_is_asked_fo
         let foreign = sender.send(sent.with("host", "localhost:3000")).await;
         foreign.assert(401, "SIGNATURE_INVALID");
         let delivery = crate::SyntheticDelivery {
-            tenant: domain::TenantId::default(),
-            source: None,
-            event: "ping".into(),
-            body: issue(long_ago).into(),
-            headers: Vec::new(),
+            body: Some(issue(long_ago).into()),
+            ..crate::SyntheticDelivery::example("ping", "a/b", None)
         };
         let answer = sender.rig.ingest.receive_synthetic(delivery).await;
         assert_eq!(answer.status.as_u16(), 200, "{kind:?}");
@@ -365,4 +362,83 @@ async fn without_proof_the_headers_and_the_identity_stay_and_no_time_is_asked_fo
         assert_eq!(kept.proof, Proof::Unverified);
         assert!(kept.delivery_id.is_some());
     }
+}
+
+#[tokio::test]
+async fn a_synthetic_delivery_passes_the_checks_of_every_scheme() {
+    let named = |source: &mut SourceOptions| {
+        source.proof.header = Some("X-Signature".into());
+        source.facts.event_pointer = Some("/meta/event".into());
+        source.facts.repository_pointer = Some("/meta/repo~1name".into());
+        source.facts.id_header = Some("X-Id".into());
+    };
+    for kind in [
+        SchemeKind::Github,
+        SchemeKind::Gitlab,
+        SchemeKind::Linear,
+        SchemeKind::Standard,
+        SchemeKind::Hmac,
+        SchemeKind::Token,
+        SchemeKind::Codegen,
+        SchemeKind::ClaudeCode,
+    ] {
+        let sender = Sender::with(kind, SIGNING, |_, source| {
+            if matches!(kind, SchemeKind::Hmac | SchemeKind::Token) {
+                named(source);
+            }
+        });
+        for _ in 0..2 {
+            let delivery = crate::SyntheticDelivery::example("ping", "a/b", Some("create"));
+            let answer = sender.rig.ingest.receive_synthetic(delivery).await;
+            let json: serde_json::Value = serde_json::from_slice(&answer.json).unwrap();
+            assert_eq!(answer.status.as_u16(), 200, "{kind:?}: {json}");
+            let data = &json["data"];
+            assert_eq!(data["event"], "ping", "{kind:?}");
+            assert_eq!(data["duplicate"], false, "{kind:?}");
+            let repository = !matches!(kind, SchemeKind::Linear | SchemeKind::Standard);
+            assert_eq!(data["repository"].is_string(), repository, "{kind:?}: {json}");
+        }
+        for event in sender.rig.events().await {
+            let kept = domain::DeliveryReceived::of(&event).unwrap().unwrap();
+            assert!(
+                kept.synthetic && matches!(kept.proof, Proof::Verified { .. }),
+                "{kind:?}"
+            );
+            let text = String::from_utf8_lossy(&event.metadata).into_owned();
+            assert!(!text.contains(SIGNING), "{kind:?}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_with_a_public_key_says_that_it_can_not_sign() {
+    let public = "whpk_6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=";
+    let sender = Sender::new(SchemeKind::Standard, public);
+    let delivery = crate::SyntheticDelivery::example("ping", "a/b", None);
+    let answer = sender.rig.ingest.receive_synthetic(delivery).await;
+    assert_eq!(answer.status.as_u16(), 409);
+    assert!(String::from_utf8_lossy(&answer.json).contains("NOT_SIGNABLE"));
+}
+
+#[tokio::test]
+async fn an_id_in_the_signed_body_identifies_and_goes_before_a_header() {
+    let sender = Sender::with(SchemeKind::Hmac, "s", |_, source| {
+        source.proof.header = Some("X-Signature".into());
+        source.facts.id_pointer = Some("/events/0/id".into());
+        source.facts.id_header = Some("X-Id".into());
+        source.facts.event_pointer = Some("/events/0/type".into());
+    });
+    let body = r#"{"events":[{"id":77,"type":"paid"},{"id":78}]}"#;
+    let first = sender.send(sender.signed("other", body)).await;
+    assert_eq!(
+        (&first.data()["id"], &first.data()["event"]),
+        (&"sender._.77".into(), &"paid".into())
+    );
+    let again = sender.send(sender.signed("yet-another", body)).await;
+    assert_eq!(again.data()["duplicate"], true);
+    let bare = sender
+        .send(sender.signed("from-the-header", r#"{"events":[]}"#))
+        .await;
+    assert_eq!(bare.data()["id"], "sender._.from-the-header");
+    assert_eq!(bare.data()["event"], "unknown");
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::SourceName;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem::{IntoResponse, Response};
@@ -35,6 +36,8 @@ struct TestRequest {
     repository: String,
     /// The action within the event.
     action: Option<String>,
+    /// The source to send as, `github` unless given; where there is none, the first one.
+    source: Option<String>,
 }
 
 fn default_event() -> String {
@@ -51,22 +54,22 @@ impl Default for TestRequest {
             event_type: default_event(),
             repository: default_repository(),
             action: None,
+            source: None,
         }
     }
 }
 
 impl Command for TestRequest {
     const WHAT: &'static str = "What to make up";
-    const EXPECTED: &'static str =
-        "a JSON object with eventType, repository and action is expected, each optional, or no body at all";
+    const EXPECTED: &'static str = "a JSON object with eventType, repository, action and source is expected, each optional, or no body at all";
 }
 
 #[OpenApi(prefix_path = "/api/webhooks", tag = "Group::Service")]
 impl TestApi {
     /// Send a signed synthetic delivery through the real path.
     ///
-    /// The body may be left out: `{"eventType":"ping","repository":"test/repo"}` is meant then. It answers as receiving
-    /// does, is in the log like any other, and is left out of statistics.
+    /// The body may be left out: `{"eventType":"ping","repository":"test/repo"}` is meant then. It is signed as its source's
+    /// sender would, answers as receiving does, is in the log like any other, and is left out of statistics.
     #[oai(path = "/test", method = "post", operation_id = "sendTest")]
     async fn test(&self, caller: Data<&Caller>, body: JsonBody<TestRequest>) -> Result<Received, Failure> {
         let request = body.read(self.state.options.request_bytes_max).await?;
@@ -75,8 +78,16 @@ impl TestApi {
         if let Some(action) = &request.action {
             checked("action", action)?;
         }
+        let source = request.source.map(|name| name.parse::<SourceName>());
+        let source = source.transpose().map_err(|_| {
+            Failure::parameter(
+                "source",
+                "the name of a source is expected: 1 to 63 of a-z, 0-9, - and _",
+            )
+        })?;
         let sent = self.state.test.send(TestSend {
             tenant: caller.tenant.clone(),
+            source,
             event_type: request.event_type,
             repository: request.repository,
             action: request.action,

@@ -233,19 +233,23 @@ async fn a_test_delivery_needs_no_body_and_answers_as_receiving_does() {
     let client = world.client();
     let send = |body: &'static str| client.post("/api/webhooks/test").body(body).send();
     send("").await.assert_status_is_ok();
-    send(r#"{"eventType":"push","repository":"a/b","action":"x"}"#)
+    send(r#"{"eventType":"push","repository":"a/b","action":"x","source":"shop"}"#)
         .await
         .assert_status_is_ok();
     let sent = world.told.sent.lock().unwrap().clone();
-    let test = |event_type: &str, repository: &str, action: Option<&str>| TestSend {
+    let test = |event_type: &str, repository: &str, action: Option<&str>, source: Option<&str>| TestSend {
         tenant: domain::TenantId::default(),
+        source: source.map(|name| name.parse().unwrap()),
         event_type: event_type.into(),
         repository: repository.into(),
         action: action.map(str::to_owned),
     };
     assert_eq!(
         sent,
-        [test("ping", "test/repo", None), test("push", "a/b", Some("x"))]
+        [
+            test("ping", "test/repo", None, None),
+            test("push", "a/b", Some("x"), Some("shop"))
+        ]
     );
     let full = send(r#"{"eventType":"full"}"#).await;
     full.assert_status(StatusCode::SERVICE_UNAVAILABLE);
@@ -256,6 +260,7 @@ async fn a_test_delivery_needs_no_body_and_answers_as_receiving_does() {
         r#"{"event":"push"}"#,
         r#"{"eventType":""}"#,
         "{\"repository\":\"a\\nb\"}",
+        r#"{"source":"No Source"}"#,
     ] {
         send(bad).await.assert_status(StatusCode::BAD_REQUEST);
     }

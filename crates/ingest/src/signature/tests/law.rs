@@ -7,11 +7,41 @@ use proptest::prelude::*;
 
 use super::{at, fits};
 use crate::head::Head;
-use crate::options::{IngestOptions, SchemeKind, Secret, SourceOptions};
-use crate::signature::{Scheme, ToSign, scheme};
+use crate::options::{Encoding, HashKind, IngestOptions, SchemeKind, Secret, SourceOptions};
+use crate::signature::{Scheme, TimeUnit, ToSign, scheme};
 
-/// A scheme, and a secret of its own form made of bytes.
-type Case = (SchemeKind, fn(&[u8]) -> String);
+/// A scheme, a secret of its own form made of bytes, and what is set beside it.
+type Case = (SchemeKind, fn(&[u8]) -> String, fn(&mut SourceOptions));
+
+fn as_is(_: &mut SourceOptions) {}
+
+fn like_stripe(source: &mut SourceOptions) {
+    source.proof.header = Some("x-signature".into());
+    source.proof.signature_key = Some("v1".into());
+    source.proof.timestamp_key = Some("t".into());
+    source.proof.hash = Some(HashKind::Sha512);
+    source.facts.id_header = Some("x-id".into());
+}
+
+fn like_slack(source: &mut SourceOptions) {
+    source.proof.header = Some("x-signature".into());
+    source.proof.prefix = Some("v0=".into());
+    source.proof.encoding = Some(Encoding::Base64);
+    source.proof.hash = Some(HashKind::Sha1);
+    source.proof.timestamp_header = Some("x-time".into());
+    source.proof.timestamp_unit = Some(TimeUnit::Milliseconds);
+    source.proof.content = Some("{id}:{body}:{timestamp}".into());
+    source.facts.id_header = Some("x-id".into());
+}
+
+fn own_header(source: &mut SourceOptions) {
+    source.proof.header = Some("x-token".into());
+    source.facts.id_header = Some("x-id".into());
+}
+
+fn bearer(source: &mut SourceOptions) {
+    source.facts.id_header = Some("x-id".into());
+}
 
 fn text(key: &[u8]) -> String {
     format!("s-{}", hex::encode(key))
@@ -26,19 +56,26 @@ fn private(key: &[u8]) -> String {
 }
 
 const CASES: &[Case] = &[
-    (SchemeKind::Github, text),
-    (SchemeKind::Gitlab, text),
-    (SchemeKind::Gitlab, shared),
-    (SchemeKind::Linear, text),
-    (SchemeKind::Standard, shared),
-    (SchemeKind::Standard, private),
+    (SchemeKind::Github, text, as_is),
+    (SchemeKind::Gitlab, text, as_is),
+    (SchemeKind::Gitlab, shared, as_is),
+    (SchemeKind::Linear, text, as_is),
+    (SchemeKind::Standard, shared, as_is),
+    (SchemeKind::Standard, private, as_is),
+    (SchemeKind::Hmac, text, like_stripe),
+    (SchemeKind::Hmac, text, like_slack),
+    (SchemeKind::Token, text, bearer),
+    (SchemeKind::Token, text, own_header),
+    (SchemeKind::Codegen, text, as_is),
+    (SchemeKind::ClaudeCode, text, as_is),
 ];
 
-fn of(kind: SchemeKind) -> Box<dyn Scheme> {
-    let options = SourceOptions {
-        scheme: kind,
+fn of(case: Case) -> Box<dyn Scheme> {
+    let mut options = SourceOptions {
+        scheme: case.0,
         ..SourceOptions::new("x".parse().unwrap(), Vec::new())
     };
+    case.2(&mut options);
     scheme(&options, &IngestOptions::default()).unwrap()
 }
 
@@ -72,7 +109,7 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn what_it_signs_it_verifies(case in any_case(), key: [u8; 32], body: Vec<u8>) {
-        let scheme = of(case.0);
+        let scheme = of(case);
         let secret = Secret::new("right", &case.1(&key));
         scheme.check_secret(&secret).unwrap();
         let head = signed(scheme.as_ref(), &secret, &body);
@@ -88,7 +125,7 @@ proptest! {
     fn any_flipped_bit_fails(
         case in any_case(), key: [u8; 32], body in prop::collection::vec(any::<u8>(), 1..200), bit: prop::sample::Index,
     ) {
-        let scheme = of(case.0);
+        let scheme = of(case);
         let secret = Secret::new("right", &case.1(&key));
         let head = signed(scheme.as_ref(), &secret, &body);
         let plain = !scheme.secret_headers().is_empty() && !scheme.signs_time(&secret);
@@ -105,7 +142,7 @@ proptest! {
     #[test]
     fn the_order_of_secrets_never_matters(case in any_case(), keys: [[u8; 32]; 4], right in 0usize..4, body: Vec<u8>) {
         prop_assume!((0..4).all(|n| n == right || keys[n] != keys[right]));
-        let scheme = of(case.0);
+        let scheme = of(case);
         let secrets: Vec<Secret> = keys.iter().map(|key| Secret::new("x", &case.1(key))).collect();
         let head = signed(scheme.as_ref(), &secrets[right], &body);
         for turn in 0..4 {
@@ -120,15 +157,17 @@ proptest! {
     fn arbitrary_headers_never_panic_and_never_fit(
         case in any_case(),
         key: [u8; 32],
-        values in prop::collection::vec((0usize..16, any_value()), 0..12),
+        values in prop::collection::vec((0usize..24, any_value()), 0..12),
         body in prop::collection::vec(any::<u8>(), 0..50),
     ) {
-        const NAMES: [&str; 16] = [
+        const NAMES: [&str; 24] = [
             "content-type", "content-encoding", "x-hub-signature-256", "x-github-event", "x-github-delivery",
             "x-gitlab-token", "x-gitlab-event", "idempotency-key", "webhook-id", "webhook-timestamp",
             "webhook-signature", "svix-id", "svix-timestamp", "svix-signature", "linear-signature", "linear-delivery",
+            "x-signature", "x-time", "x-id", "authorization", "x-token", "x-codegen-signature", "x-codegen-event",
+            "x-claude-code-signature",
         ];
-        let scheme = of(case.0);
+        let scheme = of(case);
         let mut headers = HeaderMap::new();
         for (name, value) in values {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
