@@ -36,6 +36,7 @@ mod reconcile;
 mod rejected;
 mod replay;
 mod schema;
+mod senders;
 mod stop;
 mod tls;
 mod trouble;

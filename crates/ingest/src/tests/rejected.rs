@@ -279,11 +279,8 @@ async fn what_was_made_here_is_never_kept() {
     rig.ingest
         .keep_rejected(RejectedOptions::default(), Arc::<Counting>::clone(&port));
     let delivery = crate::SyntheticDelivery {
-        tenant: domain::TenantId::default(),
-        source: None,
-        event: "push".into(),
-        body: "[]".into(),
-        headers: Vec::new(),
+        body: Some("[]".into()),
+        ..crate::SyntheticDelivery::example("push", "octo-org/hello", None)
     };
     let answer = rig.ingest.receive_synthetic(delivery).await;
     assert_eq!(answer.status, 400);
