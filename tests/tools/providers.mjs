@@ -157,7 +157,7 @@ async function variants(source, body, n) {
   await add("cut", (r) => (r.body = r.body.subarray(0, r.body.length - 1)));
   await add("longer", (r) => (r.body = Buffer.concat([r.body, Buffer.from("\n")])));
   await add("empty", (r) => (r.body = Buffer.alloc(0)));
-  await add("other-secret", undefined, { secret: source === "github" || source === "linear" ? "x" : "whsec_MDEyMzQ1Njc4OWFiY2RlZg==" });
+  await add("other-secret", undefined, { secret: source === "github" || source === "linear" ? "x" : "whsec_ZmVkY2JhOTg3NjU0MzIxMA==" });
   await add("signature-flipped", edit((s) => flip(s, s.length - 5)));
   await add("signature-cut", edit((s) => s.slice(0, -2)));
   await add("signature-longer", edit((s) => `${s}00`));

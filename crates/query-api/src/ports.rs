@@ -215,7 +215,7 @@ pub trait SystemStatus: Send + Sync {
 pub struct TestSend {
     /// Whose delivery it is: it goes to a source that has a secret of this tenant.
     pub tenant: TenantId,
-    /// The source to send as; none for `github`, else the first one.
+    /// The source to send as; none for `github`, else the first one, of those.
     pub source: Option<SourceName>,
     /// The event type.
     pub event_type: String,

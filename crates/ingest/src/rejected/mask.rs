@@ -89,7 +89,8 @@ fn shown(name: &str, value: String, source: &Source) -> String {
     if secret {
         return MASKED.to_owned();
     }
-    if is_proof(name, &lower) {
+    let configured = source.scheme.proof_header().is_some_and(|own| own == name);
+    if configured || is_proof(name, &lower) {
         without_runs(&value)
     } else {
         value

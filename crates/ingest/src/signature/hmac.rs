@@ -159,6 +159,10 @@ impl Scheme for HmacScheme {
         self.name
     }
 
+    fn proof_header(&self) -> Option<&HeaderName> {
+        Some(&self.header)
+    }
+
     fn check_secret(&self, secret: &Secret) -> Result<(), &'static str> {
         self.key_of(secret).map(drop)
     }

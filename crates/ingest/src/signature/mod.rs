@@ -120,6 +120,11 @@ pub(crate) trait Scheme: Send + Sync {
         &[]
     }
 
+    /// The header with the proof, where the settings name it: a name that nobody else can know.
+    fn proof_header(&self) -> Option<&HeaderName> {
+        None
+    }
+
     /// Refuses a secret that could never verify, and says why without showing it.
     fn check_secret(&self, _secret: &Secret) -> Result<(), &'static str> {
         Ok(())
