@@ -94,19 +94,20 @@ impl KeyKeeper {
         }
     }
 
-    /// Reads on to the head of the log, and returns it.
+    /// Reads on to the head of the log, and returns it. Only what is about keys is read, however long the log is.
     async fn look(&self, mut after: Position) -> Result<Position, ReadError> {
         loop {
-            let page = self.log.read_all(after, PageLimit::default()).await?;
-            let Some(last) = page.events.last() else {
+            let page = self
+                .log
+                .read_category(Category::Key, after, PageLimit::default())
+                .await?;
+            page.events.iter().for_each(|event| self.learn(event));
+            let is_full = page.events.last().is_some_and(|last| last.position == page.upto);
+            after = page.upto.max(after);
+            // Only a full page ends at its own last event with more behind it.
+            if !is_full {
                 self.write().complete = true;
                 return Ok(after);
-            };
-            after = last.position;
-            for event in &page.events {
-                if event.stream.category() == Category::Key.as_str() {
-                    self.learn(event);
-                }
             }
         }
     }
