@@ -101,8 +101,13 @@ async fn every_documented_path_answers() {
         for prefix in prefixes {
             seen.push(server.fetch(&format!("{prefix}{concrete}")).await.0);
         }
-        // There is no such job, replay or destination here: honest 404s.
-        let none = ["jobs/{id}", "replays/{id}", "destinations/{name}"];
+        // There is no such job, replay, destination or rejected request here: honest 404s.
+        let none = [
+            "jobs/{id}",
+            "replays/{id}",
+            "destinations/{name}",
+            "rejected/{id}",
+        ];
         let missing = none.iter().any(|path_of_none| path.contains(path_of_none));
         let fine = seen.contains(&200) || missing && seen.contains(&404);
         assert!(
@@ -129,7 +134,7 @@ async fn every_documented_path_answers() {
 fn id_for(path: &str) -> &'static str {
     if path.contains("jobs") {
         "1"
-    } else if path.contains("replays") {
+    } else if path.contains("replays") || path.contains("rejected") {
         "0199f0c2-8a5e-7cc3-b1a2-3f4e5d6c7b8a"
     } else {
         "api-1"
