@@ -92,7 +92,10 @@ impl Rejected {
                 of("source"),
                 of("remote")
             );
-            println!("  {}: {}", of("reason"), of("message"));
+            let told = format!("{}: {}", of("reason"), of("message"));
+            for line in table::folded(&told, "  ") {
+                println!("{line}");
+            }
         }
         print_kinds(data);
         println!("One in full: `hooklog rejected ID`.");

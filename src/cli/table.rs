@@ -39,6 +39,22 @@ pub(super) fn print(columns: &[(&str, usize)], rows: &[Vec<String>]) {
     }
 }
 
+/// A text in lines that fit, each behind `indent`; a word that is longer than a line stays whole.
+pub(super) fn folded(text: &str, indent: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + length <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(format!("{indent}{word}")),
+        }
+    }
+    lines
+}
+
 /// A field of an answer; null where there is none.
 pub(super) fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
     value.get(name).unwrap_or(&Value::Null)
@@ -89,5 +105,23 @@ mod tests {
         assert_eq!(shortened("a\u{1b}[31mb\nc", 20), "a [31mb c");
         assert_eq!(cell(&serde_json::json!(["a", 1])), "a, 1");
         assert_eq!(moment(&"2026-11-22T10:15:03.123Z".into()), "2026-11-22 10:15:03");
+    }
+
+    #[test]
+    fn a_long_text_is_folded_between_words() {
+        let text =
+            "content_type: the content type must be application/json or application/x-www-form-urlencoded";
+        let lines = folded(text, "  ");
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.starts_with("  ") && line.len() <= 80),
+            "{lines:?}"
+        );
+        let words = lines.iter().flat_map(|line| line.split_whitespace());
+        assert_eq!(words.collect::<Vec<_>>().join(" "), text);
+        assert_eq!(folded(&"x".repeat(90), "  "), [format!("  {}", "x".repeat(90))]);
+        assert!(folded(" ", "  ").is_empty());
     }
 }
