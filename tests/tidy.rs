@@ -192,6 +192,45 @@ fn every_crate_is_under_the_lints_of_the_workspace() {
     );
 }
 
+/// What the lock file says of a package: the names that it depends on.
+fn locked_dependencies(lock: &toml::Table, name: &str) -> Option<BTreeSet<String>> {
+    let packages = lock["package"].as_array().expect("a list of packages");
+    let package = packages.iter().find(|p| p["name"].as_str() == Some(name))?;
+    let listed = package.get("dependencies").and_then(toml::Value::as_array);
+    let names = listed.into_iter().flatten().filter_map(toml::Value::as_str);
+    Some(
+        names
+            .map(|text| text.split(' ').next().unwrap_or(text).to_owned())
+            .collect(),
+    )
+}
+
+/// `make fuzz` and `make deny` take it as it is and would fail.
+#[test]
+fn the_lock_file_of_the_fuzz_targets_knows_what_the_crates_depend_on() {
+    let lock: toml::Table = read(Path::new("fuzz/Cargo.lock")).parse().expect("a lock file");
+    let metadata = MetadataCommand::new().no_deps().exec().expect("the workspace");
+    let mut looked_at = 0;
+    for package in &metadata.packages {
+        let Some(locked) = locked_dependencies(&lock, &package.name) else {
+            continue;
+        };
+        let needed = package.dependencies.iter();
+        let needed = needed.filter(|d| d.kind == DependencyKind::Normal && !d.optional);
+        let missing: Vec<&str> = needed
+            .map(|d| d.name.as_str())
+            .filter(|d| !locked.contains(*d))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "fuzz/Cargo.lock lacks {missing:?} of {}: cargo update --workspace --manifest-path fuzz/Cargo.toml",
+            package.name.as_str()
+        );
+        looked_at += 1;
+    }
+    assert!(looked_at >= 3, "only {looked_at} crates stand in fuzz/Cargo.lock");
+}
+
 #[test]
 fn a_lint_is_silenced_only_with_a_reason() {
     let mut bare = Vec::new();
