@@ -82,6 +82,10 @@ fn read_segment(
     let reader = segment.reader(&*shared.files)?;
     while next <= head.get() && end.is_none_or(|end| next < end) {
         let batch = reader.batch(offset)?;
+        // Another batch of the same segment, where a write went astray: all its checksums are right.
+        if !batch.header.holds(next) {
+            return Err(damaged(segment, offset, "another batch stands where this one should").into());
+        }
         let from = next;
         for record in batch
             .records()

@@ -69,7 +69,7 @@ pub(crate) fn recover(files: &Arc<dyn Files>) -> Result<Recovered, OpenError> {
     stored_bytes += reader.file.len().map_err(OpenError::io("measuring"))?;
     let last_recorded = match scanned.last_recorded {
         Some(at) => at,
-        None => last_recorded_before(&**files, &segments)?,
+        None => last_recorded_before(&**files, &segments, last.first_position)?,
     };
     let segment = Arc::new(Segment::with_table(last.clone(), scanned.table));
     segments.push(Arc::clone(&segment));
@@ -190,11 +190,19 @@ fn settle(reader: &SegmentReader) -> Result<Scanned, OpenError> {
     Ok(scanned)
 }
 
-/// When the last event before the last segment was recorded.
-fn last_recorded_before(files: &dyn Files, sealed: &[Arc<Segment>]) -> Result<Timestamp, OpenError> {
+/// When the last event before the last segment, which begins with a position, was recorded.
+fn last_recorded_before(
+    files: &dyn Files,
+    sealed: &[Arc<Segment>],
+    position: u64,
+) -> Result<Timestamp, OpenError> {
     for segment in sealed.iter().rev() {
         if let Some(offset) = segment.last_offset(files)? {
             let batch = segment.reader(files)?.batch(offset)?;
+            if batch.header.last_position() + 1 != position {
+                let what = "another batch stands where the last one should";
+                return Err(SegmentError::damaged(segment.header.number, offset, what).into());
+            }
             let last = batch.records().last();
             return Ok(last.map_or(Timestamp::from_micros(i64::MIN), |record| record.recorded_at));
         }

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::testing::recorded_as;
 use crate::{
-    DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationEvent, DestinationName, DestinationState,
-    EventData, EventId, EventType, NewEvent, RecordedEvent, ReplayEvent, ReplayState, StreamName, TenantId,
-    Timestamp, subject_of,
+    ActionAudited, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationEvent, DestinationName,
+    DestinationState, EventData, EventId, EventType, KeyDirectory, KeyEvent, NewEvent, RecordedEvent,
+    ReplayEvent, ReplayState, StreamName, TenantId, Timestamp, subject_of,
 };
 
 /// A stream: a line for each event, its type and its metadata. Facts that can be read are the same when written and read
@@ -27,9 +27,16 @@ pub fn facts(data: &[u8]) {
         outcome_again(event);
         replay_again(event);
         destination_again(event);
+        access_again(event);
     }
     fold_deliveries(&events);
     let _ = ReplayState::of(&events);
+    let mut keys = KeyDirectory::default();
+    for event in &events {
+        let mut event = event.clone();
+        event.stream = StreamName::of_key(&TenantId::default(), &"k1".parse().expect("a valid id"));
+        let _ = keys.evolve(&event);
+    }
     let mut destination = DestinationState::new(TenantId::default(), name("orders"));
     for event in &events {
         let _ = destination.evolve(event);
@@ -115,6 +122,17 @@ fn destination_again(event: &RecordedEvent) {
     let metadata = append.events.into_iter().next().expect("one event").metadata;
     let again = DestinationEvent::of(&with(event, metadata));
     assert_eq!(again.and_then(Result::ok), Some(fact));
+}
+
+fn access_again(event: &RecordedEvent) {
+    if let Some(Ok(fact)) = KeyEvent::of(event) {
+        let again = KeyEvent::of(&with(event, fact.to_event(event.id).metadata));
+        assert_eq!(again.and_then(Result::ok), Some(fact));
+    }
+    if let Some(Ok(fact)) = ActionAudited::of(event) {
+        let again = ActionAudited::of(&with(event, fact.to_event(event.id).metadata));
+        assert_eq!(again.and_then(Result::ok), Some(fact));
+    }
 }
 
 fn fold_deliveries(events: &[RecordedEvent]) {

@@ -70,6 +70,11 @@ impl BatchHeader {
         align_up(offset + self.batch_bytes() as u64)
     }
 
+    /// Whether the event of a position is in it.
+    pub(crate) const fn holds(&self, position: u64) -> bool {
+        self.first_position <= position && position <= self.last_position()
+    }
+
     /// Position of the last event.
     pub(crate) const fn last_position(&self) -> u64 {
         self.first_position + self.events as u64 - 1

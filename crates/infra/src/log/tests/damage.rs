@@ -122,6 +122,24 @@ fn zeroes_in_the_middle_of_the_log_are_damage_and_no_torn_write() {
 }
 
 #[test]
+fn a_batch_that_stands_where_another_should_is_damage() {
+    let (disk, batches) = log_of(&[20, 30, 20_000, 20_000, 20_000]);
+    drop(Bench::open(&disk).unwrap());
+    let ((first, _), (second, end)) = (batches[0], batches[1]);
+    // A write that went astray: its checksums are right, and what follows continues it.
+    disk.damage(FIRST, |bytes| bytes.copy_within(second..end, first));
+    let bench = Bench::open(&disk).unwrap();
+    let read = read_all(&bench.shared, Position::START, PageLimit::default());
+    let Err(ReadError::Corrupt(what)) = read else {
+        panic!("read all the same");
+    };
+    assert!(
+        what.contains("segment 1") && what.contains(&first.to_string()),
+        "{what}"
+    );
+}
+
+#[test]
 fn damage_in_a_sealed_segment_is_refused_when_it_is_read() {
     let (disk, batches) = log_of(&[20_000; 6]);
     let (start, end) = batches[1];
