@@ -10,6 +10,8 @@ mod port;
 mod sealed;
 mod state;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 pub use directory::SourceDirectory;
 pub use event::{
