@@ -95,11 +95,13 @@ impl Sources for SourceKeeper {
                 self.options.grace_ms_max / 1000
             )));
         }
+        let grace_ms = i64::try_from(grace_ms).unwrap_or(i64::MAX);
+        let valid_until = self.clock.now().plus_millis(grace_ms);
         let make = |state: &SourceState| {
             self.check_room_for_secret(state)?;
             Ok(SourceCommand::RotateSecret {
                 secret: self.seal(&order.source, &state.tenant, &order.secret)?,
-                valid_until: self.clock.now().plus_millis(grace_ms),
+                valid_until,
                 rotated_by: order.source.by.clone(),
             })
         };
