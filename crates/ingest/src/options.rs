@@ -1,6 +1,6 @@
 //! What can be set: limits for all sources, and the sources themselves.
 
-use domain::{SourceName, TenantId};
+use domain::{SourceName, TenantId, Timestamp};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -262,6 +262,9 @@ pub struct Secret {
     /// those alone, every other one by the secrets without a hook.
     #[serde(default)]
     pub hook: Option<String>,
+    /// From when on it verifies nothing; none for no end.
+    #[serde(skip)]
+    pub valid_until: Option<Timestamp>,
 }
 
 /// Reads a secret. What else stands in its place is not shown: it may be a secret of digits without its quotes.
@@ -279,7 +282,13 @@ impl Secret {
             value: SecretString::from(value),
             tenant: TenantId::default(),
             hook: None,
+            valid_until: None,
         }
+    }
+
+    /// Whether it verifies at a time.
+    pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
+        self.valid_until.is_none_or(|until| now < until)
     }
 }
 
