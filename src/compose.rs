@@ -42,6 +42,7 @@ use crate::serve::late::{LateStream, LateTables};
 use crate::serve::ranges::Ranges;
 use crate::serve::react::{self, Elsewhere, LateSubjects};
 use crate::serve::rejected::LateRejected;
+use crate::serve::sources;
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -70,6 +71,9 @@ struct Core {
 /// # Errors
 /// When something is wrong that a restart would not mend: a port in use, a directory in use, a damaged log.
 pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    if !settings.secrets.core_dumps {
+        infra::secret::forbid_core_dumps().context("core dumps can't be turned off")?;
+    }
     let metrics = telemetry::start_metrics()?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     let tls = settings.server.tls().map(Tls::open).transpose()?.map(Arc::new);
@@ -83,6 +87,8 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
         Arc::clone(&core.subjects),
     )?;
     let ingest = receiver(&core, Arc::clone(&router) as _)?;
+    let sources = sources::keeper(&core.settings, &core.data, Arc::clone(&core.events), &ingest)?;
+    tokio::spawn(Arc::clone(&sources).follow(core.stop_followers.clone()));
     let reacting = reactors(&core, plans, router)?;
     if core.roles.has(Role::Ingest) {
         core.status.ingest_started(ingest.clone());

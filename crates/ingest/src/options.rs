@@ -154,6 +154,33 @@ pub enum SchemeKind {
 }
 
 impl SchemeKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Github,
+        Self::Gitlab,
+        Self::Linear,
+        Self::Standard,
+        Self::Hmac,
+        Self::Token,
+        Self::Codegen,
+        Self::ClaudeCode,
+    ];
+
+    /// The wire name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Linear => "linear",
+            Self::Standard => "standard",
+            Self::Hmac => "hmac",
+            Self::Token => "token",
+            Self::Codegen => "codegen",
+            Self::ClaudeCode => "claude-code",
+        }
+    }
+
     /// The scheme of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -383,6 +410,18 @@ impl SourceOptions {
             source_rate_burst: 0,
             repository_rate_per_minute: 0,
             repository_rate_burst: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_is_found_by_its_wire_name() {
+        for scheme in SchemeKind::ALL {
+            assert_eq!(SchemeKind::named(scheme.as_str()), Some(scheme));
         }
     }
 }
