@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use domain::{
-    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays, Sources, Tables,
+    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays, Sources,
+    Tables,
 };
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;

@@ -96,9 +96,7 @@ impl SourceTerms {
     /// The scheme of a source unless another is given: that of its name.
     #[must_use]
     pub fn usual_scheme(name: &SourceName) -> &'static str {
-        let named = SOURCE_SCHEMES
-            .into_iter()
-            .find(|scheme| *scheme == name.as_str());
+        let named = SOURCE_SCHEMES.into_iter().find(|scheme| *scheme == name.as_str());
         named.unwrap_or(USUAL_SCHEME)
     }
 

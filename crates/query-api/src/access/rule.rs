@@ -136,7 +136,11 @@ const RULES: &[Rule] = &[
     operate("POST", "/api/sources/{name}/pause", "source.pause"),
     operate("POST", "/api/sources/{name}/resume", "source.resume"),
     admin("POST", "/api/sources/{name}/secrets", "source.secret.add"),
-    admin("DELETE", "/api/sources/{name}/secrets/{id}", "source.secret.revoke"),
+    admin(
+        "DELETE",
+        "/api/sources/{name}/secrets/{id}",
+        "source.secret.revoke",
+    ),
     admin("POST", "/api/sources/{name}/rotate", "source.rotate"),
     admin_whole("POST", "/api/secrets/reseal", "source.reseal"),
     read("/api/repositories"),
@@ -291,7 +295,11 @@ mod tests {
         );
         assert_eq!(target(Method::POST, "/api/webhooks/retry-failed"), None);
         assert_eq!(
-            target(Method::DELETE, "/api/sources/github/secrets/whoever-took-it-for-an-id").as_deref(),
+            target(
+                Method::DELETE,
+                "/api/sources/github/secrets/whoever-took-it-for-an-id"
+            )
+            .as_deref(),
             Some("github")
         );
     }

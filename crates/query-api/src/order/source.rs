@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use domain::{
-    AddSource, ChangeSource, InvalidName, InvalidSecretId, NewSecret, Revision, RotateSourceSecret, SOURCE_SCHEMES,
-    SecretId, SourceKnown, SourceName, SourceRef, SourceTerms, TenantId,
+    AddSource, ChangeSource, InvalidName, InvalidSecretId, NewSecret, Revision, RotateSourceSecret,
+    SOURCE_SCHEMES, SecretId, SourceKnown, SourceName, SourceRef, SourceTerms, TenantId,
 };
 use poem_openapi::Object;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
@@ -130,13 +130,21 @@ impl TermsRequest {
             events: given(self.events, now.events, usual.events),
             repositories: given(self.repositories, now.repositories, usual.repositories),
             addresses: given(self.addresses, now.addresses, usual.addresses),
-            user_agent_check: given(self.user_agent_check, now.user_agent_check, usual.user_agent_check),
+            user_agent_check: given(
+                self.user_agent_check,
+                now.user_agent_check,
+                usual.user_agent_check,
+            ),
             tolerance_ms: perhaps(self.tolerance_ms, now.tolerance_ms),
             dedup_window_ms: perhaps(self.dedup_window_ms, now.dedup_window_ms),
             body_bytes_max: perhaps(self.body_bytes_max, now.body_bytes_max),
             source_rate_per_minute: given(self.source_rate_per_minute, now.source_rate_per_minute, 0),
             source_rate_burst: given(self.source_rate_burst, now.source_rate_burst, 0),
-            repository_rate_per_minute: given(self.repository_rate_per_minute, now.repository_rate_per_minute, 0),
+            repository_rate_per_minute: given(
+                self.repository_rate_per_minute,
+                now.repository_rate_per_minute,
+                0,
+            ),
             repository_rate_burst: given(self.repository_rate_burst, now.repository_rate_burst, 0),
             proof: object(self.proof, now.proof),
             facts: object(self.facts, now.facts),
@@ -371,13 +379,17 @@ mod tests {
 
     fn over(json: &str) -> Result<SourceTerms, String> {
         let asked: ChangeSourceRequest = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        asked.terms.over(&name(), now()).map_err(|failure| failure.to_string())
+        asked
+            .terms
+            .over(&name(), now())
+            .map_err(|failure| failure.to_string())
     }
 
     #[test]
     fn what_is_left_out_stays_and_null_is_the_usual() {
         assert_eq!(over("{}").unwrap(), now());
-        let changed = over(r#"{"events":["payment.failed"],"proof":{"header":"X-Sig"},"bodyBytesMax":5}"#).unwrap();
+        let changed =
+            over(r#"{"events":["payment.failed"],"proof":{"header":"X-Sig"},"bodyBytesMax":5}"#).unwrap();
         assert_eq!(changed.events, ["payment.failed"]);
         assert_eq!((changed.tolerance_ms, changed.body_bytes_max), (Some(1), Some(5)));
         assert_eq!(changed.proof["header"], "X-Sig");
@@ -417,7 +429,10 @@ mod tests {
         let asked: RotateSecretRequest =
             serde_json::from_str(r#"{"secret":"swordfish","graceSeconds":60,"hook":"41"}"#).unwrap();
         assert!(!format!("{asked:?}").contains("swordfish"), "{asked:?}");
-        assert_eq!((asked.grace_seconds, asked.new.hook.as_deref()), (Some(60), Some("41")));
+        assert_eq!(
+            (asked.grace_seconds, asked.new.hook.as_deref()),
+            (Some(60), Some("41"))
+        );
         let long = format!(r#"{{"secret":"{}"}}"#, "x".repeat(SECRET_BYTES_MAX + 1));
         let asked: SecretRequest = serde_json::from_str(&long).unwrap();
         assert!(asked.secret(None).unwrap_err().to_string().contains("`secret`"));

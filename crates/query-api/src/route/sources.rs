@@ -126,7 +126,11 @@ impl SourcesApi {
     }
 
     /// Take deliveries of a source again.
-    #[oai(path = "/sources/:name/resume", method = "post", operation_id = "resumeSource")]
+    #[oai(
+        path = "/sources/:name/resume",
+        method = "post",
+        operation_id = "resumeSource"
+    )]
     async fn resume(
         &self,
         caller: Data<&Caller>,
@@ -138,7 +142,11 @@ impl SourcesApi {
     }
 
     /// Have one more secret verify, of a second sender at the same URL for example.
-    #[oai(path = "/sources/:name/secrets", method = "post", operation_id = "addSourceSecret")]
+    #[oai(
+        path = "/sources/:name/secrets",
+        method = "post",
+        operation_id = "addSourceSecret"
+    )]
     async fn add_secret(
         &self,
         caller: Data<&Caller>,
@@ -180,7 +188,11 @@ impl SourcesApi {
     }
 
     /// Put a new secret into the place of those of its tenant and hook, which verify beside it for a while.
-    #[oai(path = "/sources/:name/rotate", method = "post", operation_id = "rotateSourceSecret")]
+    #[oai(
+        path = "/sources/:name/rotate",
+        method = "post",
+        operation_id = "rotateSourceSecret"
+    )]
     async fn rotate(
         &self,
         caller: Data<&Caller>,
