@@ -21,8 +21,9 @@ const STOP: Duration = Duration::from_secs(30);
 /// Engines die with their parent, however it died.
 const ORPHANS: Duration = Duration::from_secs(3);
 /// Anything of the environment that the server would take for a setting.
-const SETTINGS: [&str; 7] = [
-    "HOOKLOG_", "WEBHOOK_", "GITHUB_", "EVENT_", "RETRY_", "RATE_", "LOG_",
+const SETTINGS: [&str; 12] = [
+    "HOOKLOG_", "WEBHOOK_", "GITHUB_", "GITLAB_", "LINEAR_", "STANDARD_", "CODEGEN_", "CLAUDE_CODE_", "EVENT_", "RETRY_", "RATE_",
+    "LOG_",
 ];
 
 /// How to start a server; kept by it, so that it can be started again.
