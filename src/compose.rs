@@ -42,6 +42,7 @@ use crate::serve::late::{LateStream, LateTables};
 use crate::serve::ranges::Ranges;
 use crate::serve::react::{self, Elsewhere, LateSubjects};
 use crate::serve::rejected::LateRejected;
+use crate::serve::sources::NoSources;
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -142,6 +143,8 @@ fn api(core: &Core, reacting: &Reacting, ingest: &Ingest, metrics: PrometheusHan
         bodies: Arc::clone(&core.bodies),
         tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
         clock: Arc::new(SystemClock),
+        // WIRE: the keeper of sources goes here, and `serve/sources.rs` away.
+        sources: Arc::new(NoSources),
         rejected: Arc::clone(&core.rejected) as _,
         keys: Arc::clone(&core.keys) as _,
         audit: Arc::new(AuditTrail::new(Arc::clone(&core.events), Arc::new(SystemClock))),

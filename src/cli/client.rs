@@ -83,7 +83,8 @@ pub(super) fn trusting(
     };
     let pem = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
     let certificates = reqwest::Certificate::from_pem_bundle(&pem);
-    let certificates = certificates.with_context(|| format!("there is no certificate in {}", file.display()))?;
+    let certificates =
+        certificates.with_context(|| format!("there is no certificate in {}", file.display()))?;
     Ok(builder.tls_certs_merge(certificates))
 }
 

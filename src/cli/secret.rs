@@ -95,7 +95,10 @@ mod tests {
                 (Some("base64"), Some(SecretEncoding::Base64)),
             ];
             let kind = SchemeKind::named(scheme).expect(scheme);
-            let open = matches!(kind, SchemeKind::Hmac | SchemeKind::Codegen | SchemeKind::ClaudeCode);
+            let open = matches!(
+                kind,
+                SchemeKind::Hmac | SchemeKind::Codegen | SchemeKind::ClaudeCode
+            );
             for (word, encoding) in encodings.into_iter().take(if open { 4 } else { 1 }) {
                 let secret = made(scheme, word).unwrap();
                 let name: SourceName = "made".parse().unwrap();
@@ -138,6 +141,11 @@ mod tests {
         }
         std::fs::write(&file, "\n").unwrap();
         assert!(read(&file).unwrap_err().to_string().contains("no secret in"));
-        assert!(read(&folder.path().join("none")).unwrap_err().to_string().contains("can't be read"));
+        assert!(
+            read(&folder.path().join("none"))
+                .unwrap_err()
+                .to_string()
+                .contains("can't be read")
+        );
     }
 }

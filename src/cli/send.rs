@@ -62,9 +62,7 @@ impl Send {
             Some(file) => secret::read(file)?,
             None => loaded.settings.secret_of(&self.source)?.into(),
         };
-        let mut options = loaded
-            .settings
-            .sender_of(&self.source, secret.expose_secret())?;
+        let mut options = loaded.settings.sender_of(&self.source, secret.expose_secret())?;
         if let Some(scheme) = self.scheme.as_deref().and_then(SchemeKind::named) {
             options.scheme = scheme;
         }

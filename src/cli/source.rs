@@ -49,7 +49,10 @@ pub(super) enum Source {
     #[command(after_help = "Example: hooklog source remove payments --reason \"the contract has ended\"")]
     Remove(Reasoned),
     /// Adds a secret to those of a source, or revokes one.
-    #[command(subcommand, after_help = "Example: hooklog source secret add github --hook 41")]
+    #[command(
+        subcommand,
+        after_help = "Example: hooklog source secret add github --hook 41"
+    )]
     Secret(SecretCommand),
     /// Encrypts all secrets with the newest key, after the key was replaced.
     #[command(after_help = "Example: hooklog source reseal")]
@@ -147,7 +150,9 @@ impl SecretArgs {
             ("hook", self.hook.clone()),
         ];
         let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        given.map(|(name, value)| (name.to_owned(), value.into())).collect()
+        given
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect()
     }
 }
 
@@ -211,14 +216,23 @@ impl Source {
             Self::Set(set) => set.run(),
             Self::Rotate(rotate) => rotate.run(),
             Self::Pause(asked) => {
-                let body = asked.reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
+                let body = asked
+                    .reason
+                    .map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
                 let data = post(&asked.server, &path(&asked.name, "/pause"), &body)?;
-                let told = format!("{} takes no deliveries; senders are asked to come back", clean(&asked.name));
+                let told = format!(
+                    "{} takes no deliveries; senders are asked to come back",
+                    clean(&asked.name)
+                );
                 show::told(&asked.server, &data, &told)
             }
             Self::Resume(named) => {
                 let data = post(&named.server, &path(&named.name, "/resume"), &json!({}))?;
-                show::told(&named.server, &data, &format!("{} takes deliveries", clean(&named.name)))
+                show::told(
+                    &named.server,
+                    &data,
+                    &format!("{} takes deliveries", clean(&named.name)),
+                )
             }
             Self::Remove(asked) => asked.remove(),
             Self::Secret(SecretCommand::Add(add)) => add.run(),
@@ -245,7 +259,10 @@ impl Add {
             Some(self.secret.found(&terms)?)
         };
         let mut body = json!({ "name": self.name.as_str(), "tenant": self.secret.tenant });
-        let all = [terms, Value::from(found.as_ref().map_or_else(Map::new, |f| self.secret.body(f)))];
+        let all = [
+            terms,
+            Value::from(found.as_ref().map_or_else(Map::new, |f| self.secret.body(f))),
+        ];
         if let Some(body) = body.as_object_mut() {
             body.extend(all.into_iter().filter_map(members).flatten());
             // What the API calls a secret's id beside the name of a source.
@@ -269,9 +286,9 @@ impl Set {
     fn run(self) -> anyhow::Result<ExitCode> {
         let mut changes = self.terms.fields();
         changes.extend(terms::resets(&self.reset, &changes)?);
-        let client = self.server.client()?;
-        let changed = client.patch(&path(&self.name, ""), &Value::from(changes));
-        show::one(&self.server, &super::block_on(changed)?)
+        let (client, path) = (self.server.client()?, path(&self.name, ""));
+        let changed = super::block_on(client.patch(&path, &changes.into()))?;
+        show::one(&self.server, &changed)
     }
 }
 
@@ -279,7 +296,10 @@ impl Rotate {
     fn run(self) -> anyhow::Result<ExitCode> {
         let found = self.secret.found(&get(&self.server, &path(&self.name, ""))?)?;
         let mut body = self.secret.body(&found);
-        body.extend(self.grace_seconds.map(|grace| ("graceSeconds".to_owned(), grace.into())));
+        body.extend(
+            self.grace_seconds
+                .map(|grace| ("graceSeconds".to_owned(), grace.into())),
+        );
         let data = post(&self.server, &path(&self.name, "/rotate"), &body.into())?;
         show::rotated(&self.server, data, &found)
     }
@@ -296,10 +316,13 @@ impl AddSecret {
 
 impl Reasoned {
     fn remove(&self) -> anyhow::Result<ExitCode> {
-        let reason = self.reason.as_deref().map(|reason| format!("?reason={}", part(reason)));
+        let reason = self
+            .reason
+            .as_deref()
+            .map(|reason| format!("?reason={}", part(reason)));
+        let path = path(&self.name, &reason.unwrap_or_default());
         let client = self.server.client()?;
-        let removed = client.delete(&path(&self.name, &reason.unwrap_or_default()));
-        let data = super::block_on(removed)?;
+        let data = super::block_on(client.delete(&path))?;
         let told = format!("{} is removed; its deliveries stay", clean(&self.name));
         show::told(&self.server, &data, &told)
     }
@@ -307,8 +330,8 @@ impl Reasoned {
 
 fn revoke(server: &ServerArgs, name: &str, id: &str) -> anyhow::Result<ExitCode> {
     let client = server.client()?;
-    let revoked = client.delete(&path(name, &format!("/secrets/{}", part(id))));
-    let data = super::block_on(revoked)?;
+    let path = path(name, &format!("/secrets/{}", part(id)));
+    let data = super::block_on(client.delete(&path))?;
     show::told(server, &data, &format!("{} verifies nothing any more", clean(id)))
 }
 

@@ -48,7 +48,14 @@ pub(super) fn list(server: &ServerArgs, data: &Value) -> anyhow::Result<ExitCode
 fn row(source: &Value) -> Vec<String> {
     let of = |name: &str| cell(field(source, name));
     let secrets = members(source, "secrets").len().to_string();
-    vec![of("name"), of("scheme"), of("tenant"), of("origin"), of("status"), secrets]
+    vec![
+        of("name"),
+        of("scheme"),
+        of("tenant"),
+        of("origin"),
+        of("status"),
+        secrets,
+    ]
 }
 
 fn members<'a>(data: &'a Value, name: &str) -> &'a [Value] {
@@ -101,7 +108,11 @@ pub(super) fn one(server: &ServerArgs, data: &Value) -> anyhow::Result<ExitCode>
 fn facts(source: &Value) -> Vec<(&'static str, String)> {
     let of = |name: &str| cell(field(source, name));
     let mut status = of("status");
-    for (before, name) in [(" by ", "pausedBy"), (" since ", "pausedSince"), (": ", "statusReason")] {
+    for (before, name) in [
+        (" by ", "pausedBy"),
+        (" since ", "pausedSince"),
+        (": ", "statusReason"),
+    ] {
         if !field(source, name).is_null() {
             status.push_str(before);
             status.push_str(&of(name));
@@ -115,7 +126,9 @@ fn facts(source: &Value) -> Vec<(&'static str, String)> {
         ("from", of("origin")),
         ("status", status),
     ];
-    let unusual = TERMS.iter().filter(|(_, name)| !is_usual(name, field(source, name)));
+    let unusual = TERMS
+        .iter()
+        .filter(|(_, name)| !is_usual(name, field(source, name)));
     facts.extend(unusual.map(|(option, name)| (*option, of(name))));
     if !field(source, "addedBy").is_null() {
         let added = format!("{} by {}", moment(field(source, "addedAt")), of("addedBy"));
@@ -156,11 +169,20 @@ pub(super) fn added(
 ) -> anyhow::Result<ExitCode> {
     let of = |name: &str| clean(&cell(field(&data, name)));
     let mut lines = vec![
-        format!("source {} of tenant {} takes deliveries. At the sender, enter", of("name"), of("tenant")),
+        format!(
+            "source {} of tenant {} takes deliveries. At the sender, enter",
+            of("name"),
+            of("tenant")
+        ),
         format!("  URL           {}", of("url")),
     ];
     if let Some(hook) = hook {
-        lines.push(format!("                {}/{}  for what is of {} alone", of("url"), clean(hook), clean(hook)));
+        lines.push(format!(
+            "                {}/{}  for what is of {} alone",
+            of("url"),
+            clean(hook),
+            clean(hook)
+        ));
     }
     lines.push("  content type  application/json".to_owned());
     if found.is_some_and(|found| found.made) {
@@ -175,7 +197,9 @@ pub(super) fn added(
 /// After a rotation: until when there is time to change the secret at the sender.
 pub(super) fn rotated(server: &ServerArgs, data: Value, found: &Found) -> anyhow::Result<ExitCode> {
     let name = clean(&cell(field(&data, "name")));
-    let mut lines = vec![format!("the new secret of {name} verifies; enter it at the sender")];
+    let mut lines = vec![format!(
+        "the new secret of {name} verifies; enter it at the sender"
+    )];
     let ends = members(&data, "secrets").iter().filter_map(|secret| {
         let until = field(secret, "validUntil");
         let id = clean(&cell(field(secret, "id")));
@@ -216,7 +240,9 @@ fn print(
     found: Option<&Found>,
     lines: &[String],
 ) -> anyhow::Result<ExitCode> {
-    let made = found.filter(|found| found.made).map(|found| found.value.expose_secret());
+    let made = found
+        .filter(|found| found.made)
+        .map(|found| found.value.expose_secret());
     if server.json {
         if let (Some(secret), Some(members)) = (made, data.as_object_mut()) {
             members.insert("secret".to_owned(), secret.into());
@@ -251,7 +277,10 @@ mod tests {
         assert_eq!(
             shown,
             [
-                ("status", "paused by ops since 2026-11-21T08:30:42Z: maintenance".to_owned()),
+                (
+                    "status",
+                    "paused by ops since 2026-11-21T08:30:42Z: maintenance".to_owned()
+                ),
                 ("event", "push".to_owned()),
                 ("tolerance-ms", "0".to_owned()),
             ]

@@ -92,7 +92,10 @@ pub(super) fn names() -> PossibleValuesParser {
 /// The members of a change that makes these the usual again, beside others that it sets.
 pub(super) fn resets(options: &[String], set: &Map<String, Value>) -> anyhow::Result<Map<String, Value>> {
     let mut resets = Map::new();
-    for (option, name) in NAMES.iter().filter(|(option, _)| options.iter().any(|o| o == option)) {
+    for (option, name) in NAMES
+        .iter()
+        .filter(|(option, _)| options.iter().any(|o| o == option))
+    {
         if set.contains_key(*name) {
             bail!("--{option} is set and reset at once");
         }
@@ -106,7 +109,9 @@ impl TermsArgs {
     pub(super) fn fields(&self) -> Map<String, Value> {
         let list = |all: &[String]| (!all.is_empty()).then(|| Value::from(all.to_vec()));
         let object = |all: &[(String, String)]| {
-            let members = all.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
+            let members = all
+                .iter()
+                .map(|(key, value)| (key.clone(), value.as_str().into()));
             (!all.is_empty()).then(|| Value::Object(members.collect()))
         };
         let all: [Option<Value>; NAMES.len()] = [

@@ -66,7 +66,8 @@ async fn tells_nothing(world: &World, key: &str, replay: &str) {
                 "workflowRuns",
                 "runners",
             ];
-            if lists.contains(&list.0.as_str()) {
+            // The sources of known types are schemes, and everybody's.
+            if lists.contains(&list.0.as_str()) && template != "/api/webhooks/events/types" {
                 assert_eq!(list.1, &json!([]), "{method} {path}");
             }
         }
