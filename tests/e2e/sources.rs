@@ -170,11 +170,7 @@ async fn one_url_serves_the_hooks_of_two_tenants_and_each_sees_its_own() {
 /// Team B asks for everything that can be done to what is team A's.
 async fn another_tenant_reaches_nothing(server: &Server, key: &str) {
     let listed = ask(server, Method::GET, "/api/sources", Some(key), None).await;
-    let text = listed.json.to_string();
-    assert!(
-        listed.status == 200 && !text.contains("own") && !text.contains("team-a"),
-        "{text}"
-    );
+    assert_eq!(listed.json["data"]["sources"], json!([]), "{}", listed.json);
     let secret = json!({"secret": "of whom?"});
     for (method, path, body) in [
         (Method::GET, "", None),
@@ -324,7 +320,8 @@ async fn a_source_of_the_settings_is_changed_there_alone() {
         let told = ask(&server, method.clone(), path, None, body).await;
         assert_eq!(told.status, 409, "{method} {path}: {}", told.json);
         let message = told.json["error"]["message"].as_str().unwrap_or_default();
-        assert!(message.contains("settings"), "{method} {path}: {message}");
+        let told = ["settings", "already"].iter().any(|word| message.contains(word));
+        assert!(told, "{method} {path}: {message}");
     }
     let shown = server.data_of("/api/sources/github").await;
     assert_eq!(

@@ -81,6 +81,9 @@ const TERMS: [(&str, &str); 15] = [
     ("fact", "facts"),
 ];
 
+/// As wide as the longest name.
+const INDENT: &str = "                            ";
+
 #[allow(clippy::print_stdout, reason = "the output of the command")]
 pub(super) fn one(server: &ServerArgs, data: &Value) -> anyhow::Result<ExitCode> {
     if server.json {
@@ -88,7 +91,13 @@ pub(super) fn one(server: &ServerArgs, data: &Value) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     for (name, value) in facts(data) {
-        println!("{name:<27} {}", clean(&value));
+        let lines = folded(&clean(&value), INDENT);
+        for (line, name) in lines
+            .iter()
+            .zip(std::iter::once(name).chain(std::iter::repeat("")))
+        {
+            println!("{name:<27} {}", line.trim_start());
+        }
     }
     let secrets: Vec<Vec<String>> = members(data, "secrets").iter().map(secret_row).collect();
     if !secrets.is_empty() {
@@ -177,12 +186,7 @@ pub(super) fn added(
         format!("  URL           {}", of("url")),
     ];
     if let Some(hook) = hook {
-        lines.push(format!(
-            "                {}/{}  for what is of {} alone",
-            of("url"),
-            clean(hook),
-            clean(hook)
-        ));
+        lines.push(format!("  or            {}/{}", of("url"), clean(hook)));
     }
     lines.push("  content type  application/json".to_owned());
     if found.is_some_and(|found| found.made) {

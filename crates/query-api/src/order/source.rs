@@ -75,7 +75,7 @@ impl ParseFromJSON for SecretText {
 /// What a source is; what is left out stays as it is, and null makes it the usual again. The names are those of the settings.
 #[derive(Debug, Default, Deserialize, Object)]
 #[serde(rename_all = "camelCase", default)]
-#[oai(rename = "SourceTerms", rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
 pub(crate) struct TermsRequest {
     /// How deliveries are proved: `github`, `gitlab`, `linear`, `standard`, `hmac`, `token`, `codegen` or `claude-code`;
     /// usually the one of the source's name, else `github`.

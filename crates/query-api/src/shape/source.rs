@@ -47,7 +47,7 @@ pub(crate) struct SourceShape {
 /// What a source is.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
-#[oai(rename = "SourceTermsShown", rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
 struct TermsShape {
     /// How deliveries are proved.
     scheme: String,
