@@ -6,6 +6,7 @@ mod terms;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Subcommand};
 use domain::{SourceName, SourceTerms};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -106,7 +107,7 @@ struct SecretArgs {
     /// What to call the secret [default: a name is made].
     #[arg(long, value_name = "ID")]
     secret_id: Option<String>,
-    /// Whose deliveries it verifies [default: the tenant of the source].
+    /// Whose deliveries it verifies; whose a new source is [default: that of the source, of a new one the caller's own].
     #[arg(long)]
     tenant: Option<String>,
     /// The hook or connection it belongs to, such as GitHub's hook id [default: all that have none of their own].
@@ -177,7 +178,7 @@ pub(super) struct Set {
     #[command(flatten)]
     terms: TermsArgs,
     /// Makes it the usual again; may be given several times.
-    #[arg(long, value_name = "WHAT", required_unless_present = "TermsArgs", value_parser = terms::names())]
+    #[arg(long, value_name = "WHAT", value_parser = terms::names())]
     reset: Vec<String>,
 }
 
@@ -286,6 +287,11 @@ impl Set {
     fn run(self) -> anyhow::Result<ExitCode> {
         let mut changes = self.terms.fields();
         changes.extend(terms::resets(&self.reset, &changes)?);
+        if changes.is_empty() {
+            let nothing = "nothing is to be changed: give an option such as --event push, or --reset WHAT\n";
+            clap::Error::raw(ErrorKind::MissingRequiredArgument, nothing).print()?;
+            return Ok(ExitCode::from(2));
+        }
         let (client, path) = (self.server.client()?, path(&self.name, ""));
         let changed = super::block_on(client.patch(&path, &changes.into()))?;
         show::one(&self.server, &changed)

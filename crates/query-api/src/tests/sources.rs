@@ -200,21 +200,12 @@ async fn a_change_touches_what_it_names_and_comes_too_late_after_another() {
     );
 }
 
-#[tokio::test]
-async fn secrets_come_and_go_and_the_last_one_stays() {
-    let (world, admin) = ruled();
-    add(
-        &world,
-        &admin,
-        json!({"name": "shop", "secret": SECRET, "secretId": "old"}),
-    )
-    .await;
-    let post = async |path: &str, body: Value| call(&world, &admin, Method::POST, path, body).await;
-    let rotated = post(
-        "/api/sources/shop/rotate",
-        json!({"secret": OTHER, "id": "new", "graceSeconds": 60}),
-    )
-    .await;
+/// A source with the secrets `old`, which ends, `new`, and one of another team's hook.
+async fn with_three_secrets(world: &World, admin: &str) -> Value {
+    let asked = json!({"name": "shop", "secret": SECRET, "secretId": "old"});
+    add(world, admin, asked).await;
+    let new = json!({"secret": OTHER, "id": "new", "graceSeconds": 60});
+    let rotated = call(world, admin, Method::POST, "/api/sources/shop/rotate", new).await;
     let secrets = &rotated.json["data"]["secrets"];
     assert_eq!(
         (&secrets[0]["validUntil"], &secrets[1]["id"]),
@@ -222,14 +213,18 @@ async fn secrets_come_and_go_and_the_last_one_stays() {
         "{}",
         rotated.json
     );
-    let second = json!({"secret": "third", "tenant": "team-b", "hook": "42"});
-    let added = post("/api/sources/shop/secrets", second).await;
-    let third = added.json["data"]["secrets"][2].clone();
+    let third = json!({"secret": "third", "tenant": "team-b", "hook": "42"});
+    let added = call(world, admin, Method::POST, "/api/sources/shop/secrets", third).await;
+    added.json["data"]["secrets"].clone()
+}
+
+#[tokio::test]
+async fn a_secret_that_can_not_come_is_refused_with_what_to_do() {
+    let (world, admin) = ruled();
+    let secrets = with_three_secrets(&world, &admin).await;
     assert_eq!(
-        (&third["tenant"], &third["hook"]),
-        (&json!("team-b"), &json!("42")),
-        "{}",
-        added.json
+        (&secrets[2]["tenant"], &secrets[2]["hook"]),
+        (&json!("team-b"), &json!("42"))
     );
     for (path, body, status, named) in [
         (
@@ -253,34 +248,31 @@ async fn secrets_come_and_go_and_the_last_one_stays() {
         ),
         ("secrets", json!({}), 400, "`secret`"),
     ] {
-        let told = post(&format!("/api/sources/shop/{path}"), body).await;
-        assert!(
-            told.status == status && message(&told).contains(named),
-            "{named}: {}",
-            told.json
-        );
+        let path = format!("/api/sources/shop/{path}");
+        let told = call(&world, &admin, Method::POST, &path, body).await;
+        assert_eq!(told.status, status, "{named}: {}", told.json);
+        assert!(message(&told).contains(named), "{named}: {}", told.json);
     }
+}
+
+#[tokio::test]
+async fn secrets_go_one_by_one_and_the_last_one_stays() {
+    let (world, admin) = ruled();
+    let secrets = with_three_secrets(&world, &admin).await;
     let delete = async |id: &str| {
         let path = format!("/api/sources/shop/secrets/{id}");
         call(&world, &admin, Method::DELETE, &path, Value::Null).await
     };
     let left = delete("old").await;
-    assert_eq!(
-        left.json["data"]["secrets"].as_array().map(Vec::len),
-        Some(2),
-        "{}",
-        left.json
-    );
+    let left_over = left.json["data"]["secrets"].as_array().map(Vec::len);
+    assert_eq!(left_over, Some(2), "{}", left.json);
     assert_eq!(delete("old").await.status, 200, "again changes nothing");
     assert_eq!(delete("nobody").await.status, 404);
-    assert_eq!(delete(third["id"].as_str().unwrap()).await.status, 200);
+    assert_eq!(delete(secrets[2]["id"].as_str().unwrap()).await.status, 200);
     let last = delete("new").await;
-    assert!(
-        last.status == 409 && message(&last).contains("last"),
-        "{}",
-        last.json
-    );
-    let resealed = post("/api/secrets/reseal", Value::Null).await;
+    assert_eq!(last.status, 409, "{}", last.json);
+    assert!(message(&last).contains("last"), "{}", last.json);
+    let resealed = call(&world, &admin, Method::POST, "/api/secrets/reseal", Value::Null).await;
     assert_eq!(resealed.json["data"], json!({"resealed": 3}), "{}", resealed.json);
 }
 
