@@ -13,6 +13,7 @@ mod one;
 mod outcomes;
 mod rejected;
 mod replays;
+mod secrets;
 pub(crate) mod senders;
 mod service;
 mod sources;
