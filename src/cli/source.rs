@@ -272,7 +272,7 @@ impl Add {
             }
         }
         let data = post(&self.server, "/sources", &body)?;
-        show::added(&self.server, data, found.as_ref(), self.secret.hook.as_deref())
+        show::added(&self.server, data, found.as_ref(), &self.secret)
     }
 }
 
@@ -316,7 +316,7 @@ impl AddSecret {
         let found = self.secret.found(&get(&self.server, &path(&self.name, ""))?)?;
         let body = self.secret.body(&found);
         let data = post(&self.server, &path(&self.name, "/secrets"), &body.into())?;
-        show::added(&self.server, data, Some(&found), self.secret.hook.as_deref())
+        show::added(&self.server, data, Some(&found), &self.secret)
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::client::ServerArgs;
 use super::super::table::{self, cell, clean, field, folded, moment};
-use super::Found;
+use super::{Found, SecretArgs};
 
 /// Prints that something was done.
 #[allow(clippy::print_stdout, reason = "the output of the command")]
@@ -174,7 +174,7 @@ pub(super) fn added(
     server: &ServerArgs,
     data: Value,
     found: Option<&Found>,
-    hook: Option<&str>,
+    secret: &SecretArgs,
 ) -> anyhow::Result<ExitCode> {
     let of = |name: &str| clean(&cell(field(&data, name)));
     let mut lines = vec![
@@ -185,14 +185,13 @@ pub(super) fn added(
         ),
         format!("  URL           {}", of("url")),
     ];
-    if let Some(hook) = hook {
+    if let Some(hook) = &secret.hook {
         lines.push(format!("  or            {}/{}", of("url"), clean(hook)));
     }
     lines.push("  content type  application/json".to_owned());
     if found.is_some_and(|found| found.made) {
         lines.push("  secret        what stands on standard output; it is shown here only".to_owned());
-    }
-    if let Some(hint) = hint(&of("scheme"), &of("name")) {
+        let hint = hint(&data, secret).unwrap_or_default();
         lines.extend(folded(&hint, ""));
     }
     print(server, data, found, &lines)
@@ -213,23 +212,26 @@ pub(super) fn rotated(server: &ServerArgs, data: Value, found: &Found) -> anyhow
     print(server, data, Some(found), &lines)
 }
 
-/// What is to be known about senders of a scheme.
-fn hint(scheme: &str, name: &str) -> Option<String> {
-    let own = |sender: &str| {
-        format!(
-            "{sender} makes a secret of its own; take it over with: hooklog source rotate {name} --secret-file - --grace-seconds 0"
-        )
-    };
-    match SchemeKind::named(scheme)? {
-        SchemeKind::Linear => Some(own("Linear")),
-        SchemeKind::Standard => Some(own("Where the sender")),
-        SchemeKind::Gitlab => Some(own("For signing tokens (whsec_...) GitLab")),
+/// What is to be done where the sender makes the secret, and not we.
+fn hint(source: &Value, secret: &SecretArgs) -> Option<String> {
+    let when = match SchemeKind::named(field(source, "scheme").as_str()?)? {
+        SchemeKind::Linear => "Linear makes the secret itself: take it over with",
+        SchemeKind::Standard => "If the sender makes the secret itself, take it over with",
+        SchemeKind::Gitlab => "For a signing token, which GitLab makes (whsec_...), use",
         SchemeKind::Github
         | SchemeKind::Hmac
         | SchemeKind::Token
         | SchemeKind::Codegen
-        | SchemeKind::ClaudeCode => None,
+        | SchemeKind::ClaudeCode => return None,
+    };
+    let name = cell(field(source, "name"));
+    let mut command = format!("hooklog source rotate {name} --secret-file - --grace-seconds 0");
+    for (option, value) in [("--hook", &secret.hook), ("--tenant", &secret.tenant)] {
+        if let Some(value) = value {
+            command.push_str(&format!(" {option} {value}"));
+        }
     }
+    Some(clean(&format!("{when}: {command}")))
 }
 
 /// Prints a secret that was made here, and the lines about it. As JSON it is a member of the answer, which never has it.
