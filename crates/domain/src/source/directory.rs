@@ -37,7 +37,8 @@ impl CategoryFold for SourceDirectory {
                 // Its stream says what it is called.
                 if fact.source == name {
                     let before = self.sources.remove(&name);
-                    self.sources.insert(name, SourceState::added(before, fact, event));
+                    let added = SourceState::added(before, fact, event.recorded_at, event.revision);
+                    self.sources.insert(name, added);
                 }
             }
             (Some(Ok(fact)), Some(known)) => known.evolve(fact, event),

@@ -152,6 +152,19 @@ impl SourceEvent {
         }
     }
 
+    /// Whether receiving has to be asked before it stands: other terms, or other secrets.
+    #[must_use]
+    pub const fn changes_what_it_is(&self) -> bool {
+        match self {
+            Self::Added(_)
+            | Self::Changed(_)
+            | Self::SecretAdded(_)
+            | Self::SecretRotated(_)
+            | Self::SecretRevoked(_) => true,
+            Self::SecretsResealed(_) | Self::Paused(_) | Self::Resumed(_) | Self::Removed(_) => false,
+        }
+    }
+
     /// Reads the metadata of an event; `None` for events of other types.
     ///
     /// # Errors

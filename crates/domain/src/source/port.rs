@@ -25,7 +25,7 @@ pub struct NewSecret {
     pub id: Option<SecretId>,
     /// The secret.
     pub value: SecretString,
-    /// Whose deliveries it verifies; none for the caller's.
+    /// Whose deliveries it verifies; none for whoever the source belongs to.
     pub tenant: Option<TenantId>,
     /// The hook or connection that it belongs to.
     pub hook: Option<String>,
@@ -251,8 +251,8 @@ pub trait UseSources: Send + Sync {
     /// Says what of it can't be used, never a secret; what was known before stays.
     fn put(&self, source: &OpenSource) -> Result<(), String>;
 
-    /// Knows it and takes nothing of it: senders are asked to come back.
-    fn hold(&self, name: &SourceName, why: Hold);
+    /// Knows it, and its own path where it has one, and takes nothing of it: senders are asked to come back.
+    fn hold(&self, name: &SourceName, path: Option<&str>, why: Hold);
 
     /// Knows nothing of it any more.
     fn remove(&self, name: &SourceName);

@@ -244,7 +244,7 @@ impl SourceState {
 
     /// A source that was just added, for the first time or again.
     #[must_use]
-    pub fn added(before: Option<Self>, fact: SourceAdded, event: &RecordedEvent) -> Self {
+    pub fn added(before: Option<Self>, fact: SourceAdded, at: Timestamp, revision: Revision) -> Self {
         let mut past_secrets = Vec::new();
         if let Some(before) = before {
             past_secrets = before.past_secrets;
@@ -258,21 +258,32 @@ impl SourceState {
             past_secrets,
             standing: SourceStanding::Active,
             added_by: fact.added_by,
-            added_at: event.recorded_at,
-            changed_at: event.recorded_at,
+            added_at: at,
+            changed_at: at,
             trouble: None,
-            revision: event.revision,
+            revision,
         };
         if let Some(secret) = fact.secret {
-            state.learn(secret, event.recorded_at);
+            state.learn(secret, at);
         }
         state
     }
 
     /// The state after the next event of its stream that is not `SourceAdded`.
     pub fn evolve(&mut self, fact: SourceEvent, event: &RecordedEvent) {
-        let at = event.recorded_at;
         self.revision = event.revision;
+        self.apply(fact, event.recorded_at);
+    }
+
+    /// What it would be after a fact that is not in the log.
+    #[must_use]
+    pub fn after(&self, fact: SourceEvent, at: Timestamp) -> Self {
+        let mut state = self.clone();
+        state.apply(fact, at);
+        state
+    }
+
+    fn apply(&mut self, fact: SourceEvent, at: Timestamp) {
         self.changed_at = at;
         match fact {
             // The directory makes a new state of it.
