@@ -19,8 +19,8 @@ use serde_json::{Map, Value};
 use crate::failure::{Code, Failure};
 use crate::json_body::Command;
 
-/// The longest secret, in bytes: many times that of the longest key.
-const SECRET_BYTES_MAX: usize = 4096;
+/// The longest secret, in bytes; who encrypts it takes no longer one.
+const SECRET_BYTES_MAX: usize = 1024;
 /// The longest name of a hook or connection, in bytes.
 const HOOK_BYTES_MAX: usize = 200;
 
