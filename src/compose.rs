@@ -21,6 +21,7 @@ use infra::engine::{Endpoints, EngineOptions, Engines};
 use infra::guard::GuardedLog;
 use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
 use infra::log::SegmentedLog;
+use infra::source::SourceKeeper;
 use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{Meter, Projector, ProjectorPorts, Relay, RelayOptions};
@@ -93,7 +94,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     if core.roles.has(Role::Ingest) {
         core.status.ingest_started(ingest.clone());
     }
-    let api = api(&core, &reacting, &ingest, metrics)?;
+    let api = api(&core, &reacting, &ingest, sources, metrics)?;
     let stop_http = CancellationToken::new();
     let limits = core.settings.server.limits();
     let door = front_door(&core, &ingest, &api);
@@ -141,13 +142,20 @@ fn front_door(core: &Core, ingest: &Ingest, api: &Api) -> FrontDoor {
 }
 
 /// The read side, with everything that it asks.
-fn api(core: &Core, reacting: &Reacting, ingest: &Ingest, metrics: PrometheusHandle) -> anyhow::Result<Api> {
+fn api(
+    core: &Core,
+    reacting: &Reacting,
+    ingest: &Ingest,
+    sources: Arc<SourceKeeper>,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<Api> {
     let deps = ApiDeps {
         log: Arc::clone(&core.events),
         find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
         bodies: Arc::clone(&core.bodies),
         tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
         clock: Arc::new(SystemClock),
+        sources,
         rejected: Arc::clone(&core.rejected) as _,
         keys: Arc::clone(&core.keys) as _,
         audit: Arc::new(AuditTrail::new(Arc::clone(&core.events), Arc::new(SystemClock))),

@@ -41,6 +41,7 @@ const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_SECRET_KEY", Some("secrets.key")),
     ("HOOKLOG_API_KEY", None),
     ("HOOKLOG_CACERT", None),
+    ("HOOKLOG_NEW_SECRET", None),
     ("HOOKLOG_CACHE", None),
     ("HOOKLOG_KILLS", None),
     ("HOOKLOG_POWER_CUTS", None),

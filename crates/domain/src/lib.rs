@@ -91,10 +91,11 @@ pub use replay::{
 };
 pub use source::{
     AddSource, AddSourceSecret, ChangeSource, Hold, InvalidSecretId, NewSecret, OpenSecret, OpenSource,
-    RotateSourceSecret, SealedSecret, SecretFacts, SecretId, SourceAdded, SourceChanged, SourceCommand,
-    SourceDirectory, SourceEvent, SourceKnown, SourceOrigin, SourcePaused, SourceRef, SourceRejection,
-    SourceRemoved, SourceResumed, SourceSecret, SourceSecretAdded, SourceSecretRevoked, SourceSecretRotated,
-    SourceSecretsResealed, SourceStanding, SourceState, SourceStatus, SourceTerms, Sources, UseSources,
+    RotateSourceSecret, SOURCE_SCHEMES, SealedSecret, SecretFacts, SecretId, SourceAdded, SourceChanged,
+    SourceCommand, SourceDirectory, SourceEvent, SourceKnown, SourceOrigin, SourcePaused, SourceRef,
+    SourceRejection, SourceRemoved, SourceResumed, SourceSecret, SourceSecretAdded, SourceSecretRevoked,
+    SourceSecretRotated, SourceSecretsResealed, SourceStanding, SourceState, SourceStatus, SourceTerms,
+    Sources, UseSources,
 };
 pub use stream::{Category, StreamName};
 pub use subject::{PublishError, PublishToSubject};

@@ -24,4 +24,4 @@ pub use port::{
 };
 pub use sealed::{InvalidSecretId, SealedSecret, SecretId};
 pub use state::{SourceCommand, SourceRejection, SourceSecret, SourceStanding, SourceState};
-pub use terms::SourceTerms;
+pub use terms::{SOURCE_SCHEMES, SourceTerms};

@@ -3,6 +3,23 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::SourceName;
+
+/// The schemes that deliveries are proved by, by their wire names.
+pub const SOURCE_SCHEMES: [&str; 8] = [
+    "github",
+    "gitlab",
+    "linear",
+    "standard",
+    "hmac",
+    "token",
+    "codegen",
+    "claude-code",
+];
+
+/// The scheme of a source whose name says nothing.
+const USUAL_SCHEME: &str = "github";
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 const fn is_true(value: &bool) -> bool {
     *value
@@ -76,6 +93,13 @@ pub struct SourceTerms {
 }
 
 impl SourceTerms {
+    /// The scheme of a source unless another is given: that of its name.
+    #[must_use]
+    pub fn usual_scheme(name: &SourceName) -> &'static str {
+        let named = SOURCE_SCHEMES.into_iter().find(|scheme| *scheme == name.as_str());
+        named.unwrap_or(USUAL_SCHEME)
+    }
+
     /// A source of a scheme, with the usual for everything.
     #[must_use]
     pub fn of_scheme(scheme: impl Into<String>) -> Self {
@@ -103,6 +127,14 @@ impl SourceTerms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_says_what_its_scheme_is() {
+        let usual = |name: &str| SourceTerms::usual_scheme(&name.parse().unwrap());
+        assert_eq!(usual("linear"), "linear");
+        assert_eq!(usual("claude-code"), "claude-code");
+        assert_eq!(usual("payments"), "github");
+    }
 
     #[test]
     fn what_is_usual_is_not_written_and_comes_back() {
