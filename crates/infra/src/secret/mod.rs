@@ -3,7 +3,9 @@
 //! Never here: a secret or a key in an error, a log line or a `Debug`.
 
 mod key;
+mod memory;
 mod sealer;
 
 pub use key::{KeyError, MasterKey, read_key_file};
+pub use memory::forbid_core_dumps;
 pub use sealer::{OpenError, SealError, Sealer};
