@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::{
-    BodyStore, Checkpoints, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Replays, Sources,
-    Tables,
+    BodyStore, Checkpoints, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Replays, Tables,
 };
 use infra::access::{AuditTrail, KeyKeeper};
 use infra::body::DirectoryBodyStore;
@@ -22,6 +21,7 @@ use infra::engine::{Endpoints, EngineOptions, Engines};
 use infra::guard::GuardedLog;
 use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
 use infra::log::SegmentedLog;
+use infra::source::SourceKeeper;
 use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{Meter, Projector, ProjectorPorts, Relay, RelayOptions};
@@ -146,7 +146,7 @@ fn api(
     core: &Core,
     reacting: &Reacting,
     ingest: &Ingest,
-    sources: Arc<dyn Sources>,
+    sources: Arc<SourceKeeper>,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Api> {
     let deps = ApiDeps {
