@@ -86,6 +86,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_domain_and_receiving_know_the_same_schemes() {
+        assert_eq!(SOURCE_SCHEMES, SchemeKind::ALL.map(SchemeKind::as_str));
+    }
+
+    #[test]
     fn a_secret_that_was_made_is_one_that_receiving_takes() {
         for scheme in SOURCE_SCHEMES {
             let encodings = [
