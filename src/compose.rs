@@ -21,6 +21,7 @@ use infra::engine::{Endpoints, EngineOptions, Engines};
 use infra::guard::GuardedLog;
 use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
 use infra::log::SegmentedLog;
+use infra::source::SourceKeeper;
 use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{Meter, Projector, ProjectorPorts, Relay, RelayOptions};
@@ -42,6 +43,7 @@ use crate::serve::late::{LateStream, LateTables};
 use crate::serve::ranges::Ranges;
 use crate::serve::react::{self, Elsewhere, LateSubjects};
 use crate::serve::rejected::LateRejected;
+use crate::serve::sources;
 use crate::serve::status::{Status, Synthetic, TextMetrics};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -70,6 +72,9 @@ struct Core {
 /// # Errors
 /// When something is wrong that a restart would not mend: a port in use, a directory in use, a damaged log.
 pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    if !settings.secrets.core_dumps {
+        infra::secret::forbid_core_dumps().context("core dumps can't be turned off")?;
+    }
     let metrics = telemetry::start_metrics()?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     let tls = settings.server.tls().map(Tls::open).transpose()?.map(Arc::new);
@@ -83,11 +88,13 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
         Arc::clone(&core.subjects),
     )?;
     let ingest = receiver(&core, Arc::clone(&router) as _)?;
+    let sources = sources::keeper(&core.settings, &core.data, Arc::clone(&core.events), &ingest)?;
+    tokio::spawn(Arc::clone(&sources).follow(core.stop_followers.clone()));
     let reacting = reactors(&core, plans, router)?;
     if core.roles.has(Role::Ingest) {
         core.status.ingest_started(ingest.clone());
     }
-    let api = api(&core, &reacting, &ingest, metrics)?;
+    let api = api(&core, &reacting, &ingest, sources, metrics)?;
     let stop_http = CancellationToken::new();
     let limits = core.settings.server.limits();
     let door = front_door(&core, &ingest, &api);
@@ -135,13 +142,20 @@ fn front_door(core: &Core, ingest: &Ingest, api: &Api) -> FrontDoor {
 }
 
 /// The read side, with everything that it asks.
-fn api(core: &Core, reacting: &Reacting, ingest: &Ingest, metrics: PrometheusHandle) -> anyhow::Result<Api> {
+fn api(
+    core: &Core,
+    reacting: &Reacting,
+    ingest: &Ingest,
+    sources: Arc<SourceKeeper>,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<Api> {
     let deps = ApiDeps {
         log: Arc::clone(&core.events),
         find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
         bodies: Arc::clone(&core.bodies),
         tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
         clock: Arc::new(SystemClock),
+        sources,
         rejected: Arc::clone(&core.rejected) as _,
         keys: Arc::clone(&core.keys) as _,
         audit: Arc::new(AuditTrail::new(Arc::clone(&core.events), Arc::new(SystemClock))),

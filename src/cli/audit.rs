@@ -41,9 +41,9 @@ impl Audit {
         let columns = [
             ("AT", 19),
             ("BY", 12),
-            ("ACTION", 18),
+            ("ACTION", 20),
             ("OUTCOME", 7),
-            ("TARGET", 24),
+            ("TARGET", 14),
         ];
         table::print(&columns, &rows);
         Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! Asks a running server, for the commands that do what the API does.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -67,21 +67,25 @@ impl ServerArgs {
         };
         Ok(Client {
             base: base.trim_end_matches('/').to_owned(),
-            http: self.trusting(builder)?.build()?,
+            http: trusting(builder, self.cacert.as_deref())?.build()?,
             key: self.key.clone(),
         })
     }
+}
 
-    fn trusting(&self, builder: reqwest::ClientBuilder) -> anyhow::Result<reqwest::ClientBuilder> {
-        let Some(file) = &self.cacert else {
-            return Ok(builder);
-        };
-        let pem = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem);
-        let certificates =
-            certificates.with_context(|| format!("there is no certificate in {}", file.display()))?;
-        Ok(builder.tls_certs_merge(certificates))
-    }
+/// A client that trusts the certificates of a file beside the system's.
+pub(super) fn trusting(
+    builder: reqwest::ClientBuilder,
+    file: Option<&Path>,
+) -> anyhow::Result<reqwest::ClientBuilder> {
+    let Some(file) = file else {
+        return Ok(builder);
+    };
+    let pem = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem);
+    let certificates =
+        certificates.with_context(|| format!("there is no certificate in {}", file.display()))?;
+    Ok(builder.tls_certs_merge(certificates))
 }
 
 impl Client {
@@ -93,6 +97,11 @@ impl Client {
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = self.url(path);
         self.call(self.http.post(&url).json(body), &url).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = self.url(path);
+        self.call(self.http.patch(&url).json(body), &url).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {

@@ -12,8 +12,10 @@ mod log;
 mod projections;
 mod rejected;
 mod replay;
+mod secret;
 mod send;
 mod serve;
+mod source;
 mod table;
 
 use std::path::PathBuf;
@@ -57,6 +59,9 @@ enum Command {
     /// Shows where deliveries go, pauses and resumes it.
     #[command(subcommand, after_help = "Example: hooklog destination list")]
     Destination(destination::Destination),
+    /// Adds senders while the server runs, changes and removes them, and rotates their secrets.
+    #[command(subcommand, after_help = "Example: hooklog source add github")]
+    Source(source::Source),
     /// Makes API keys, lists and revokes them.
     #[command(subcommand, after_help = "Example: hooklog key create ci --scope operate")]
     Key(key::Key),
@@ -100,6 +105,7 @@ impl Cli {
             Command::Rejected(rejected) => rejected.run(),
             Command::Replay(replay) => replay.run(),
             Command::Destination(destination) => destination.run(),
+            Command::Source(source) => source.run(),
             Command::Key(key) => key.run(),
             Command::Audit(audit) => audit.run(),
             Command::Projections(projections) => projections.run(),

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use domain::{Clock as _, Timestamp};
-use ingest::{Sender, Sent};
+use clap::builder::PossibleValuesParser;
+use domain::{Clock as _, SOURCE_SCHEMES, Timestamp};
+use ingest::{SchemeKind, Sender, Sent};
+use secrecy::ExposeSecret as _;
 
-use super::SettingsArgs;
+use super::client::trusting;
+use super::{SettingsArgs, secret};
 use crate::clock::SystemClock;
 
 const EXAMPLE: &str = "Example: hooklog send --event push --repository octo-org/hello --file push.json";
@@ -39,9 +42,16 @@ pub(super) struct Send {
     /// The server [default: the one of the settings].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// A file with the secret [default: the one of the settings or the data directory].
+    /// A file with the secret, `-` for standard input [default: the one of the settings or the data directory]. Needed for a
+    /// source that was added while the server runs.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// How it is signed [default: as the settings say of the source, else as its name does].
+    #[arg(long, value_parser = PossibleValuesParser::new(SOURCE_SCHEMES))]
+    scheme: Option<String>,
+    /// A certificate to trust beside the system's, PEM: that of a server with one of its own.
+    #[arg(long, value_name = "FILE", env = "HOOKLOG_CACERT")]
+    cacert: Option<PathBuf>,
 }
 
 impl Send {
@@ -49,10 +59,14 @@ impl Send {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let loaded = self.settings.overrides().load()?;
         let secret = match &self.secret_file {
-            Some(file) => read_secret(file)?,
-            None => loaded.settings.secret_of(&self.source)?,
+            Some(file) => secret::read(file)?,
+            None => loaded.settings.secret_of(&self.source)?.into(),
         };
-        let sender = Sender::build(&loaded.settings.sender_of(&self.source, &secret)?)?;
+        let mut options = loaded.settings.sender_of(&self.source, secret.expose_secret())?;
+        if let Some(scheme) = self.scheme.as_deref().and_then(SchemeKind::named) {
+            options.scheme = scheme;
+        }
+        let sender = Sender::build(&options)?;
         let now = SystemClock.now();
         let body = self.body(&sender, now)?;
         let base = self
@@ -71,7 +85,8 @@ impl Send {
         })?;
         let url = format!("{}/api/webhooks/{}", base.trim_end_matches('/'), self.source);
         let (status, answer) = super::block_on(async {
-            let mut request = reqwest::Client::new().post(&url).body(body);
+            let client = trusting(reqwest::Client::builder(), self.cacert.as_deref())?.build()?;
+            let mut request = client.post(&url).body(body);
             let ours = [(
                 "user-agent".to_owned(),
                 concat!("hooklog-send/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -106,10 +121,4 @@ impl Send {
             None => Ok(sender.example(&self.event, self.action.as_deref(), &self.repository, now)),
         }
     }
-}
-
-fn read_secret(file: &std::path::Path) -> anyhow::Result<String> {
-    let secret =
-        std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
-    Ok(secret.trim_end_matches(['\r', '\n']).to_owned())
 }

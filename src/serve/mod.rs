@@ -8,4 +8,5 @@ pub(crate) mod late;
 pub(crate) mod ranges;
 pub(crate) mod react;
 pub(crate) mod rejected;
+pub(crate) mod sources;
 pub(crate) mod status;

@@ -116,6 +116,7 @@ fn secrets_of(name: &domain::SourceName, settings: &SourceSettings) -> Vec<Secre
             value: bound.value.clone(),
             tenant: bound.tenant.clone(),
             hook: bound.hook.clone(),
+            valid_until: None,
         },
     };
     numbered.map(secret).collect()

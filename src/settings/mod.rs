@@ -38,9 +38,10 @@ const PREFIX: &str = "HOOKLOG_";
 const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_ENGINES", Some("engines.dir")),
     ("HOOKLOG_EVENTSTORE_URL", Some("log.eventstore_url")),
-    ("HOOKLOG_SECRET_KEY", None),
+    ("HOOKLOG_SECRET_KEY", Some("secrets.key")),
     ("HOOKLOG_API_KEY", None),
     ("HOOKLOG_CACERT", None),
+    ("HOOKLOG_NEW_SECRET", None),
     ("HOOKLOG_CACHE", None),
     ("HOOKLOG_KILLS", None),
     ("HOOKLOG_POWER_CUTS", None),
@@ -75,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: projections::MeterOptions,
     pub(crate) api: query_api::ApiOptions,
     pub(crate) keys: infra::access::KeyOptions,
+    pub(crate) sources: infra::source::SourceKeeperOptions,
+    pub(crate) secrets: SecretsOptions,
     pub(crate) engines: EngineSettings,
     pub(crate) telemetry: TelemetryOptions,
 }
@@ -157,6 +160,16 @@ impl ServerOptions {
 pub(crate) struct DataOptions {
     pub(crate) dir: PathBuf,
     pub(crate) budget: infra::budget::DiskBudgetOptions,
+}
+
+/// The key that secrets of sources are encrypted with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretsOptions {
+    pub(crate) key: secrecy::SecretString,
+    pub(crate) key_file: PathBuf,
+    pub(crate) old_key_files: Vec<PathBuf>,
+    pub(crate) core_dumps: bool,
 }
 
 /// Which log, and its options.

@@ -6,7 +6,7 @@ use figment::Figment;
 use figment::value::Value;
 
 /// Keys whose values are never shown.
-const SECRET_KEYS: &[&str] = &["secret", "secrets", "password", "token", "value"];
+const SECRET_KEYS: &[&str] = &["secret", "secrets", "password", "token", "value", "key"];
 /// Tables all of whose values are never shown: what a destination is told in a header is often a credential.
 const SECRET_TABLES: &[&str] = &["headers"];
 

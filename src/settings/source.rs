@@ -218,7 +218,8 @@ impl Settings {
         let file = self.data.dir.join("secrets").join(source);
         let secret = std::fs::read_to_string(&file).map_err(|error| {
             anyhow::anyhow!(
-                "no secret of {source} is configured, and {} can't be read: {error}",
+                "no secret of {source} is configured, and {} can't be read ({error}); of a source that was added while the \
+                 server runs, give it with --secret-file",
                 file.display()
             )
         })?;

@@ -101,10 +101,11 @@ async fn every_documented_path_answers() {
         for prefix in prefixes {
             seen.push(server.fetch(&format!("{prefix}{concrete}")).await.0);
         }
-        // There is no such job, replay, destination or rejected request here: honest 404s.
+        // There is no such job, replay, source, destination or rejected request here: honest 404s.
         let none = [
             "jobs/{id}",
             "replays/{id}",
+            "sources/{name}",
             "destinations/{name}",
             "rejected/{id}",
         ];

@@ -37,6 +37,7 @@ mod rejected;
 mod replay;
 mod schema;
 mod senders;
+mod sources;
 mod stop;
 mod tls;
 mod trouble;

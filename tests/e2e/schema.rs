@@ -59,6 +59,8 @@ async fn every_answer_is_one_that_the_document_names() {
         .await;
     let order = json!({"filter": {"event": "push"}, "to": "subjects", "reason": "to have one"});
     server.post("/api/webhooks/replay", order).await;
+    let source = json!({"name": "ci", "secret": "of the schema", "secretId": "7"});
+    server.post("/api/sources", source).await;
     server.caught_up().await;
 
     let examples = knob("HOOKLOG_SCHEMA_EXAMPLES", EXAMPLES).to_string();

@@ -135,6 +135,10 @@ async fn https_is_spoken_in_its_newer_versions_alone_and_a_silent_peer_holds_up_
     let done = server.launch().run(&list);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(String::from_utf8_lossy(&done.stdout).contains("ops"));
+    let sent = server.launch().run(&["send", "--url", &base, "--cacert", &cert]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let untrusted = server.launch().run(&["send", "--url", &base]);
+    assert!(!untrusted.status.success(), "nobody vouches for it");
     let untrusted = server
         .launch()
         .run(&["key", "list", "--url", &base, "--key", key.trim()]);

@@ -28,6 +28,7 @@ mod payload;
 mod reactor;
 mod rejected;
 mod replay;
+mod source;
 mod stream;
 mod subject;
 mod table;
@@ -87,6 +88,14 @@ pub use replay::{
     InvalidReplayFilter, ReplayCancelled, ReplayCommand, ReplayCompleted, ReplayCounts, ReplayEvent,
     ReplayFailed, ReplayFilter, ReplayMatch, ReplayProgressed, ReplayRejection, ReplayRequested, ReplayState,
     ReplayStatus,
+};
+pub use source::{
+    AddSource, AddSourceSecret, ChangeSource, Hold, InvalidSecretId, NewSecret, OpenSecret, OpenSource,
+    RotateSourceSecret, SOURCE_SCHEMES, SealedSecret, SecretFacts, SecretId, SourceAdded, SourceChanged,
+    SourceCommand, SourceDirectory, SourceEvent, SourceKnown, SourceOrigin, SourcePaused, SourceRef,
+    SourceRejection, SourceRemoved, SourceResumed, SourceSecret, SourceSecretAdded, SourceSecretRevoked,
+    SourceSecretRotated, SourceSecretsResealed, SourceStanding, SourceState, SourceStatus, SourceTerms,
+    Sources, UseSources,
 };
 pub use stream::{Category, StreamName};
 pub use subject::{PublishError, PublishToSubject};

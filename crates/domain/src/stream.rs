@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, DeliveryKey, DestinationName, KeyId, ReplayId, TenantId, Timestamp};
+use crate::{ContentHash, DeliveryKey, DestinationName, KeyId, ReplayId, SourceName, TenantId, Timestamp};
 
 /// What a stream is about; the text before the first dash of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +69,12 @@ impl StreamName {
     #[must_use]
     pub fn of_destination(tenant: &TenantId, name: &DestinationName) -> Self {
         Self(format!("destination-{tenant}.{name}").into())
+    }
+
+    /// The stream of one source. Its name is unique over all tenants, so it stands under one of them, whosever it is.
+    #[must_use]
+    pub fn of_source(name: &SourceName) -> Self {
+        Self(format!("source-{}.{name}", TenantId::default()).into())
     }
 
     /// The stream of one API key.

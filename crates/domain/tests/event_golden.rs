@@ -15,13 +15,15 @@ use domain::{
     DestinationEvent, DestinationName, DestinationPaused, DestinationResumed, DestinationState, Entity,
     ErrorCode, EventData, EventId, Failure, HeaderFact, KeyEvent, NewEvent, Outcome, Position, Proof,
     Receipt, RecordedEvent, ReplayCancelled, ReplayCompleted, ReplayCounts, ReplayEvent, ReplayFailed,
-    ReplayFilter, ReplayId, ReplayProgressed, ReplayRequested, ReplayTo, Response, Revision, Standing,
-    StandingFailure, TenantId, Timestamp,
+    ReplayFilter, ReplayId, ReplayProgressed, ReplayRequested, ReplayTo, Response, Revision, SourceEvent,
+    Standing, StandingFailure, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
 #[path = "event_golden/access.rs"]
 mod access;
+#[path = "event_golden/source.rs"]
+mod source;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/events")
@@ -261,6 +263,7 @@ enum Fact {
     Replay(Box<ReplayEvent>),
     Destination(DestinationEvent),
     Key(KeyEvent),
+    Source(Box<SourceEvent>),
     Audit(Box<ActionAudited>),
 }
 
@@ -282,6 +285,7 @@ impl Fact {
                 state.append(event, id).events.remove(0)
             }
             Self::Key(event) => event.to_event(id),
+            Self::Source(event) => event.to_event(id),
             Self::Audit(action) => action.to_event(id),
         }
     }
@@ -294,12 +298,14 @@ impl Fact {
         let replay = || ReplayEvent::of(event).map(|read| read.map(|fact| Self::Replay(Box::new(fact))));
         let destination = || DestinationEvent::of(event).map(|read| read.map(Self::Destination));
         let key = || KeyEvent::of(event).map(|read| read.map(Self::Key));
+        let source = || SourceEvent::of(event).map(|read| read.map(|fact| Self::Source(Box::new(fact))));
         let audit = || ActionAudited::of(event).map(|read| read.map(|fact| Self::Audit(Box::new(fact))));
         received
             .or_else(outcome)
             .or_else(replay)
             .or_else(destination)
             .or_else(key)
+            .or_else(source)
             .or_else(audit)
     }
 }
@@ -365,6 +371,11 @@ fn facts() -> Vec<Fact> {
         .chain(replays)
         .chain(destinations)
         .chain(access::keys().into_iter().map(Fact::Key))
+        .chain(
+            source::sources()
+                .into_iter()
+                .map(|event| Fact::Source(Box::new(event))),
+        )
         .chain(
             access::actions()
                 .into_iter()

@@ -12,3 +12,5 @@ pub mod engine;
 pub mod guard;
 pub mod jetstream;
 pub mod log;
+pub mod secret;
+pub mod source;

@@ -24,8 +24,13 @@ impl Endpoint for Ingest {
         };
         let mut incoming = Incoming::new(Box::pin(body.into_bytes_stream()), head.content_length());
         let path = parts.uri.path();
-        let route = (parts.method == Method::POST).then(|| self.route(path)).flatten();
-        let answer = self.answer(&head, route, &mut incoming, Origin::Sender).await;
+        let registry = self.registry();
+        let route = (parts.method == Method::POST)
+            .then(|| registry.route(path))
+            .flatten();
+        let answer = self
+            .answer(&registry, &head, route, &mut incoming, Origin::Sender)
+            .await;
         let unread = !incoming.has_ended();
         // A sender that waits for a word before it sends needs none to stop; asking for the first piece was the word.
         if unread && (incoming.has_begun() || !head.expects_continue()) {

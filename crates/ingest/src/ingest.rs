@@ -1,11 +1,10 @@
 //! The write side as a whole: which requests it claims, the order of checks, the graceful stop.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use domain::{BodyStore, Clock, EventId, EventLog, KeepRejected, NameReactors, Timestamp};
+use domain::{BodyStore, Clock, EventId, EventLog, Hold, KeepRejected, NameReactors, SourceName, Timestamp};
 use futures_util::stream;
 use poem::http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
@@ -14,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::address::address_key;
 use crate::answer::Answer;
 use crate::body::{BodyReader, Incoming, Places};
+use crate::build_error::BuildError;
 use crate::coding::outlives_decoding;
 use crate::facts;
 use crate::head::{Head, TrustedLocal};
@@ -24,11 +24,12 @@ use crate::options::{IngestOptions, SourceOptions};
 use crate::pressure::Pressure;
 use crate::rate::{Allowed, KeyedRate};
 use crate::receive::{self, Receipt, Received, Stored, Writing};
+use crate::registry::{Registry, Sources};
 use crate::rejected::{Rejected, RejectedOptions, Seen, TurnedAway};
 use crate::rejection::Rejection;
-use crate::route::{self, Route};
+use crate::route::Route;
 use crate::signature::{SignError, ToSign, Verification, VerifiedRequest};
-use crate::source::{BuildError, Source};
+use crate::source::Source;
 use crate::synthetic::SyntheticDelivery;
 use crate::tally::{Lately, Tally};
 
@@ -38,9 +39,7 @@ pub struct Ingest(Arc<Inner>);
 
 struct Inner {
     options: IngestOptions,
-    sources: Vec<Source>,
-    by_name: HashMap<String, usize>,
-    by_path: HashMap<String, usize>,
+    sources: Sources,
     log: Arc<dyn EventLog>,
     bodies: Arc<dyn BodyStore>,
     clock: Arc<dyn Clock>,
@@ -78,24 +77,7 @@ impl Ingest {
         reactors: Arc<dyn NameReactors>,
     ) -> Result<Self, BuildError> {
         let built: Result<Vec<Source>, _> = sources.into_iter().map(|s| Source::build(s, &options)).collect();
-        let sources = built?;
-        let (mut by_name, mut by_path) = (HashMap::new(), HashMap::new());
-        for (at, source) in sources.iter().enumerate() {
-            let name = source.name.as_str().to_owned();
-            if by_name.insert(name.clone(), at).is_some() {
-                return Err(BuildError::DuplicateSource(name));
-            }
-            if let Some(path) = source.path.clone()
-                && by_path.insert(path.clone(), at).is_some()
-            {
-                let (source_name, why) = (name, "is another source's");
-                return Err(BuildError::Path {
-                    source_name,
-                    path,
-                    why,
-                });
-            }
-        }
+        let sources = Sources::fixed(built?)?;
         Ok(Self(Arc::new(Inner {
             places: Places::new(&options),
             address_rate: KeyedRate::new(
@@ -110,8 +92,6 @@ impl Ingest {
             rejected: OnceLock::new(),
             options,
             sources,
-            by_name,
-            by_path,
             log,
             bodies,
             clock,
@@ -124,32 +104,59 @@ impl Ingest {
         let _ = self.0.rejected.set(Rejected::new(options, port));
     }
 
+    /// From now on more sources may come: one that is not known is answered 503 until [`Ingest::sources_complete`].
+    pub fn await_sources(&self) {
+        self.0.sources.wait();
+    }
+
+    /// All sources are known: one that is not does not exist.
+    pub fn sources_complete(&self) {
+        self.0.sources.complete();
+    }
+
+    /// Whether a source could be put; nothing changes.
+    ///
+    /// # Errors
+    /// Says what of it can't be used.
+    pub fn check_source(&self, source: SourceOptions) -> Result<(), BuildError> {
+        self.0.sources.check(&Source::build(source, &self.0.options)?)
+    }
+
+    /// Receives deliveries of a source from now on, in the place of what has its name. Rates that allow as much as before
+    /// go on counting.
+    ///
+    /// # Errors
+    /// Says what of it can't be used; what was there stays.
+    pub fn put_source(&self, source: SourceOptions) -> Result<(), BuildError> {
+        self.0.sources.put(Source::build(source, &self.0.options)?)
+    }
+
+    /// Knows a source, and its own path where it has one, and answers its deliveries 503.
+    pub fn hold_source(&self, name: &SourceName, path: Option<&str>, why: Hold) {
+        self.0.sources.hold(name, path, why);
+    }
+
+    /// Forgets a source that was put or held; one of the settings of its name is back.
+    pub fn remove_source(&self, name: &SourceName) {
+        self.0.sources.remove(name);
+    }
+
     /// Whether a request is a delivery, and so for this endpoint; everything else is for the API.
     #[must_use]
     pub fn claims(&self, method: &Method, path: &str) -> bool {
-        method == Method::POST && self.route(path).is_some()
+        method == Method::POST && self.registry().route(path).is_some()
     }
 
     /// Signs a delivery with its source's own secret and receives it by the very same checks, marked `synthetic`.
     pub async fn receive_synthetic(&self, delivery: SyntheticDelivery) -> Answer {
         let now = self.0.clock.now();
         let request_id = new_id(now);
-        let source = match &delivery.source {
-            // One tenant's test is never signed with another's secret.
-            Some(name) => self
-                .source(name.as_str())
-                .filter(|s| s.delivers_for(&delivery.tenant)),
-            None => {
-                let usual = self.source("github").into_iter();
-                usual
-                    .chain(&self.0.sources)
-                    .find(|s| s.delivers_for(&delivery.tenant))
-            }
-        };
+        let registry = self.registry();
         let refused =
             |rejection: &Rejection| Answer::rejected(rejection, self.0.options.retry_after_s, request_id);
-        let Some(source) = source else {
-            return refused(&Rejection::UnknownSource);
+        let source = match sender_of(&registry, &delivery, now) {
+            Ok(source) => source,
+            Err(rejection) => return refused(&rejection),
         };
         let body = delivery.body(source.scheme.as_ref(), now);
         let head = match synthetic_head(source, &delivery, &body, request_id, now) {
@@ -159,13 +166,13 @@ impl Ingest {
         let announced = Some(body.len() as u64);
         let mut incoming = Incoming::new(Box::pin(stream::iter([Ok(body)])), announced);
         let hook = source
-            .signing_secret(&delivery.tenant)
+            .signing_secret(&delivery.tenant, now)
             .and_then(|s| s.hook.as_deref());
         let route = Route {
             source: source.name.as_str(),
             connection: hook,
         };
-        self.answer(&head, Some(route), &mut incoming, Origin::Synthetic)
+        self.answer(&registry, &head, Some(route), &mut incoming, Origin::Synthetic)
             .await
     }
 
@@ -187,9 +194,15 @@ impl Ingest {
         self.0.tally.lately(self.0.clock.now())
     }
 
+    /// The sources that a request sees to its end.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        self.0.sources.now()
+    }
+
     /// Receives one request and says what to answer.
     pub(crate) async fn answer(
         &self,
+        registry: &Registry,
         head: &Head,
         route: Option<Route<'_>>,
         incoming: &mut Incoming,
@@ -198,11 +211,14 @@ impl Ingest {
         let (_token, _in_flight) = (self.0.requests.token(), InFlight::begin());
         let (began, received_at) = (Instant::now(), self.0.clock.now());
         let request_id = new_id(received_at);
-        let source = route.and_then(|route| self.source_of(route));
+        let found = route
+            .ok_or(Rejection::UnknownSource)
+            .and_then(|route| registry.find(route, received_at).map(|source| (route, source)));
+        let source = found.as_ref().ok().map(|(_, source)| &***source);
         let mut seen = Seen::default();
-        let received = match (route, source) {
+        let received = match &found {
             _ if self.0.requests.is_closed() => Err(Rejection::Stopping),
-            (Some(route), Some(source)) => {
+            Ok((route, source)) => {
                 let receipt = Receipt {
                     event_id: EventId::new(new_id(received_at)),
                     request_id,
@@ -211,9 +227,9 @@ impl Ingest {
                     headers: head.kept(source.scheme.secret_headers()),
                     synthetic: origin == Origin::Synthetic,
                 };
-                Box::pin(self.check_and_receive(source, route, head, incoming, receipt, &mut seen)).await
+                Box::pin(self.check_and_receive(source, *route, head, incoming, receipt, &mut seen)).await
             }
-            _ => Err(Rejection::UnknownSource),
+            Err(rejection) => Err(rejection.clone()),
         };
         match received {
             Ok(received) => {
@@ -276,7 +292,8 @@ impl Ingest {
         } else {
             TrustedLocal::of(head)
         };
-        let verification = Verification::begin(source, claim, head, route.connection, local)?;
+        let verification =
+            Verification::begin(source, claim, head, route.connection, local, receipt.received_at)?;
         if !receipt.synthetic {
             inner.pressure.hold_back().await;
         }
@@ -318,27 +335,34 @@ impl Ingest {
     pub(crate) fn linger(&self, incoming: Incoming) {
         self.0.linger.on(incoming);
     }
+}
 
-    /// What a path names; none for one that is not ours.
-    pub(crate) fn route<'r>(&'r self, path: &'r str) -> Option<Route<'r>> {
-        if let Some(source) = self.0.by_path.get(route::without_end_slash(path)) {
-            let source = self.0.sources.get(*source)?.name.as_str();
-            return Some(Route {
-                source,
-                connection: None,
-            });
-        }
-        route::parse(path)
+/// Whose test delivery it is. One tenant's test is never signed with another's secret.
+fn sender_of<'r>(
+    registry: &'r Registry,
+    delivery: &SyntheticDelivery,
+    now: Timestamp,
+) -> Result<&'r Source, Rejection> {
+    let theirs = |source: &&Source| source.delivers_for(&delivery.tenant, now);
+    let named = |name| {
+        let connection = None;
+        registry
+            .find(
+                Route {
+                    source: name,
+                    connection,
+                },
+                now,
+            )
+            .map(|source| &**source)
+    };
+    if let Some(name) = &delivery.source {
+        return named(name.as_str())
+            .and_then(|source| Some(source).filter(theirs).ok_or(Rejection::UnknownSource));
     }
-
-    fn source_of(&self, route: Route<'_>) -> Option<&Source> {
-        self.source(route.source)
-            .filter(|source| source.has(route.connection))
-    }
-
-    fn source(&self, name: &str) -> Option<&Source> {
-        self.0.by_name.get(name).and_then(|at| self.0.sources.get(*at))
-    }
+    let usual = named("github").ok();
+    let all = usual.into_iter().chain(registry.ready().map(|source| &**source));
+    all.into_iter().find(theirs).ok_or(Rejection::UnknownSource)
 }
 
 fn synthetic_head(
@@ -357,7 +381,7 @@ fn synthetic_head(
     };
     let signed = source
         .scheme
-        .sign(&to_sign, source.signing_secret(&delivery.tenant));
+        .sign(&to_sign, source.signing_secret(&delivery.tenant, now));
     let mut headers = signed.map_err(|error| match error {
         SignError::Header(name) => Rejection::HeaderInvalid(name.into()),
         SignError::PublicKey => Rejection::OnlyVerifies,

@@ -11,6 +11,7 @@ mod address;
 mod answer;
 mod append;
 mod body;
+mod build_error;
 mod coding;
 mod facts;
 mod form;
@@ -29,6 +30,7 @@ mod ranges;
 mod rate;
 mod receive;
 mod redelivery;
+mod registry;
 mod rejected;
 mod rejection;
 mod route;
@@ -42,6 +44,7 @@ mod tests;
 
 pub use address::{address_key, canonical_network};
 pub use answer::Answer;
+pub use build_error::BuildError;
 pub use coding::ContentCoding;
 pub use ingest::Ingest;
 pub use options::{
@@ -51,6 +54,5 @@ pub use options::{
 pub use ranges::AddressRanges;
 pub use rejected::RejectedOptions;
 pub use signature::{SignError, TimeUnit};
-pub use source::BuildError;
 pub use synthetic::{Sender, Sent, SyntheticDelivery};
 pub use tally::Lately;

@@ -109,7 +109,7 @@ impl Refusals {
             if let Some(suppressed) = self.forged.admit(Instant::now()) {
                 tracing::warn!(source = name, %request_id, suppressed, "webhook_signature_verification_failed");
             }
-        } else if rejection.status().is_server_error() {
+        } else if rejection.status().is_server_error() && !rejection.is_held() {
             tracing::warn!(source = name, reason, %request_id, "webhook_refused");
         } else if let Some(suppressed) = self.rejected.admit(Instant::now()) {
             tracing::info!(source = name, reason, %request_id, suppressed, "webhook_rejected");

@@ -1,6 +1,6 @@
 //! What can be set: limits for all sources, and the sources themselves.
 
-use domain::{SourceName, TenantId};
+use domain::{SourceName, TenantId, Timestamp};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -154,6 +154,33 @@ pub enum SchemeKind {
 }
 
 impl SchemeKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Github,
+        Self::Gitlab,
+        Self::Linear,
+        Self::Standard,
+        Self::Hmac,
+        Self::Token,
+        Self::Codegen,
+        Self::ClaudeCode,
+    ];
+
+    /// The wire name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Linear => "linear",
+            Self::Standard => "standard",
+            Self::Hmac => "hmac",
+            Self::Token => "token",
+            Self::Codegen => "codegen",
+            Self::ClaudeCode => "claude-code",
+        }
+    }
+
     /// The scheme of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -262,6 +289,9 @@ pub struct Secret {
     /// those alone, every other one by the secrets without a hook.
     #[serde(default)]
     pub hook: Option<String>,
+    /// From when on it verifies nothing; none for no end.
+    #[serde(skip)]
+    pub valid_until: Option<Timestamp>,
 }
 
 /// Reads a secret. What else stands in its place is not shown: it may be a secret of digits without its quotes.
@@ -279,7 +309,13 @@ impl Secret {
             value: SecretString::from(value),
             tenant: TenantId::default(),
             hook: None,
+            valid_until: None,
         }
+    }
+
+    /// Whether it verifies at a time.
+    pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
+        self.valid_until.is_none_or(|until| now < until)
     }
 }
 
@@ -374,6 +410,18 @@ impl SourceOptions {
             source_rate_burst: 0,
             repository_rate_per_minute: 0,
             repository_rate_burst: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_is_found_by_its_wire_name() {
+        for scheme in SchemeKind::ALL {
+            assert_eq!(SchemeKind::named(scheme.as_str()), Some(scheme));
         }
     }
 }

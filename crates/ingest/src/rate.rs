@@ -17,7 +17,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SHARED: u64 = 1024;
 
 /// How many a minute, and how many of them at once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowed {
     per_minute: u32,
     burst: u32,

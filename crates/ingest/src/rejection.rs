@@ -51,6 +51,10 @@ pub(crate) enum Rejection {
     NotJsonObject(&'static str),
     /// Made up here, for a source whose secret is a public key.
     OnlyVerifies,
+    /// Somebody paused the source.
+    SourcePaused,
+    /// The source can't be used as it is, or is not known yet.
+    SourceUnavailable,
     /// The process is stopping.
     Stopping,
     /// Too many bodies at once.
@@ -83,9 +87,12 @@ impl Rejection {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::SignatureInvalid | Self::TooOld { .. } => StatusCode::UNAUTHORIZED,
-            Self::Stopping | Self::Busy | Self::LogBehind | Self::Unavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::SourcePaused
+            | Self::SourceUnavailable
+            | Self::Stopping
+            | Self::Busy
+            | Self::LogBehind
+            | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::OnlyVerifies => StatusCode::CONFLICT,
             Self::Refused => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -95,6 +102,11 @@ impl Rejection {
     /// our side says nothing about the request.
     pub(crate) fn is_kept(&self) -> bool {
         *self != Self::UnknownSource && !self.status().is_server_error()
+    }
+
+    /// Whether its source takes nothing now: not our trouble, and anybody can cause it, as nothing has to be shown.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::SourcePaused | Self::SourceUnavailable)
     }
 
     /// The code in the answer.
@@ -117,6 +129,8 @@ impl Rejection {
             Self::SignatureInvalid | Self::TooOld { .. } => "SIGNATURE_INVALID",
             Self::NotJsonObject(_) => "BODY_NOT_JSON_OBJECT",
             Self::OnlyVerifies => "NOT_SIGNABLE",
+            Self::SourcePaused => "SOURCE_PAUSED",
+            Self::SourceUnavailable => "SOURCE_UNAVAILABLE",
             Self::Stopping => "SHUTTING_DOWN",
             Self::Busy => "TOO_BUSY",
             Self::LogBehind => "LOG_BEHIND",
@@ -148,6 +162,8 @@ impl Rejection {
             Self::TooOld { .. } => "too_old",
             Self::NotJsonObject(_) => "not_json_object",
             Self::OnlyVerifies => "only_verifies",
+            Self::SourcePaused => "source_paused",
+            Self::SourceUnavailable => "source_unavailable",
             Self::Stopping => "stopping",
             Self::Busy => "busy",
             Self::LogBehind => "log_behind",
@@ -186,6 +202,8 @@ impl Rejection {
             }
             Self::NotJsonObject(why) => format!("the body is not a JSON object: {why}"),
             Self::OnlyVerifies => "the source has a public key, which verifies and can't sign".to_owned(),
+            Self::SourcePaused => "the source is paused; send again later".to_owned(),
+            Self::SourceUnavailable => "the source can't be used now; send again later".to_owned(),
             Self::Stopping => "the service is shutting down".to_owned(),
             Self::Busy => "too many deliveries at once".to_owned(),
             Self::LogBehind => "the log is behind; the delivery was not read".to_owned(),
@@ -200,7 +218,12 @@ impl Rejection {
             Self::AddressRate(wait) | Self::SourceRate(wait) | Self::RepositoryRate(wait) => {
                 Some(wait.as_secs().saturating_add(1))
             }
-            Self::Stopping | Self::Busy | Self::LogBehind | Self::Unavailable(_) => Some(default_s),
+            Self::SourcePaused
+            | Self::SourceUnavailable
+            | Self::Stopping
+            | Self::Busy
+            | Self::LogBehind
+            | Self::Unavailable(_) => Some(default_s),
             Self::UnknownSource
             | Self::AddressNotAllowed
             | Self::UserAgentRefused

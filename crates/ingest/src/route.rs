@@ -3,6 +3,18 @@
 /// The paths under which every source is reached; all mean the same.
 const PREFIXES: [&str; 4] = ["/api/webhooks/", "/webhooks/", "/webhook/", "/api/v2/webhooks/"];
 
+/// Paths of the server itself: no source may take what is posted there.
+const SERVER: [&str; 8] = [
+    "/health",
+    "/ready",
+    "/metrics",
+    "/metrics.json",
+    "/openapi.json",
+    "/docs",
+    "/dashboard",
+    "/socket.io",
+];
+
 /// Names that belong to the API and are never sources (api.md §1).
 const RESERVED: [&str; 11] = [
     "test",
@@ -34,7 +46,13 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 
 /// Whether a path stands where the API, or a source under its name, is reached.
 pub(crate) fn belongs_to_api(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/") || PREFIXES.iter().any(|prefix| path.starts_with(prefix))
+    let is_at = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    is_at("/api")
+        || SERVER.iter().any(|root| is_at(root))
+        || PREFIXES.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// A path without the one slash that may end it.
@@ -75,6 +93,23 @@ mod tests {
         }
         let bound = parse("/webhooks/github/team-7").unwrap();
         assert_eq!((bound.source, bound.connection), ("github", Some("team-7")));
+    }
+
+    #[test]
+    fn no_source_gets_a_path_of_the_server() {
+        for path in [
+            "/api",
+            "/api/x",
+            "/health",
+            "/socket.io",
+            "/dashboard/x",
+            "/webhooks/x",
+        ] {
+            assert!(belongs_to_api(path), "{path}");
+        }
+        for path in ["/hooks", "/healthy", "/apis", "/documents"] {
+            assert!(!belongs_to_api(path), "{path}");
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! A configured sender, checked and ready for use.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use domain::{EventFilter, InvalidGlob, SourceName, TenantId};
+use domain::{EventFilter, SourceName, TenantId, Timestamp};
 use ipnet::IpNet;
 use secrecy::ExposeSecret;
 
 use crate::address::canonical_network;
+use crate::build_error::BuildError;
 use crate::head::Head;
 use crate::options::{IngestOptions, Secret, SourceOptions};
 use crate::ranges::AddressRanges;
@@ -20,83 +22,6 @@ use crate::signature::{self, Claim, Scheme};
 /// How much longer than its payload a form may be: every byte as `%XX`, and room for its other fields.
 const FORM_FACTOR: u64 = 3;
 const FORM_EXTRA_BYTES: u64 = 64 * 1024;
-
-/// Why the sources can't be used as configured.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The name belongs to the API.
-    #[error("source {0:?}: the name is reserved")]
-    ReservedName(String),
-    /// Two sources of one name.
-    #[error("source {0:?} is configured twice")]
-    DuplicateSource(String),
-    /// Nothing could ever verify.
-    #[error("source {0:?}: verify is on, but it has no secret")]
-    NoSecret(String),
-    /// Anybody could sign with it.
-    #[error("source {source_name:?}: secret {secret_id:?} is empty")]
-    EmptySecret {
-        /// The source.
-        source_name: String,
-        /// The secret.
-        secret_id: String,
-    },
-    /// A setting of the scheme that can't be used.
-    #[error("source {source_name:?}: {why}")]
-    Scheme {
-        /// The source.
-        source_name: String,
-        /// Which one, and what is wrong with it.
-        why: String,
-    },
-    /// A secret that its scheme could never verify with.
-    #[error("source {source_name:?}: secret {secret_id:?} {why}")]
-    SecretOfAnotherForm {
-        /// The source.
-        source_name: String,
-        /// The secret.
-        secret_id: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// Two secrets of one id.
-    #[error("source {source_name:?}: secret {secret_id:?} is configured twice")]
-    DuplicateSecret {
-        /// The source.
-        source_name: String,
-        /// The secret.
-        secret_id: String,
-    },
-    /// Whose a delivery is could not be told.
-    #[error(
-        "source {source_name:?}: secret {secret_id:?} is another tenant's too; two tenants must not share one"
-    )]
-    SharedSecret {
-        /// The source.
-        source_name: String,
-        /// The secret.
-        secret_id: String,
-    },
-    /// A path that is not absolute, another's, or the API's.
-    #[error("source {source_name:?}: the path {path:?} {why}")]
-    Path {
-        /// The source.
-        source_name: String,
-        /// The path.
-        path: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A glob that can't be read.
-    #[error("source {source_name:?}: a repository glob can't be read")]
-    Glob {
-        /// The source.
-        source_name: String,
-        /// What is wrong with it.
-        #[source]
-        source: InvalidGlob,
-    },
-}
 
 impl SourceOptions {
     /// Checks a source by itself, without any other.
@@ -120,11 +45,35 @@ pub(crate) struct Source {
     /// How far a time signed may be from ours, in milliseconds; 0 for no matter how far.
     pub(crate) tolerance_ms: u64,
     secrets: Vec<Secret>,
+    /// Places of the secrets of each hook or connection; thousands may share a source.
+    bound: HashMap<String, Vec<usize>>,
+    /// Places of the secrets of no hook.
+    unbound: Vec<usize>,
     address_allow: Vec<IpNet>,
     address_ranges: Vec<AddressRanges>,
     user_agent_check: bool,
-    source_rate: Option<Rate>,
-    repository_rate: Option<KeyedRate<String>>,
+    source_rate: Rated<Rate>,
+    repository_rate: Rated<KeyedRate<String>>,
+}
+
+/// A rate, and what it allows.
+struct Rated<R> {
+    allowed: Allowed,
+    rate: Option<Arc<R>>,
+}
+
+impl<R> Rated<R> {
+    fn new(allowed: Allowed, build: impl FnOnce(Allowed) -> Option<R>) -> Self {
+        let rate = build(allowed).map(Arc::new);
+        Self { allowed, rate }
+    }
+
+    /// Goes on counting where another one is, if that allows as much.
+    fn go_on(&mut self, before: &Self) {
+        if self.allowed == before.allowed {
+            self.rate.clone_from(&before.rate);
+        }
+    }
 }
 
 impl Source {
@@ -143,6 +92,7 @@ impl Source {
         })?;
         check_secrets(&name, &options.secrets, scheme.as_ref())?;
         let path = options.path.map(|path| own_path(&name, path)).transpose()?;
+        let (bound, unbound) = places_of(&options.secrets);
         let filter =
             EventFilter::new(&options.events, &options.repositories).map_err(|source| BuildError::Glob {
                 source_name: name,
@@ -162,18 +112,26 @@ impl Source {
             dedup_window_ms: options.dedup_window_ms.unwrap_or(limits.dedup_window_ms),
             body_bytes_max: options.body_bytes_max.unwrap_or(limits.body_bytes_max),
             secrets: options.secrets,
+            bound,
+            unbound,
             address_allow: options.address_allow.into_iter().map(canonical_network).collect(),
             address_ranges: options.address_ranges,
             user_agent_check: options.user_agent_check,
-            source_rate: Rate::new(Allowed::new(
-                options.source_rate_per_minute,
-                options.source_rate_burst,
-            )),
-            repository_rate: KeyedRate::new(
+            source_rate: Rated::new(
+                Allowed::new(options.source_rate_per_minute, options.source_rate_burst),
+                Rate::new,
+            ),
+            repository_rate: Rated::new(
                 Allowed::new(options.repository_rate_per_minute, options.repository_rate_burst),
-                limits.rate_keys_max,
+                |allowed| KeyedRate::new(allowed, limits.rate_keys_max),
             ),
         })
+    }
+
+    /// Takes the place of another one: rates that did not change go on counting.
+    pub(crate) fn go_on(&mut self, before: &Self) {
+        self.source_rate.go_on(&before.source_rate);
+        self.repository_rate.go_on(&before.repository_rate);
     }
 
     /// Refuses addresses that are not the source's. While a list is not known that might have the address, nobody can say,
@@ -211,41 +169,50 @@ impl Source {
     }
 
     /// Whether a connection in the path is one of the source's: a secret is bound to it. Without proof any is.
-    pub(crate) fn has(&self, connection: Option<&str>) -> bool {
-        !self.verify || connection.is_none() || !self.bound_to(connection).is_empty()
+    pub(crate) fn has(&self, connection: Option<&str>, now: Timestamp) -> bool {
+        !self.verify || connection.is_none() || self.bound_to(connection, now).next().is_some()
     }
 
     /// The secrets that may verify a request. A connection in the path is verified by its own alone, and so is a hook
     /// that has some.
-    pub(crate) fn candidates(&self, claim: &Claim, connection: Option<&str>) -> Vec<&Secret> {
+    pub(crate) fn candidates(&self, claim: &Claim, connection: Option<&str>, now: Timestamp) -> Vec<&Secret> {
         if connection.is_some() {
-            return self.bound_to(connection);
+            return self.bound_to(connection, now).collect();
         }
-        let bound = claim.hook_id.as_deref().map(|hook| self.bound_to(Some(hook)));
+        let bound = claim
+            .hook_id
+            .as_deref()
+            .map(|hook| self.bound_to(Some(hook), now).collect());
         bound
-            .filter(|b| !b.is_empty())
-            .unwrap_or_else(|| self.bound_to(None))
+            .filter(|bound: &Vec<_>| !bound.is_empty())
+            .unwrap_or_else(|| self.bound_to(None, now).collect())
     }
 
-    fn bound_to(&self, hook: Option<&str>) -> Vec<&Secret> {
-        self.secrets
-            .iter()
-            .filter(|s| s.hook.as_deref() == hook)
-            .collect()
+    /// The secrets of a hook, or of none, that verify at a time.
+    fn bound_to(&self, hook: Option<&str>, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        let places = match hook {
+            Some(hook) => self.bound.get(hook),
+            None => Some(&self.unbound),
+        };
+        let secrets = places
+            .into_iter()
+            .flatten()
+            .filter_map(|place| self.secrets.get(*place));
+        secrets.filter(move |secret| secret.is_valid(now))
     }
 
-    /// All secrets.
+    /// All secrets, those that verify nothing any more too.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.iter()
     }
 
     /// Who may see a request that nobody verified: whoever all the secrets belong to that would have been tried, else
     /// whoever all of the source's belong to, else the tenant `default`.
-    pub(crate) fn tenant_of(&self, head: &Head, connection: Option<&str>) -> TenantId {
+    pub(crate) fn tenant_of(&self, head: &Head, connection: Option<&str>, now: Timestamp) -> TenantId {
         let claim = self.scheme.claim(head).ok();
         let tried = match claim {
-            Some(claim) => self.candidates(&claim, connection),
-            None => self.bound_to(connection),
+            Some(claim) => self.candidates(&claim, connection, now),
+            None => self.bound_to(connection, now).collect(),
         };
         let sole = |secrets: &[&Secret]| {
             let first = &secrets.first()?.tenant;
@@ -257,15 +224,17 @@ impl Source {
     }
 
     /// The secret to sign a tenant's synthetic deliveries with.
-    pub(crate) fn signing_secret(&self, tenant: &TenantId) -> Option<&Secret> {
-        let mine = || self.secrets.iter().filter(|s| s.tenant == *tenant);
-        mine().find(|s| s.hook.is_none()).or_else(|| mine().next())
+    pub(crate) fn signing_secret(&self, tenant: &TenantId, now: Timestamp) -> Option<&Secret> {
+        let valid = |secret: &&Secret| secret.tenant == *tenant && secret.is_valid(now);
+        // One with an end is being replaced.
+        let best = |secret: &&Secret| (secret.hook.is_some(), secret.valid_until.is_some());
+        self.secrets.iter().filter(valid).min_by_key(best)
     }
 
     /// Whether a synthetic delivery to it would be the tenant's.
-    pub(crate) fn delivers_for(&self, tenant: &TenantId) -> bool {
+    pub(crate) fn delivers_for(&self, tenant: &TenantId, now: Timestamp) -> bool {
         let unproven = !self.verify && *tenant == TenantId::default();
-        unproven || self.signing_secret(tenant).is_some()
+        unproven || self.signing_secret(tenant, now).is_some()
     }
 
     /// The most raw bytes of a body. A form may be longer than the payload inside it, for which the limit holds.
@@ -281,10 +250,10 @@ impl Source {
 
     /// Counts a verified, wanted delivery as so many.
     pub(crate) fn check_rates(&self, repository: Option<&str>, cost: NonZeroU32) -> Result<(), Rejection> {
-        if let Some(rate) = &self.source_rate {
+        if let Some(rate) = &self.source_rate.rate {
             rate.check(cost).map_err(Rejection::SourceRate)?;
         }
-        if let (Some(rate), Some(repository)) = (&self.repository_rate, repository) {
+        if let (Some(rate), Some(repository)) = (&self.repository_rate.rate, repository) {
             rate.check(&repository.to_lowercase(), cost)
                 .map_err(Rejection::RepositoryRate)?;
         }
@@ -292,11 +261,26 @@ impl Source {
     }
 }
 
+/// Where the secrets of each hook stand, and those of none.
+fn places_of(secrets: &[Secret]) -> (HashMap<String, Vec<usize>>, Vec<usize>) {
+    let mut bound: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut unbound = Vec::new();
+    for (place, secret) in secrets.iter().enumerate() {
+        match &secret.hook {
+            Some(hook) => bound.entry(hook.clone()).or_default().push(place),
+            None => unbound.push(place),
+        }
+    }
+    (bound, unbound)
+}
+
 fn check_secrets(source: &str, secrets: &[Secret], scheme: &dyn Scheme) -> Result<(), BuildError> {
     let mut ids = HashSet::new();
+    let mut owners = HashMap::new();
     for secret in secrets {
         let (source_name, secret_id) = (source.to_owned(), secret.id.clone());
-        if secret.value.expose_secret().is_empty() {
+        let text = secret.value.expose_secret();
+        if text.is_empty() {
             return Err(BuildError::EmptySecret {
                 source_name,
                 secret_id,
@@ -315,12 +299,8 @@ fn check_secrets(source: &str, secrets: &[Secret], scheme: &dyn Scheme) -> Resul
                 secret_id,
             });
         }
-        let shared = |other: &Secret| {
-            other.tenant != secret.tenant
-                && other.hook == secret.hook
-                && other.value.expose_secret() == secret.value.expose_secret()
-        };
-        if secrets.iter().any(shared) {
+        let owner = owners.entry((&secret.hook, text)).or_insert(&secret.tenant);
+        if **owner != secret.tenant {
             return Err(BuildError::SharedSecret {
                 source_name,
                 secret_id,
@@ -418,7 +398,7 @@ mod tests {
         })
         .unwrap();
         let ids = |hook: Option<&str>, connection: Option<&str>| {
-            let chosen = source.candidates(&claim(hook), connection);
+            let chosen = source.candidates(&claim(hook), connection, Timestamp::default());
             chosen.iter().map(|s| s.id.clone()).collect::<String>()
         };
         assert_eq!(ids(None, None), "a");
@@ -427,7 +407,8 @@ mod tests {
         assert_eq!(ids(Some("43"), None), "a");
         assert_eq!(ids(Some("41"), Some("42")), "d");
         assert_eq!(ids(Some("41"), Some("43")), "");
-        assert!(source.has(None) && source.has(Some("42")) && !source.has(Some("43")));
+        let has = |connection| source.has(connection, Timestamp::default());
+        assert!(has(None) && has(Some("42")) && !has(Some("43")));
     }
 
     #[test]

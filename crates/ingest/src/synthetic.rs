@@ -6,9 +6,9 @@ use domain::{SourceName, TenantId, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::build_error::BuildError;
 use crate::options::{IngestOptions, Secret, SourceOptions};
 use crate::signature::{self, Claim, Example, Scheme, SignError, ToSign};
-use crate::source::BuildError;
 
 /// A delivery to be signed with its source's own secret and received like any other, marked `synthetic`.
 #[derive(Debug, Clone)]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use domain::{
-    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays, Tables,
+    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays, Sources,
+    Tables,
 };
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;
@@ -29,6 +30,7 @@ use crate::route::rejected::RejectedApi;
 use crate::route::replays::ReplaysApi;
 use crate::route::repositories::Repositories;
 use crate::route::runs::Runs;
+use crate::route::sources::SourcesApi;
 use crate::route::statistics::StatisticsApi;
 use crate::route::system::SystemApi;
 use crate::route::test::TestApi;
@@ -52,6 +54,8 @@ pub struct ApiDeps {
     pub replays: Arc<dyn Replays>,
     /// Shows destinations, pauses and resumes them; an empty list where no process of the role `react` can be asked.
     pub destinations: Arc<dyn Destinations>,
+    /// Shows sources, adds, changes and removes them.
+    pub sources: Arc<dyn Sources>,
     /// Where rejected requests are found.
     pub rejected: Arc<dyn FindRejected>,
     /// Knows the API keys, makes and revokes them.
@@ -77,7 +81,8 @@ type Groups = (
     Types,
     RejectedApi,
     ReplaysApi,
-    DestinationsApi,
+    // The library takes sixteen groups, and groups of groups.
+    (DestinationsApi, SourcesApi),
     StatisticsApi,
     HealthApi,
     Repositories,
@@ -150,7 +155,7 @@ impl Api {
             Types,
             RejectedApi { state: state() },
             ReplaysApi { state: state() },
-            DestinationsApi { state: state() },
+            (DestinationsApi { state: state() }, SourcesApi { state: state() }),
             StatisticsApi { state: state() },
             HealthApi { state: state() },
             Repositories { state: state() },

@@ -150,7 +150,10 @@ fn preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response
     (asks && origin.is_some()).then(|| {
         Response::builder()
             .status(StatusCode::NO_CONTENT)
-            .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, DELETE")
+            .header(
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                "GET, HEAD, POST, PATCH, DELETE",
+            )
             .header(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
                 "Authorization, Content-Type, X-Api-Key, X-Request-Id",

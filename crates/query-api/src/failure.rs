@@ -306,7 +306,10 @@ impl ApiResponse for Failure {
                     "Not allowed: the key has not the scope, or is of another tenant than the one who runs the instance",
                 ),
                 of(404, "There is no such thing"),
-                of(409, "Not in the present state: it has ended, or is under way"),
+                of(
+                    409,
+                    "Not in the present state: it has ended, is under way, is there already, or was changed meanwhile",
+                ),
                 of(
                     429,
                     "Too many wrong keys from this address; `Retry-After` says when to try again",

@@ -1,6 +1,8 @@
 //! From the body of a request to an order: what is not as it should be is refused here, by the name of its field, before
 //! anything is asked to act on it.
 
+pub(crate) mod source;
+
 use domain::{
     DeliveryStatus, DestinationName, Position, ReplayFilter, ReplayMatch, ReplayOrder, ReplayTo, SourceName,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::{
     BodyStore, Clock, DestinationStatus, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays,
-    TenantId,
+    Sources, TenantId,
 };
 use moka::future::Cache;
 
@@ -40,6 +40,7 @@ pub(crate) struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) replays: Arc<dyn Replays>,
     pub(crate) destinations: Arc<dyn Destinations>,
+    pub(crate) sources: Arc<dyn Sources>,
     pub(crate) rejected: Arc<dyn FindRejected>,
     pub(crate) status: Arc<dyn SystemStatus>,
     pub(crate) test: Arc<dyn SendTest>,
@@ -73,6 +74,7 @@ impl State {
             clock: deps.clock,
             replays: deps.replays,
             destinations: deps.destinations,
+            sources: deps.sources,
             rejected: deps.rejected,
             status: deps.status,
             test: deps.test,

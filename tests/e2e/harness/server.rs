@@ -1,6 +1,6 @@
 //! The real binary as a child process, on a free port and a data directory of its own.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -21,8 +21,19 @@ const STOP: Duration = Duration::from_secs(30);
 /// Engines die with their parent, however it died.
 const ORPHANS: Duration = Duration::from_secs(3);
 /// Anything of the environment that the server would take for a setting.
-const SETTINGS: [&str; 7] = [
-    "HOOKLOG_", "WEBHOOK_", "GITHUB_", "EVENT_", "RETRY_", "RATE_", "LOG_",
+const SETTINGS: [&str; 12] = [
+    "HOOKLOG_",
+    "WEBHOOK_",
+    "GITHUB_",
+    "GITLAB_",
+    "LINEAR_",
+    "STANDARD_",
+    "CODEGEN_",
+    "CLAUDE_CODE_",
+    "EVENT_",
+    "RETRY_",
+    "RATE_",
+    "LOG_",
 ];
 
 /// How to start a server; kept by it, so that it can be started again.
@@ -126,6 +137,21 @@ impl Launch {
             .args(arguments)
             .stdin(Stdio::null());
         command.output().expect("the binary runs")
+    }
+
+    /// As [`Launch::run`], with a text on its standard input.
+    pub(crate) fn feed(&self, arguments: &[&str], text: &str) -> Output {
+        let mut command = clean(Command::new(BINARY), &self.environment);
+        command.current_dir(&self.folder).args(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(text.as_bytes()).expect("it reads");
+        drop(stdin);
+        child.wait_with_output().expect("it ends")
     }
 
     fn command(&self) -> Command {

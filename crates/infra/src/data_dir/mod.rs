@@ -20,6 +20,8 @@ const FORMAT: u32 = 1;
 
 const LOCK_FILE: &str = "LOCK";
 const FORMAT_FILE: &str = "FORMAT";
+/// The file of the key of secrets; no name of a source has a dot.
+const MASTER_KEY: &str = "master.key";
 
 /// Why the directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +179,22 @@ impl DataDir {
     #[must_use]
     pub fn run(&self) -> PathBuf {
         self.path.join("run")
+    }
+
+    /// The file of the key that secrets of sources are encrypted with, made when it is asked for the first time. No source
+    /// can have its name.
+    ///
+    /// # Errors
+    /// When the file can't be read or written, or is empty.
+    pub fn master_key(&self) -> Result<PathBuf, DataDirError> {
+        secret::read_or_made(self.secrets().join(MASTER_KEY)).map(|(_, path)| path)
+    }
+
+    /// The same file, if it is there.
+    #[must_use]
+    pub fn master_key_file(&self) -> Option<PathBuf> {
+        let path = self.secrets().join(MASTER_KEY);
+        path.exists().then_some(path)
     }
 
     /// The secret that logins are signed with; made when it is asked for the first time, new after it was deleted.

@@ -13,7 +13,11 @@ pub(super) fn generated(directory: &Path, name: &str) -> Result<(SecretString, P
     if name.is_empty() || !name.bytes().all(plain) {
         return Err(DataDirError::SecretName(name.to_owned()));
     }
-    let path = directory.join(name);
+    read_or_made(directory.join(name))
+}
+
+/// The secret in a file, made of 32 random bytes as hex when there is none.
+pub(super) fn read_or_made(path: PathBuf) -> Result<(SecretString, PathBuf), DataDirError> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

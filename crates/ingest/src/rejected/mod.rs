@@ -114,7 +114,7 @@ impl Rejected {
         RejectedRequest {
             request_id: request.request_id,
             received_at: request.received_at,
-            tenant: source.tenant_of(head, request.connection),
+            tenant: source.tenant_of(head, request.connection, request.received_at),
             source: source.name.clone(),
             connection: request.connection.map(cut),
             reason: rejection.reason().to_owned(),

@@ -51,9 +51,10 @@ impl<'s> Verification<'s> {
         head: &Head,
         connection: Option<&str>,
         local: Option<TrustedLocal>,
+        now: Timestamp,
     ) -> Result<Self, Rejection> {
         let proof = if source.verify {
-            let candidates = source.candidates(&claim, connection);
+            let candidates = source.candidates(&claim, connection, now);
             let check = source
                 .scheme
                 .check(head, &candidates)

@@ -15,3 +15,4 @@ mod rig;
 mod secrets;
 mod senders;
 mod server;
+mod sources;

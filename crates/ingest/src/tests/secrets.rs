@@ -96,9 +96,16 @@ async fn from(rig: &Rig, peer: &str, delivery: Delivery) -> Reply {
         headers: delivery.headers,
     };
     let mut incoming = Incoming::new(Box::pin(stream::iter([Ok(body.into())])), None);
+    let registry = rig.ingest.registry();
     let answer = rig
         .ingest
-        .answer(&head, rig.ingest.route(&path), &mut incoming, Origin::Sender)
+        .answer(
+            &registry,
+            &head,
+            registry.route(&path),
+            &mut incoming,
+            Origin::Sender,
+        )
         .await;
     Reply::of(answer.into_response(false)).await
 }

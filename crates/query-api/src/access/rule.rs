@@ -83,6 +83,13 @@ const fn admin(method: &'static str, path: &'static str, action: &'static str) -
     }
 }
 
+const fn admin_whole(method: &'static str, path: &'static str, action: &'static str) -> Rule {
+    Rule {
+        whole: true,
+        ..admin(method, path, action)
+    }
+}
+
 const fn admin_looks(path: &'static str) -> Rule {
     Rule {
         need: Need::Admin,
@@ -121,6 +128,21 @@ const RULES: &[Rule] = &[
     read("/api/destinations/{name}"),
     operate("POST", "/api/destinations/{name}/pause", "destination.pause"),
     operate("POST", "/api/destinations/{name}/resume", "destination.resume"),
+    read("/api/sources"),
+    admin("POST", "/api/sources", "source.add"),
+    read("/api/sources/{name}"),
+    admin("PATCH", "/api/sources/{name}", "source.change"),
+    admin("DELETE", "/api/sources/{name}", "source.remove"),
+    operate("POST", "/api/sources/{name}/pause", "source.pause"),
+    operate("POST", "/api/sources/{name}/resume", "source.resume"),
+    admin("POST", "/api/sources/{name}/secrets", "source.secret.add"),
+    admin(
+        "DELETE",
+        "/api/sources/{name}/secrets/{id}",
+        "source.secret.revoke",
+    ),
+    admin("POST", "/api/sources/{name}/rotate", "source.rotate"),
+    admin_whole("POST", "/api/secrets/reseal", "source.reseal"),
     read("/api/repositories"),
     read("/api/repositories/{owner}/{repo}/activity"),
     read("/api/jobs"),
@@ -171,14 +193,12 @@ impl Found {
 }
 
 impl Rule {
-    /// What it is about: the parts of a path that its parameters stand for.
+    /// What it is about: the part of a path that its first parameter stands for. What follows is something within it, and
+    /// could be a secret that somebody took for the id of one; whoever finds it says that it was meant.
     pub(crate) fn target(&self, path: &str) -> Option<String> {
-        let parts = self.path.split('/').zip(path.split('/'));
-        let named: Vec<&str> = parts
-            .filter(|(pattern, _)| pattern.starts_with('{'))
-            .map(|(_, part)| part)
-            .collect();
-        (!named.is_empty()).then(|| named.join("/").chars().take(300).collect())
+        let mut parts = self.path.split('/').zip(path.split('/'));
+        let (_, named) = parts.find(|(pattern, _)| pattern.starts_with('{'))?;
+        Some(named.chars().take(300).collect())
     }
 
     /// The rule of an operation of the document.
@@ -274,6 +294,14 @@ mod tests {
             Some("ci")
         );
         assert_eq!(target(Method::POST, "/api/webhooks/retry-failed"), None);
+        assert_eq!(
+            target(
+                Method::DELETE,
+                "/api/sources/github/secrets/whoever-took-it-for-an-id"
+            )
+            .as_deref(),
+            Some("github")
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) mod rejected;
 pub(crate) mod replays;
 pub(crate) mod repositories;
 pub(crate) mod runs;
+pub(crate) mod sources;
 pub(crate) mod statistics;
 pub(crate) mod system;
 pub(crate) mod test;
@@ -27,6 +28,8 @@ pub(crate) enum Group {
     Deliveries,
     /// Doing it again: one delivery, all that fits a filter, the dead letters.
     Replays,
+    /// Who delivers, and how they prove it.
+    Sources,
     /// Where deliveries go.
     Destinations,
     /// Statistics and health.

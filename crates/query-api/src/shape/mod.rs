@@ -8,6 +8,7 @@ pub(crate) mod job;
 pub(crate) mod rejected;
 pub(crate) mod replay;
 pub(crate) mod repository;
+pub(crate) mod source;
 pub(crate) mod statistics;
 pub(crate) mod system;
 

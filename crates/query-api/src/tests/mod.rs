@@ -13,7 +13,10 @@ mod one;
 mod outcomes;
 mod rejected;
 mod replays;
+mod secrets;
+pub(crate) mod senders;
 mod service;
+mod sources;
 mod statements;
 mod tenants;
 mod trail;
@@ -34,6 +37,7 @@ use serde_json::Value;
 
 use self::commands::Commands;
 use self::doors::{Doors, Written};
+use self::senders::Senders;
 use crate::{
     Api, ApiDeps, ApiOptions, Component, ComponentState, Difference, LocalOwner, Progress, ProjectionState,
     ProjectionStatus, RebuildError, RebuildOf, RenderMetrics, SendTest, SessionSecret, SystemSnapshot,
@@ -277,6 +281,7 @@ pub(super) struct World {
     pub(super) told: Arc<Told>,
     pub(super) commands: Arc<Commands>,
     pub(super) rejected: Arc<MemoryRejected>,
+    pub(super) senders: Arc<Senders>,
     pub(super) doors: Arc<Doors>,
     pub(super) written: Arc<Written>,
     pub(super) body: Bytes,
@@ -295,6 +300,7 @@ impl World {
             tables: Arc::new(CannedTables::ready()),
             told: Arc::new(told),
             rejected: Arc::default(),
+            senders: Arc::default(),
             doors: Arc::default(),
             written: Arc::default(),
             body: Bytes::new(),
@@ -322,6 +328,7 @@ impl World {
             clock: Arc::new(ManualClock::at(NOW.parse::<Timestamp>().unwrap())),
             replays: Arc::<Commands>::clone(&self.commands),
             destinations: Arc::<Commands>::clone(&self.commands),
+            sources: Arc::<Senders>::clone(&self.senders),
             rejected: Arc::<MemoryRejected>::clone(&self.rejected),
             keys: Arc::<Doors>::clone(&self.doors),
             audit: Arc::<Written>::clone(&self.written),

@@ -1,0 +1,304 @@
+//! Keepers over one log in memory: what one did, all know, and receiving hears of it.
+
+mod rig;
+
+use domain::{
+    AddSource, AddSourceSecret, ChangeSource, CommandError, EventLog as _, Hold, NewSecret, PageLimit,
+    Position, SourceKnown, SourceOrigin, SourceStatus, SourceTerms, Sources as _, TenantId,
+};
+use rig::{Replica, Rig, Told, is_refused, is_unknown, of, order, put, rotation, secret, until};
+
+use crate::secret::{MasterKey, Sealer};
+
+#[tokio::test]
+async fn a_source_is_received_at_once_where_it_was_added_and_soon_everywhere() {
+    let rig = Rig::new();
+    let (here, there) = (rig.replica().await, rig.replica().await);
+    let added = here.keeper.add(order("shop", "default")).await.unwrap();
+    assert_eq!(
+        (added.origin, added.status),
+        (SourceOrigin::Log, SourceStatus::Active)
+    );
+    assert_eq!(here.receiver.of("shop"), put(&["a"]));
+    until("the other replica receives it", || {
+        there.receiver.of("shop") == put(&["a"])
+    })
+    .await;
+    // Whoever starts later knows it before it says that it knows all.
+    let late = rig.replica().await;
+    assert_eq!(*late.receiver.complete.lock().unwrap(), Some(1));
+    is_refused(
+        there.keeper.add(order("shop", "default")).await,
+        "a source of this name",
+    );
+}
+
+#[tokio::test]
+async fn no_event_says_a_secret_and_a_second_add_of_one_name_loses() {
+    let rig = Rig::new();
+    let (here, there) = (rig.replica().await, rig.replica().await);
+    let (one, other) = tokio::join!(
+        here.keeper.add(order("shop", "default")),
+        there.keeper.add(order("shop", "team-a")),
+    );
+    assert_ne!(one.is_ok(), other.is_ok(), "{one:?} {other:?}");
+    let owner = one.or(other).unwrap().tenant;
+    here.keeper
+        .rotate(rotation("shop", owner.as_str(), "b", 1000))
+        .await
+        .unwrap();
+    let page = rig
+        .log
+        .read_all(Position::START, PageLimit::default())
+        .await
+        .unwrap();
+    assert_eq!(page.events.len(), 2);
+    for event in page.events {
+        let text = String::from_utf8(event.metadata.to_vec()).unwrap();
+        assert!(!text.contains("plain"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_secret_goes_on_beside_the_new_one_until_its_time() {
+    let rig = Rig::new();
+    let replica = rig.replica().await;
+    replica.keeper.add(order("shop", "default")).await.unwrap();
+    let known = replica
+        .keeper
+        .rotate(rotation("shop", "default", "b", 60_000))
+        .await
+        .unwrap();
+    assert_eq!(replica.receiver.of("shop"), put(&["a", "b"]));
+    let ends: Vec<bool> = known.secrets.iter().map(|s| s.valid_until.is_some()).collect();
+    assert_eq!(ends, [true, false]);
+    rig.clock.advance_millis(60_000);
+    let known = replica.keeper.get(&of("shop", "default")).await.unwrap();
+    assert_eq!(known.secrets.len(), 1, "what verifies nothing is not shown");
+    let too_long = rotation("shop", "default", "c", u64::MAX);
+    let refused = replica.keeper.rotate(too_long).await;
+    assert!(matches!(refused, Err(CommandError::Invalid(_))), "{refused:?}");
+    replica
+        .keeper
+        .rotate(rotation("shop", "default", "c", 60_000))
+        .await
+        .unwrap();
+    let b = "b".parse().unwrap();
+    replica
+        .keeper
+        .revoke_secret(&of("shop", "default"), &b)
+        .await
+        .unwrap();
+    assert_eq!(replica.receiver.of("shop"), put(&["c"]));
+    let c = "c".parse().unwrap();
+    is_refused(
+        replica.keeper.revoke_secret(&of("shop", "default"), &c).await,
+        "last secret",
+    );
+}
+
+#[tokio::test]
+async fn a_source_is_paused_resumed_changed_removed_and_comes_back() {
+    let rig = Rig::new();
+    let Replica { keeper, receiver } = rig.replica().await;
+    let shop = of("shop", "default");
+    let added = keeper.add(order("shop", "default")).await.unwrap();
+    let paused = keeper.pause(&shop, Some("nonsense".into())).await.unwrap();
+    assert_eq!(paused.status.as_str(), "paused");
+    assert_eq!(receiver.of("shop"), Some(Told::Held(Hold::Paused)));
+    keeper.resume(&shop).await.unwrap();
+    assert_eq!(receiver.of("shop"), put(&["a"]));
+    let terms = SourceTerms {
+        events: vec!["push".into()],
+        ..SourceTerms::of_scheme("github")
+    };
+    let change = |terms: &SourceTerms, revision| ChangeSource {
+        source: of("shop", "default"),
+        terms: terms.clone(),
+        revision,
+    };
+    is_refused(
+        keeper.change(change(&terms, added.revision)).await,
+        "changed meanwhile",
+    );
+    assert_eq!(keeper.change(change(&terms, None)).await.unwrap().terms, terms);
+    let nonsense = keeper
+        .change(change(&SourceTerms::of_scheme("nonsense"), None))
+        .await;
+    assert!(matches!(nonsense, Err(CommandError::Invalid(_))), "{nonsense:?}");
+    keeper.remove(&shop, None).await.unwrap();
+    assert_eq!(receiver.of("shop"), None);
+    is_unknown(keeper.get(&shop).await);
+    is_unknown(keeper.pause(&shop, None).await);
+    let again = AddSource {
+        secret: Some(secret("b")),
+        ..order("shop", "default")
+    };
+    keeper.add(again).await.unwrap();
+    assert_eq!(receiver.of("shop"), put(&["b"]));
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_tenant_does_not_exist() {
+    let rig = Rig::new();
+    let Replica { keeper, .. } = rig.replica().await;
+    keeper.add(order("shop", "team-a")).await.unwrap();
+    let theirs = of("shop", "team-b");
+    is_unknown(keeper.get(&theirs).await);
+    is_unknown(keeper.pause(&theirs, None).await);
+    is_unknown(keeper.resume(&theirs).await);
+    is_unknown(keeper.remove(&theirs, None).await);
+    is_unknown(keeper.rotate(rotation("shop", "team-b", "b", 1)).await);
+    is_unknown(keeper.revoke_secret(&theirs, &"a".parse().unwrap()).await);
+    let add = AddSourceSecret {
+        source: theirs.clone(),
+        secret: secret("b"),
+    };
+    is_unknown(keeper.add_secret(add).await);
+    is_refused(keeper.add(order("shop", "team-b")).await, "the name is taken");
+    is_refused(keeper.add(order("fixed", "team-b")).await, "the name is taken");
+    is_refused(keeper.reseal(&theirs.caller, "ci".into()).await, "default");
+    // The operator of all acts for all; a secret without a tenant is the owner's.
+    let for_all = AddSourceSecret {
+        source: of("shop", "default"),
+        secret: secret("c"),
+    };
+    let known = keeper.add_secret(for_all).await.unwrap();
+    assert!(known.secrets.iter().all(|s| s.tenant.as_str() == "team-a"));
+    let foreign = NewSecret {
+        tenant: Some("team-b".parse().unwrap()),
+        ..secret("d")
+    };
+    let own = AddSourceSecret {
+        source: of("shop", "team-a"),
+        secret: foreign.clone(),
+    };
+    is_refused(keeper.add_secret(own.clone()).await, "another tenant");
+    let source = of("shop", "default");
+    keeper
+        .add_secret(AddSourceSecret { source, ..own })
+        .await
+        .unwrap();
+    // The owner sees the source, and not the secret that another tenant has of it.
+    let mine = keeper.get(&of("shop", "team-a")).await.unwrap();
+    assert!(mine.secrets.iter().all(|s| s.id != "d"), "{mine:?}");
+    is_refused(
+        keeper
+            .add_secret(AddSourceSecret {
+                source: of("shop", "default"),
+                secret: secret("e"),
+            })
+            .await,
+        "no more",
+    );
+}
+
+#[tokio::test]
+async fn the_settings_win_unless_nobody_chose_their_secret() {
+    let rig = Rig::new();
+    let Replica { keeper, receiver } = rig.replica().await;
+    is_refused(keeper.add(order("fixed", "default")).await, "settings");
+    is_refused(keeper.pause(&of("fixed", "default"), None).await, "settings");
+    is_refused(keeper.remove(&of("github", "default"), None).await, "settings");
+    let names = |list: Vec<SourceKnown>| -> Vec<(String, &str)> {
+        list.iter()
+            .map(|s| (s.name.to_string(), s.origin.as_str()))
+            .collect()
+    };
+    keeper.add(order("github", "default")).await.unwrap();
+    assert_eq!(receiver.of("github"), put(&["a"]));
+    let all = keeper.list(&TenantId::default()).await.unwrap();
+    assert_eq!(
+        names(all),
+        [("fixed".into(), "settings"), ("github".into(), "log")]
+    );
+    // Who has a secret of a source of the settings sees it, others do not.
+    let team_b = keeper.list(&"team-b".parse().unwrap()).await.unwrap();
+    assert_eq!(names(team_b), [("fixed".into(), "settings")]);
+    assert_eq!(keeper.list(&"team-a".parse().unwrap()).await.unwrap(), []);
+    keeper.remove(&of("github", "default"), None).await.unwrap();
+    let all = keeper.list(&TenantId::default()).await.unwrap();
+    assert_eq!(
+        names(all),
+        [("fixed".into(), "settings"), ("github".into(), "settings")]
+    );
+}
+
+#[tokio::test]
+async fn without_its_key_a_source_waits_and_with_it_the_secrets_move_to_the_new_one() {
+    let rig = Rig::new();
+    let (old, new) = (|| MasterKey::new([1; 32]), || MasterKey::new([2; 32]));
+    let first = rig.replica_with(Sealer::new(&old(), &[])).await;
+    first.keeper.add(order("shop", "default")).await.unwrap();
+    let lost = rig.replica_with(Sealer::new(&new(), &[])).await;
+    assert_eq!(lost.receiver.of("shop"), Some(Told::Held(Hold::Unavailable)));
+    let status = lost.keeper.get(&of("shop", "default")).await.unwrap().status;
+    let SourceStatus::Unavailable(why) = status else {
+        panic!("{status:?}")
+    };
+    assert!(why.contains(old().id()) && why.contains("old_key_files"), "{why}");
+    is_refused(
+        lost.keeper.rotate(rotation("shop", "default", "b", 1)).await,
+        old().id(),
+    );
+    let both = rig.replica_with(Sealer::new(&new(), &[old()])).await;
+    assert_eq!(both.receiver.of("shop"), put(&["a"]));
+    let default = TenantId::default();
+    assert_eq!(both.keeper.reseal(&default, "ci".into()).await.unwrap(), 1);
+    assert_eq!(both.keeper.reseal(&default, "ci".into()).await.unwrap(), 0);
+    let after = rig.replica_with(Sealer::new(&new(), &[])).await;
+    assert_eq!(after.receiver.of("shop"), put(&["a"]));
+    until("the replica without the old key has it", || {
+        lost.receiver.of("shop") == put(&["a"])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_path_is_one_sources_and_free_when_that_is_gone() {
+    let rig = Rig::new();
+    let (here, there) = (rig.replica().await, rig.replica().await);
+    let with_path = |name: &str| {
+        let mut order = order(name, "default");
+        order.terms.path = Some("/hooks".into());
+        order
+    };
+    // Each is fine for itself; of one log, the second is not.
+    let (one, other) = tokio::join!(
+        here.keeper.add(with_path("one")),
+        there.keeper.add(with_path("two"))
+    );
+    assert!(one.is_ok() || other.is_ok());
+    if let (Ok(_), Ok(_)) = (one, other) {
+        until("both replicas know both", || {
+            here.receiver.all().len() == 2 && there.receiver.all().len() == 2
+        })
+        .await;
+        let held = |replica: &Replica| {
+            let all = replica.receiver.all();
+            all.into_values()
+                .filter(|told| *told == Told::Held(Hold::Unavailable))
+                .count()
+        };
+        assert_eq!((held(&here), held(&there)), (1, 1));
+        let Some(Told::Put { .. }) = here.receiver.of("one") else {
+            panic!("{:?}", here.receiver.all())
+        };
+        here.keeper.remove(&of("one", "default"), None).await.unwrap();
+        assert!(matches!(here.receiver.of("two"), Some(Told::Put { .. })));
+    }
+    let third = here.keeper.add(with_path("three")).await;
+    assert!(matches!(third, Err(CommandError::Invalid(_))), "{third:?}");
+}
+
+#[tokio::test]
+async fn there_are_no_more_sources_than_may_be() {
+    let rig = Rig::new();
+    let Replica { keeper, .. } = rig.replica().await;
+    for name in ["a", "b", "c", "d"] {
+        keeper.add(order(name, "default")).await.unwrap();
+    }
+    is_refused(keeper.add(order("e", "default")).await, "sources_max");
+    keeper.remove(&of("a", "default"), None).await.unwrap();
+    keeper.add(order("e", "default")).await.unwrap();
+}
