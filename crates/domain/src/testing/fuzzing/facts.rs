@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use crate::testing::recorded_as;
 use crate::{
-    ActionAudited, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationEvent, DestinationName,
-    DestinationState, EventData, EventId, EventType, KeyDirectory, KeyEvent, NewEvent, RecordedEvent,
-    ReplayEvent, ReplayState, StreamName, TenantId, Timestamp, subject_of,
+    ActionAudited, CategoryFold as _, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationEvent,
+    DestinationName, DestinationState, EventData, EventId, EventType, KeyDirectory, KeyEvent, NewEvent,
+    RecordedEvent, ReplayEvent, ReplayState, SourceDirectory, SourceEvent, StreamName, TenantId, Timestamp,
+    subject_of,
 };
 
 /// A stream: a line for each event, its type and its metadata. Facts that can be read are the same when written and read
@@ -31,11 +32,13 @@ pub fn facts(data: &[u8]) {
     }
     fold_deliveries(&events);
     let _ = ReplayState::of(&events);
-    let mut keys = KeyDirectory::default();
+    let (mut keys, mut sources) = (KeyDirectory::default(), SourceDirectory::default());
     for event in &events {
         let mut event = event.clone();
         event.stream = StreamName::of_key(&TenantId::default(), &"k1".parse().expect("a valid id"));
         let _ = keys.evolve(&event);
+        event.stream = "source-default.shop".parse().expect("a valid name");
+        sources.evolve(&event);
     }
     let mut destination = DestinationState::new(TenantId::default(), name("orders"));
     for event in &events {
@@ -127,6 +130,10 @@ fn destination_again(event: &RecordedEvent) {
 fn access_again(event: &RecordedEvent) {
     if let Some(Ok(fact)) = KeyEvent::of(event) {
         let again = KeyEvent::of(&with(event, fact.to_event(event.id).metadata));
+        assert_eq!(again.and_then(Result::ok), Some(fact));
+    }
+    if let Some(Ok(fact)) = SourceEvent::of(event) {
+        let again = SourceEvent::of(&with(event, fact.to_event(event.id).metadata));
         assert_eq!(again.and_then(Result::ok), Some(fact));
     }
     if let Some(Ok(fact)) = ActionAudited::of(event) {
