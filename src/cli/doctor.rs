@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use infra::engine::{EngineKind, fetch};
+use infra::secret::{MasterKey, read_key_file};
+use secrecy::ExposeSecret as _;
 
 use super::SettingsArgs;
 use crate::settings::{Settings, masked_url};
@@ -83,6 +85,7 @@ impl Doctor {
                 engine(&settings, EngineKind::ClickHouse, &settings.clickhouse.url),
             ),
             ("secrets", secrets(&settings)),
+            ("key", master_key(&settings)),
             ("server", server(&settings, running)),
         ]
     }
@@ -216,6 +219,41 @@ fn secrets(settings: &Settings) -> Finding {
         Note("no source is configured".into())
     } else {
         Fine(text)
+    }
+}
+
+/// The key that secrets of sources are encrypted with, and those of before.
+fn master_key(settings: &Settings) -> Finding {
+    let made = settings.data.dir.join("secrets/master.key");
+    let options = &settings.secrets;
+    let file = match &options.key_file {
+        file if !file.as_os_str().is_empty() => file,
+        _ => &made,
+    };
+    let (newest, place) = if !options.key.expose_secret().is_empty() {
+        let key = MasterKey::parse(options.key.expose_secret(), "HOOKLOG_SECRET_KEY");
+        (key, "HOOKLOG_SECRET_KEY".to_owned())
+    } else if *file == made && !made.exists() {
+        return Note(format!("{} is made at the first start", made.display()));
+    } else {
+        (read_key_file(file), file.display().to_string())
+    };
+    let old = options
+        .old_key_files
+        .iter()
+        .map(|file| read_key_file(file))
+        .collect::<Result<Vec<_>, _>>();
+    match (newest, old) {
+        (Ok(key), Ok(old)) if old.is_empty() => Fine(format!("{} of {place}", key.id())),
+        (Ok(key), Ok(old)) => {
+            let old: Vec<&str> = old.iter().map(MasterKey::id).collect();
+            Fine(format!("{} of {place}; of before: {}", key.id(), old.join(", ")))
+        }
+        (Err(error), _) | (_, Err(error)) => Wrong(
+            format!("{:#}", anyhow::Error::from(error)),
+            "without its key no secret of a source of the log can be opened; put it back from your backup"
+                .into(),
+        ),
     }
 }
 

@@ -86,6 +86,7 @@ async fn a_restored_backup_is_the_same_log_with_its_bodies_and_secrets() {
     source.append(200).await;
     let body = source.body(b"a large one").await;
     let (secret, _) = source.directory.generated_secret("github").unwrap();
+    let key = std::fs::read(source.directory.master_key().unwrap()).unwrap();
     let mut told = 0;
     let report = backup(&from, &target, now(), |bytes| told += bytes).unwrap();
     assert_eq!(report.manifest.log_id, source.log.id());
@@ -101,6 +102,15 @@ async fn a_restored_backup_is_the_same_log_with_its_bodies_and_secrets() {
     assert_eq!(restored.bodies.read(&body, 0, 100).await.unwrap(), "a large one");
     let (same, _) = restored.directory.generated_secret("github").unwrap();
     assert_eq!(same.expose_secret(), secret.expose_secret());
+    let same = restored
+        .directory
+        .master_key_file()
+        .expect("the key of secrets comes along");
+    assert_eq!(std::fs::read(&same).unwrap(), key);
+    assert!(
+        crate::secret::read_key_file(&same).is_ok(),
+        "nobody else may read it"
+    );
     restored.append(50).await;
     assert_eq!(restored.events().await.len(), 250);
 }
