@@ -233,6 +233,8 @@ fn master_key(settings: &Settings) -> Finding {
     let (newest, place) = if !options.key.expose_secret().is_empty() {
         let key = MasterKey::parse(options.key.expose_secret(), "HOOKLOG_SECRET_KEY");
         (key, "HOOKLOG_SECRET_KEY".to_owned())
+    } else if options.key_file.as_os_str().is_empty() && !options.keychain.is_empty() {
+        return Note(format!("in the keychain, service {:?}", options.keychain));
     } else if *file == made && !made.exists() {
         return Note(format!("{} is made at the first start", made.display()));
     } else {

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod banner;
 pub(crate) mod endpoints;
 pub(crate) mod http;
+pub(crate) mod keychain;
 pub(crate) mod late;
 pub(crate) mod ranges;
 pub(crate) mod react;

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::clock::SystemClock;
+use crate::serve::keychain;
 use crate::settings::Settings;
 
 /// Knows the sources of the log, and has receiving wait until they were read.
@@ -58,6 +59,8 @@ fn sealer(settings: &Settings, data: &DataDir) -> anyhow::Result<Sealer> {
         MasterKey::parse(text, "HOOKLOG_SECRET_KEY (the setting secrets.key)")?
     } else if !secrets.key_file.as_os_str().is_empty() {
         read_key_file(&secrets.key_file)?
+    } else if !secrets.keychain.is_empty() {
+        keychain::key(&secrets.keychain)?
     } else {
         return Ok(Sealer::new(&read_key_file(&data.master_key()?)?, &old));
     };

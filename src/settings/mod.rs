@@ -168,6 +168,7 @@ pub(crate) struct DataOptions {
 pub(crate) struct SecretsOptions {
     pub(crate) key: secrecy::SecretString,
     pub(crate) key_file: PathBuf,
+    pub(crate) keychain: String,
     pub(crate) old_key_files: Vec<PathBuf>,
     pub(crate) core_dumps: bool,
 }
