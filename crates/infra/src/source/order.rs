@@ -34,7 +34,7 @@ impl Sources for SourceKeeper {
         let tenant = order.tenant.clone().unwrap_or_else(|| source.caller.clone());
         check_tenant(&source.caller, &tenant)?;
         for _ in 0..TRIES_MAX {
-            self.check_name(source)?;
+            self.check_name(source, &tenant)?;
             let known = self.whatever_is(&source.name)?;
             let secret = order.secret.as_ref();
             let secret = secret
@@ -275,8 +275,13 @@ impl SourceKeeper {
         Ok(directory.get(name).cloned())
     }
 
-    fn check_name(&self, source: &SourceRef) -> Result<(), CommandError> {
-        if self.fixed(&source.name).is_none() {
+    /// A name of the settings is its owner's, the tenant `default`: no other takes its deliveries away.
+    fn check_name(&self, source: &SourceRef, tenant: &TenantId) -> Result<(), CommandError> {
+        let mut configured = self.configured.iter();
+        let Some(known) = configured.find(|configured| configured.known.name == source.name) else {
+            return Ok(());
+        };
+        if known.replaceable && *tenant == known.known.tenant {
             return Ok(());
         }
         let why = if acts_for_all(&source.caller) {
@@ -308,6 +313,10 @@ impl SourceKeeper {
             (fact, Some(before)) => before.after(fact.clone(), now),
             (_, None) => return Err(unknown()),
         };
+        if !after.terms.verify && !acts_for_all(&after.tenant) {
+            let why = "only a source of the tenant `default` may take deliveries without proof: they are that tenant's";
+            return Err(CommandError::Invalid(why.into()));
+        }
         let open =
             open(&after, &self.sealer, now).map_err(|error| CommandError::Refused(error.to_string()))?;
         self.receiver.check(&open).map_err(CommandError::Invalid)

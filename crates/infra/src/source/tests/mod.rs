@@ -205,6 +205,12 @@ async fn the_settings_win_unless_nobody_chose_their_secret() {
             .map(|s| (s.name.to_string(), s.origin.as_str()))
             .collect()
     };
+    is_refused(keeper.add(order("github", "team-a")).await, "the name is taken");
+    let for_another = AddSource {
+        tenant: Some("team-a".parse().unwrap()),
+        ..order("github", "default")
+    };
+    is_refused(keeper.add(for_another).await, "settings");
     keeper.add(order("github", "default")).await.unwrap();
     assert_eq!(receiver.of("github"), put(&["a"]));
     let all = keeper.list(&TenantId::default()).await.unwrap();
@@ -301,4 +307,17 @@ async fn there_are_no_more_sources_than_may_be() {
     is_refused(keeper.add(order("e", "default")).await, "sources_max");
     keeper.remove(&of("a", "default"), None).await.unwrap();
     keeper.add(order("e", "default")).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_tenant_of_unproven_deliveries_may_ask_for_no_proof() {
+    let rig = Rig::new();
+    let Replica { keeper, .. } = rig.replica().await;
+    let mut open = order("shop", "team-a");
+    open.terms.verify = false;
+    open.secret = None;
+    let refused = keeper.add(open.clone()).await;
+    assert!(matches!(refused, Err(CommandError::Invalid(_))), "{refused:?}");
+    open.source = of("shop", "default");
+    keeper.add(open).await.unwrap();
 }
