@@ -55,7 +55,10 @@ impl Receiving {
             return;
         }
         self.complete = true;
-        let names: Vec<SourceName> = self.directory.iter().map(|source| source.name.clone()).collect();
+        // In the order of the log: of two sources of one path the same one is first as for those who saw them come.
+        let mut sources: Vec<&SourceState> = self.directory.iter().collect();
+        sources.sort_by_key(|source| source.changed_at);
+        let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
         names.iter().for_each(|name| self.tell(name, keeper));
         keeper.receiver.complete();
     }

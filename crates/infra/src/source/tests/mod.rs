@@ -1,5 +1,6 @@
 //! Keepers over one log in memory: what one did, all know, and receiving hears of it.
 
+mod any_order;
 mod rig;
 
 use domain::{
