@@ -12,6 +12,7 @@ mod answer;
 mod append;
 mod body;
 mod coding;
+mod explain;
 mod facts;
 mod form;
 #[cfg(feature = "testing")]
@@ -43,6 +44,9 @@ mod tests;
 pub use address::{address_key, canonical_network};
 pub use answer::Answer;
 pub use coding::ContentCoding;
+pub use explain::{
+    Asker, CheckName, CheckOutcome, Checked, ExplainOptions, Explainer, Explanation, Question, WouldBe,
+};
 pub use ingest::Ingest;
 pub use options::{
     Encoding, FactOptions, HashKind, IngestOptions, PressureOptions, ProofOptions, SchemeKind, Secret,
