@@ -9,3 +9,4 @@ pub(crate) mod ranges;
 pub(crate) mod react;
 pub(crate) mod rejected;
 pub(crate) mod status;
+pub(crate) mod verify;

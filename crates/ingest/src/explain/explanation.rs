@@ -178,3 +178,31 @@ impl Finding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_written_as_it_is_called() {
+        for name in CheckName::ALL {
+            assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
+        }
+        let outcomes = [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Skipped];
+        assert!(
+            outcomes
+                .iter()
+                .all(|o| serde_json::to_value(o).unwrap() == o.as_str())
+        );
+        let verdicts = [WouldBe::Accepted, WouldBe::Ignored, WouldBe::Rejected];
+        assert!(
+            verdicts
+                .iter()
+                .all(|v| serde_json::to_value(v).unwrap() == v.as_str())
+        );
+        assert!(
+            CheckName::ALL.is_sorted(),
+            "the order of the list is that of the names"
+        );
+    }
+}

@@ -10,6 +10,7 @@ pub(crate) mod replay;
 pub(crate) mod repository;
 pub(crate) mod statistics;
 pub(crate) mod system;
+pub(crate) mod verify;
 
 use domain::Timestamp;
 use poem_openapi::Object;
