@@ -15,6 +15,7 @@ mod replay;
 mod send;
 mod serve;
 mod table;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,8 @@ enum Command {
     Retry(Box<failed::Retry>),
     /// Shows requests that were turned away, and why.
     Rejected(Box<rejected::Rejected>),
+    /// Says which check of receiving a request fails, and why.
+    Verify(Box<verify::Verify>),
     /// Has deliveries done again: one, or all that fit a filter.
     #[command(
         subcommand,
@@ -98,6 +101,7 @@ impl Cli {
             Command::Failed(failed) => failed.run(),
             Command::Retry(retry) => retry.run(),
             Command::Rejected(rejected) => rejected.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Replay(replay) => replay.run(),
             Command::Destination(destination) => destination.run(),
             Command::Key(key) => key.run(),

@@ -40,3 +40,4 @@ mod senders;
 mod stop;
 mod tls;
 mod trouble;
+mod verify;
