@@ -45,6 +45,7 @@ use crate::serve::react::{self, Elsewhere, LateSubjects};
 use crate::serve::rejected::LateRejected;
 use crate::serve::sources;
 use crate::serve::status::{Status, Synthetic, TextMetrics};
+use crate::serve::verify::ByReceiver;
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -164,6 +165,7 @@ fn api(
         replays: Arc::clone(&reacting.replays),
         destinations: Arc::clone(&reacting.destinations),
         test: Arc::new(Synthetic(ingest.clone())),
+        check: Arc::new(ByReceiver::new(ingest.clone())),
         metrics: Arc::new(TextMetrics(metrics)),
         version: env!("CARGO_PKG_VERSION").into(),
         base_url: core.settings.server.base_url(),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::SettingsArgs;
 use super::table::field;
 use crate::serve::http::owner;
+use crate::settings::Settings;
 
 /// Longer than any call that the server itself bounds: counting a replay may take a minute, verifying a projection longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -70,6 +71,11 @@ impl ServerArgs {
             http: trusting(builder, self.cacert.as_deref())?.build()?,
             key: self.key.clone(),
         })
+    }
+
+    /// The settings, for what needs no server.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(self.settings.overrides().load()?.settings)
     }
 }
 

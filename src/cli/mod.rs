@@ -17,6 +17,7 @@ mod send;
 mod serve;
 mod source;
 mod table;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -50,6 +51,8 @@ enum Command {
     Retry(Box<failed::Retry>),
     /// Shows requests that were turned away, and why.
     Rejected(Box<rejected::Rejected>),
+    /// Says which check of receiving a request fails, and why.
+    Verify(Box<verify::Verify>),
     /// Has deliveries done again: one, or all that fit a filter.
     #[command(
         subcommand,
@@ -103,6 +106,7 @@ impl Cli {
             Command::Failed(failed) => failed.run(),
             Command::Retry(retry) => retry.run(),
             Command::Rejected(rejected) => rejected.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Replay(replay) => replay.run(),
             Command::Destination(destination) => destination.run(),
             Command::Source(source) => source.run(),

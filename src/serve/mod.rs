@@ -11,3 +11,4 @@ pub(crate) mod react;
 pub(crate) mod rejected;
 pub(crate) mod sources;
 pub(crate) mod status;
+pub(crate) mod verify;

@@ -8,6 +8,7 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["serve"],
     &["send"],
+    &["verify"],
     &["log"],
     &["log", "verify"],
     &["log", "dump"],

@@ -41,3 +41,4 @@ mod sources;
 mod stop;
 mod tls;
 mod trouble;
+mod verify;

@@ -15,6 +15,7 @@ use crate::answer::Answer;
 use crate::body::{BodyReader, Incoming, Places};
 use crate::build_error::BuildError;
 use crate::coding::outlives_decoding;
+use crate::explain::{Explanation, Known, Question};
 use crate::facts;
 use crate::head::{Head, TrustedLocal};
 use crate::id::new_id;
@@ -174,6 +175,18 @@ impl Ingest {
         };
         self.answer(&registry, &head, Some(route), &mut incoming, Origin::Synthetic)
             .await
+    }
+
+    /// Says what receiving would do with a request, and why; nothing is received.
+    pub async fn explain(&self, question: &Question) -> Explanation {
+        let registry = self.registry();
+        let sources: Vec<&Source> = registry.ready().map(|source| &**source).collect();
+        let known = Known {
+            options: &self.0.options,
+            sources: &sources,
+            now: self.0.clock.now(),
+        };
+        known.explain(question).await
     }
 
     /// Stops gracefully: what was begun finishes, everything later is answered 503. Returns when nothing is in flight.

@@ -13,6 +13,7 @@ mod append;
 mod body;
 mod build_error;
 mod coding;
+mod explain;
 mod facts;
 mod form;
 #[cfg(feature = "testing")]
@@ -46,6 +47,9 @@ pub use address::{address_key, canonical_network};
 pub use answer::Answer;
 pub use build_error::BuildError;
 pub use coding::ContentCoding;
+pub use explain::{
+    Asker, CheckName, CheckOutcome, Checked, ExplainOptions, Explainer, Explanation, Question, WouldBe,
+};
 pub use ingest::Ingest;
 pub use options::{
     Encoding, FactOptions, HashKind, IngestOptions, PressureOptions, ProofOptions, SchemeKind, Secret,

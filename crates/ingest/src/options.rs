@@ -8,6 +8,7 @@ use serde::de::{Error as _, IntoDeserializer as _};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::coding::ContentCoding;
+use crate::explain::ExplainOptions;
 use crate::ranges::AddressRanges;
 use crate::signature::TimeUnit;
 
@@ -53,6 +54,8 @@ pub struct IngestOptions {
     pub address_rate_burst: u32,
     /// What is done while the log is behind.
     pub pressure: PressureOptions,
+    /// How far it is looked for what is wrong with a signature, when somebody asks.
+    pub explain: ExplainOptions,
     /// The most addresses, and per source the most repositories, whose rate is counted apart; beyond that they share.
     pub rate_keys_max: usize,
     /// How long the same body from the same source is marked as a duplicate, in milliseconds; 0 turns it off.
@@ -90,6 +93,7 @@ impl Default for IngestOptions {
             address_rate_per_minute: 0,
             address_rate_burst: 0,
             pressure: PressureOptions::default(),
+            explain: ExplainOptions::default(),
             rate_keys_max: 100_000,
             dedup_window_ms: 60_000,
             tolerance_ms: None,

@@ -17,7 +17,7 @@ use crate::edge::Edge;
 use crate::explorer;
 use crate::null;
 use crate::options::ApiOptions;
-use crate::ports::{RenderMetrics, SendTest, SystemStatus};
+use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
 use crate::route::audit::AuditApi;
 use crate::route::deliveries::Deliveries;
 use crate::route::destinations::DestinationsApi;
@@ -35,6 +35,7 @@ use crate::route::statistics::StatisticsApi;
 use crate::route::system::SystemApi;
 use crate::route::test::TestApi;
 use crate::route::types::Types;
+use crate::route::verify::VerifyApi;
 use crate::state::State;
 
 /// What the API needs of the rest of the program.
@@ -68,6 +69,8 @@ pub struct ApiDeps {
     pub status: Arc<dyn SystemStatus>,
     /// Sends test deliveries.
     pub test: Arc<dyn SendTest>,
+    /// Checks requests as receiving would.
+    pub check: Arc<dyn CheckRequest>,
     /// The metrics.
     pub metrics: Arc<dyn RenderMetrics>,
     /// The version of the program.
@@ -89,7 +92,7 @@ type Groups = (
     Jobs,
     Runs,
     ProjectionsApi,
-    TestApi,
+    (TestApi, VerifyApi),
     SystemApi,
     KeysApi,
     AuditApi,
@@ -162,7 +165,7 @@ impl Api {
             Jobs { state: state() },
             Runs { state: state() },
             ProjectionsApi { state: state() },
-            TestApi { state: state() },
+            (TestApi { state: state() }, VerifyApi { state: state() }),
             SystemApi { state: state() },
             KeysApi { state: state() },
             AuditApi { state: state() },

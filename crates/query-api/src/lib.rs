@@ -34,7 +34,7 @@ pub use access::{LocalOwner, SessionSecret};
 pub use api::{Api, ApiDeps};
 pub use options::{Anonymous, ApiOptions};
 pub use ports::{
-    Component, ComponentState, Difference, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
-    RebuildOf, RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
-    Verified, VerifyError,
+    CheckRequest, CheckedRequest, Component, ComponentState, Difference, Intake, NotChecked, Progress,
+    ProjectionState, ProjectionStatus, RebuildError, RebuildOf, RebuildProgress, RenderMetrics, RequestCheck,
+    RequestToCheck, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
 };

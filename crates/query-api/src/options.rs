@@ -44,6 +44,11 @@ pub struct ApiOptions {
     pub alternatives_max: usize,
     /// The longest body of a request to the API, in bytes.
     pub request_bytes_max: usize,
+    /// The longest body of a request that has another one checked (`POST /api/webhooks/verify`), in bytes: a webhook of 25 MiB
+    /// in base64 fits.
+    pub check_bytes_max: usize,
+    /// The longest that such a request may take to arrive, and wait for its turn, each in milliseconds.
+    pub check_timeout_ms: u64,
     /// The longest that comparing a projection with the log may take, in milliseconds.
     pub verify_timeout_ms: u64,
     /// How long a login of the dashboard holds, in milliseconds; never longer than its key.
@@ -74,6 +79,8 @@ impl Default for ApiOptions {
             history_events_max: 1000,
             alternatives_max: 20,
             request_bytes_max: 64 * 1024,
+            check_bytes_max: 40 * 1024 * 1024,
+            check_timeout_ms: 30_000,
             verify_timeout_ms: 600_000,
             session_ms: 12 * 3600 * 1000,
             failures_per_minute: 20,

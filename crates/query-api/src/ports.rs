@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{SourceName, TenantId};
+use domain::{SourceName, TenantId, Timestamp};
+use poem::http::HeaderMap;
 
 /// Whether a part of the program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,6 +242,75 @@ pub struct TestAnswer {
 pub trait SendTest: Send + Sync {
     /// Sends it and returns what receiving answered.
     async fn send(&self, test: TestSend) -> TestAnswer;
+}
+
+/// A request of a sender, to be checked as receiving would.
+#[derive(Debug, Clone)]
+pub struct RequestToCheck {
+    /// Who asks: only secrets of this tenant may be told of. The tenant `default` runs the instance, and hears of all.
+    pub tenant: TenantId,
+    /// The source that it was sent to.
+    pub source: SourceName,
+    /// The connection in its path.
+    pub connection: Option<String>,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+    /// When it is taken to be received; now unless given.
+    pub at: Option<Timestamp>,
+}
+
+/// A check that was made, or was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestCheck {
+    /// Its name, such as `signature`.
+    pub name: &'static str,
+    /// `passed`, `failed` or `skipped`.
+    pub outcome: &'static str,
+    /// What there is to say, in one sentence.
+    pub message: String,
+    /// What to look at.
+    pub hint: Option<String>,
+}
+
+/// What receiving would do with a request. It holds no secret and no signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedRequest {
+    /// The source that was asked about.
+    pub source: String,
+    /// Its scheme; none for a source that is not known.
+    pub scheme: Option<String>,
+    /// Whether it proves where it comes from and would be answered 200.
+    pub verified: bool,
+    /// `accepted`, `ignored` or `rejected`.
+    pub would_be: &'static str,
+    /// The checks that apply, in the order of receiving.
+    pub checks: Vec<RequestCheck>,
+    /// The id of the secret that fits.
+    pub secret_id: Option<String>,
+    /// Whose delivery it would be.
+    pub tenant: Option<String>,
+    /// The event, of a request that is proven, as are all that follow.
+    pub event: Option<String>,
+    /// The action within it.
+    pub action: Option<String>,
+    /// The repository.
+    pub repository: Option<String>,
+    /// The sender's id of the delivery.
+    pub delivery_id: Option<String>,
+}
+
+/// A request was not checked, because of a defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request could not be checked")]
+pub struct NotChecked;
+
+/// Checks a request as receiving would, without receiving it.
+#[async_trait]
+pub trait CheckRequest: Send + Sync {
+    /// Says what receiving would do with it, and why. Changes nothing.
+    async fn check(&self, request: RequestToCheck) -> Result<CheckedRequest, NotChecked>;
 }
 
 /// Shows the metrics of the program.

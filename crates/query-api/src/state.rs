@@ -8,6 +8,7 @@ use domain::{
     Sources, TenantId,
 };
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 
 use crate::access::SessionSecret;
 use crate::access::audit::Trail;
@@ -15,7 +16,7 @@ use crate::access::failures::Failures;
 use crate::failure::Failure;
 use crate::options::ApiOptions;
 use crate::param::{Limit, Number};
-use crate::ports::{RenderMetrics, SendTest, SystemStatus};
+use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
 use crate::shape::health::Health;
 use crate::shape::statistics::Statistics;
 use crate::sql::Store;
@@ -23,6 +24,9 @@ use crate::sql::deliveries::Filter;
 use crate::sql::statistics::Scope;
 use crate::sql::{jobs, runs};
 use crate::{ApiDeps, delivery};
+
+/// The most requests that are checked at once.
+const CHECKS_MAX: usize = 2;
 
 /// How long the list of destinations is waited for.
 const DESTINATIONS_WAIT: Duration = Duration::from_secs(1);
@@ -44,6 +48,9 @@ pub(crate) struct State {
     pub(crate) rejected: Arc<dyn FindRejected>,
     pub(crate) status: Arc<dyn SystemStatus>,
     pub(crate) test: Arc<dyn SendTest>,
+    pub(crate) check: Arc<dyn CheckRequest>,
+    /// Places for requests that are checked: each may hold a body of megabytes.
+    pub(crate) checking: Semaphore,
     pub(crate) metrics: Arc<dyn RenderMetrics>,
     pub(crate) version: String,
     pub(crate) base_url: String,
@@ -78,6 +85,8 @@ impl State {
             rejected: deps.rejected,
             status: deps.status,
             test: deps.test,
+            check: deps.check,
+            checking: Semaphore::new(CHECKS_MAX),
             metrics: deps.metrics,
             version: deps.version,
             base_url: deps.base_url,

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use super::key::{Key, SHARED};
 use super::plain::PlainCheck;
 use super::standard::{self, TOLERANCE_MS, WEBHOOK};
-use super::{Check, Claim, Example, FactPaths, Scheme, SignError, Stamp, TimeUnit, ToSign, content, set};
+use super::{
+    Check, Claim, Example, FactPaths, Scheme, Shape, SignError, Stamp, TimeUnit, ToSign, TokenShape, content,
+    set,
+};
 use crate::head::Head;
 use crate::json::Path;
 use crate::options::Secret;
@@ -33,6 +36,11 @@ pub(super) struct Gitlab {
 /// A secret of this form is a signing token, every other one is sent as it is.
 fn is_signing(secret: &Secret) -> bool {
     secret.value.expose_secret().starts_with(SHARED)
+}
+
+/// Whether a request is checked by its signature and not by its token.
+fn is_signed(head: &Head, candidates: &[&Secret]) -> bool {
+    candidates.iter().any(|secret| is_signing(secret)) && head.headers.contains_key(WEBHOOK.signature)
 }
 
 impl Scheme for Gitlab {
@@ -86,13 +94,23 @@ impl Scheme for Gitlab {
     /// also carries the right token may have been changed.
     fn check(&self, head: &Head, candidates: &[&Secret]) -> Option<Box<dyn Check>> {
         let numbered = || candidates.iter().copied().enumerate();
-        if numbered().any(|(_, secret)| is_signing(secret)) && head.headers.contains_key(WEBHOOK.signature) {
+        if is_signed(head, candidates) {
             let signing = numbered().filter(|(_, secret)| is_signing(secret));
             return standard::check(head, &WEBHOOK, signing, self.signatures_max);
         }
         let given = head.headers.get(TOKEN)?.as_bytes();
         let plain = numbered().filter(|(_, secret)| !is_signing(secret));
         Some(Box::new(PlainCheck::new(given, plain)))
+    }
+
+    fn shape(&self, head: &Head, candidates: &[&Secret]) -> Shape<'_> {
+        if is_signed(head, candidates) {
+            return Shape::List(standard::shape(&WEBHOOK, candidates));
+        }
+        Shape::Token(TokenShape {
+            header: TOKEN,
+            prefix: "",
+        })
     }
 
     fn paths(&self, _claim: &Claim) -> FactPaths {

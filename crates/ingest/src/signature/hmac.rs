@@ -11,7 +11,10 @@ use zeroize::Zeroizing;
 use super::configured::{ConfiguredFacts, header};
 use super::mac::{MacCheck, mac_of};
 use super::template::{Part, Template};
-use super::{Check, Claim, Example, FactPaths, Scheme, SignError, Stamp, TimeUnit, ToSign, content, set};
+use super::{
+    Check, Claim, Example, FactPaths, MacShape, Scheme, Shape, SignError, Stamp, TimeUnit, ToSign, content,
+    set,
+};
 use crate::head::Head;
 use crate::options::{Encoding, HashKind, ProofOptions, Secret, SecretEncoding};
 use crate::rejection::Rejection;
@@ -150,8 +153,11 @@ impl HmacScheme {
     }
 }
 
+/// What stands between several signatures.
+const SEPARATORS: [char; 2] = [',', ';'];
+
 fn entries(value: &str) -> impl Iterator<Item = &str> {
-    value.split([',', ';']).map(str::trim)
+    value.split(SEPARATORS).map(str::trim)
 }
 
 impl Scheme for HmacScheme {
@@ -222,6 +228,21 @@ impl Scheme for HmacScheme {
         Some(Box::new(
             MacCheck::new(self.hash, keys, given)?.around(&before, &after),
         ))
+    }
+
+    fn shape(&self, _head: &Head, _candidates: &[&Secret]) -> Shape<'_> {
+        Shape::Mac(MacShape {
+            header: self.header.as_str(),
+            prefix: &self.prefix,
+            key: self.key.as_deref(),
+            time_key: match &self.stamp {
+                Some(StampPlace::Key(key)) => Some(key),
+                Some(StampPlace::Header(_)) | None => None,
+            },
+            encoding: self.encoding,
+            hash: self.hash,
+            separators: &SEPARATORS,
+        })
     }
 
     fn paths(&self, _claim: &Claim) -> FactPaths {

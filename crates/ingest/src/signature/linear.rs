@@ -9,10 +9,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::mac::{MacCheck, mac_of};
-use super::{Check, Claim, Example, FactPaths, Scheme, SignError, ToSign, content, set};
+use super::{Check, Claim, Example, FactPaths, MacShape, Scheme, Shape, SignError, ToSign, content, set};
 use crate::head::Head;
 use crate::json::Path;
-use crate::options::{HashKind, Secret};
+use crate::options::{Encoding, HashKind, Secret};
 use crate::rejection::Rejection;
 
 const SIGNATURE: &str = "Linear-Signature";
@@ -57,6 +57,18 @@ impl Scheme for Linear {
         let keys = candidates.iter().map(|s| s.value.expose_secret().as_bytes());
         let check = MacCheck::new(HashKind::Sha256, keys.enumerate(), vec![given])?;
         Some(Box::new(check))
+    }
+
+    fn shape(&self, _head: &Head, _candidates: &[&Secret]) -> Shape<'_> {
+        Shape::Mac(MacShape {
+            header: SIGNATURE,
+            prefix: "",
+            key: None,
+            time_key: None,
+            encoding: Encoding::Hex,
+            hash: HashKind::Sha256,
+            separators: &[],
+        })
     }
 
     fn paths(&self, _claim: &Claim) -> FactPaths {

@@ -16,6 +16,7 @@ mod linear;
 mod mac;
 mod plain;
 mod preset;
+mod shape;
 mod stamp;
 mod standard;
 mod template;
@@ -28,6 +29,7 @@ use domain::Timestamp;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+pub(crate) use shape::{ListShape, MacShape, Shape, TokenShape};
 pub(crate) use stamp::Stamp;
 pub use stamp::TimeUnit;
 pub(crate) use verified::{Verification, VerifiedRequest};
@@ -146,6 +148,9 @@ pub(crate) trait Scheme: Send + Sync {
 
     /// Begins to check a body against all candidates at once; none when no proof can be read from the headers.
     fn check(&self, head: &Head, candidates: &[&Secret]) -> Option<Box<dyn Check>>;
+
+    /// What a proof of this scheme looks like, for a request and the secrets that are tried on it.
+    fn shape(&self, head: &Head, candidates: &[&Secret]) -> Shape<'_>;
 
     /// Where the facts stand.
     fn paths(&self, claim: &Claim) -> FactPaths;

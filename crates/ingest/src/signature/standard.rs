@@ -13,7 +13,10 @@ use serde_json::Value;
 use super::configured::ConfiguredFacts;
 use super::key::Key;
 use super::mac::{MacCheck, mac_of};
-use super::{Check, Claim, Example, FactPaths, Scheme, SignError, Stamp, TimeUnit, ToSign, content, set};
+use super::{
+    Check, Claim, Example, FactPaths, ListShape, Scheme, Shape, SignError, Stamp, TimeUnit, ToSign, content,
+    set,
+};
 use crate::head::Head;
 use crate::options::{FactOptions, HashKind, Secret};
 use crate::rejection::Rejection;
@@ -99,6 +102,10 @@ impl Scheme for Standard {
         check(head, &names(head), candidates, self.signatures_max)
     }
 
+    fn shape(&self, head: &Head, candidates: &[&Secret]) -> Shape<'_> {
+        Shape::List(shape(&names(head), candidates))
+    }
+
     fn paths(&self, _claim: &Claim) -> FactPaths {
         self.facts.paths()
     }
@@ -120,6 +127,24 @@ impl Scheme for Standard {
 fn names(head: &Head) -> Names {
     let svix = head.headers.contains_key(SVIX.id) && !head.headers.contains_key(WEBHOOK.id);
     if svix { SVIX } else { WEBHOOK }
+}
+
+/// What the list of a request looks like, by the kinds of keys that are tried on it.
+pub(super) fn shape(names: &Names, candidates: &[&Secret]) -> ListShape {
+    let mut shape = ListShape {
+        header: names.signature,
+        shared: false,
+        public: false,
+    };
+    for secret in candidates {
+        match Key::parse(secret) {
+            Ok(Key::Shared(_)) => shape.shared = true,
+            Ok(Key::Public(_) | Key::Private(_)) => shape.public = true,
+            // No key of this scheme, so none of those that are tried.
+            Err(_) => {}
+        }
+    }
+    shape
 }
 
 /// The time that a request was signed at.

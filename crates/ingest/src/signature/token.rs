@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::configured::{ConfiguredFacts, header};
 use super::plain::PlainCheck;
-use super::{Check, Claim, Example, FactPaths, Scheme, SignError, ToSign, content, set};
+use super::{Check, Claim, Example, FactPaths, Scheme, Shape, SignError, ToSign, TokenShape, content, set};
 use crate::head::Head;
 use crate::options::{ProofOptions, Secret};
 use crate::rejection::Rejection;
@@ -92,6 +92,13 @@ impl Scheme for Token {
             given,
             candidates.iter().copied().enumerate(),
         )))
+    }
+
+    fn shape(&self, _head: &Head, _candidates: &[&Secret]) -> Shape<'_> {
+        Shape::Token(TokenShape {
+            header: self.header().as_str(),
+            prefix: &self.prefix,
+        })
     }
 
     fn paths(&self, _claim: &Claim) -> FactPaths {

@@ -1,8 +1,9 @@
 //! A request whose proof was checked over the very bytes it carries.
 //!
-//! The fields of [`VerifiedRequest`] are private and [`VerifiedRequest::read`] is the only way to one, so that whoever
+//! The fields of [`VerifiedRequest`] are private and finishing a [`Verification`] is the only way to one, so that whoever
 //! holds one knows that its body was verified, by which secret, and for whom.
 
+use bytes::Bytes;
 use domain::{ContentHash, ContentHasher, Proof, TenantId, Timestamp};
 
 use super::{Check, Claim, Stamp};
@@ -53,8 +54,19 @@ impl<'s> Verification<'s> {
         local: Option<TrustedLocal>,
         now: Timestamp,
     ) -> Result<Self, Rejection> {
+        let candidates = source.candidates(&claim, connection, now);
+        Self::among(candidates, source, claim, head, local)
+    }
+
+    /// The same with the candidates given, where not all of a source's may be tried.
+    pub(crate) fn among(
+        candidates: Vec<&'s Secret>,
+        source: &'s Source,
+        claim: Claim,
+        head: &Head,
+        local: Option<TrustedLocal>,
+    ) -> Result<Self, Rejection> {
         let proof = if source.verify {
-            let candidates = source.candidates(&claim, connection, now);
             let check = source
                 .scheme
                 .check(head, &candidates)
@@ -129,6 +141,12 @@ impl VerifiedRequest {
         verification.finish(body)
     }
 
+    /// The same over a body that is in memory as a whole.
+    pub(crate) fn of_memory(mut verification: Verification<'_>, body: Bytes) -> Result<Self, Rejection> {
+        verification.update(&body);
+        verification.finish(ReceivedBody::Memory(body))
+    }
+
     /// What its headers say.
     pub(crate) const fn claim(&self) -> &Claim {
         &self.claim
@@ -152,6 +170,11 @@ impl VerifiedRequest {
                 age_ms: at.map(|at| at.age_ms(now)),
             }),
         }
+    }
+
+    /// Whether the proof covers a time, which has to be fresh.
+    pub(crate) const fn time_is_signed(&self) -> bool {
+        self.time_is_signed
     }
 
     /// The tenant of the secret that fitted.

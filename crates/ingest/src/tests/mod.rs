@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod codings;
+mod explain;
 mod limits;
 mod memory;
 mod observed;

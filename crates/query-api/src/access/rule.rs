@@ -118,6 +118,8 @@ const RULES: &[Rule] = &[
     read("/api/webhooks/statistics"),
     read("/api/webhooks/health"),
     operate("POST", "/api/webhooks/test", "delivery.test"),
+    // It changes nothing, but says of any signature whether it is right: who asks that stands in the trail.
+    operate("POST", "/api/webhooks/verify", "delivery.verify"),
     operate("POST", "/api/webhooks/replay", "replay.start"),
     operate("POST", "/api/webhooks/replay/{id}", "replay.one"),
     read("/api/webhooks/replays"),

@@ -18,6 +18,7 @@ pub(crate) mod statistics;
 pub(crate) mod system;
 pub(crate) mod test;
 pub(crate) mod types;
+pub(crate) mod verify;
 
 use poem_openapi::Tags;
 

@@ -11,6 +11,7 @@ pub(crate) mod repository;
 pub(crate) mod source;
 pub(crate) mod statistics;
 pub(crate) mod system;
+pub(crate) mod verify;
 
 use domain::Timestamp;
 use poem_openapi::Object;

@@ -44,6 +44,7 @@ fn every_endpoint_of_the_contract_is_documented() {
         ("get", "/api/webhooks/rejected"),
         ("get", "/api/webhooks/rejected/{id}"),
         ("post", "/api/webhooks/test"),
+        ("post", "/api/webhooks/verify"),
         ("get", "/api/repositories"),
         ("get", "/api/repositories/{owner}/{repo}/activity"),
         ("get", "/api/jobs"),

@@ -20,6 +20,7 @@ mod sources;
 mod statements;
 mod tenants;
 mod trail;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 
@@ -39,9 +40,10 @@ use self::commands::Commands;
 use self::doors::{Doors, Written};
 use self::senders::Senders;
 use crate::{
-    Api, ApiDeps, ApiOptions, Component, ComponentState, Difference, LocalOwner, Progress, ProjectionState,
-    ProjectionStatus, RebuildError, RebuildOf, RenderMetrics, SendTest, SessionSecret, SystemSnapshot,
-    SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
+    Api, ApiDeps, ApiOptions, CheckRequest, CheckedRequest, Component, ComponentState, Difference,
+    LocalOwner, NotChecked, Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildOf,
+    RenderMetrics, RequestCheck, RequestToCheck, SendTest, SessionSecret, SystemSnapshot, SystemStatus,
+    TestAnswer, TestSend, Verified, VerifyError,
 };
 
 /// A Saturday morning.
@@ -161,6 +163,7 @@ impl BodyStore for OneBody {
 pub(super) struct Told {
     pub(super) snapshot: Mutex<SystemSnapshot>,
     pub(super) sent: Mutex<Vec<TestSend>>,
+    pub(super) checked: Mutex<Vec<RequestToCheck>>,
 }
 
 #[async_trait]
@@ -232,6 +235,32 @@ impl SendTest for Told {
             retry_after_secs: full.then_some(7),
             body: Bytes::from_static(b"{\"success\":true}"),
         }
+    }
+}
+
+#[async_trait]
+impl CheckRequest for Told {
+    async fn check(&self, request: RequestToCheck) -> Result<CheckedRequest, NotChecked> {
+        let source = request.source.to_string();
+        self.checked.lock().unwrap().push(request);
+        Ok(CheckedRequest {
+            source,
+            scheme: Some("github".into()),
+            verified: false,
+            would_be: "rejected",
+            checks: vec![RequestCheck {
+                name: "signature",
+                outcome: "failed",
+                message: "it fits none of the secrets that are tried: github-1".into(),
+                hint: Some("compare the secrets".into()),
+            }],
+            secret_id: None,
+            tenant: None,
+            event: None,
+            action: None,
+            repository: None,
+            delivery_id: None,
+        })
     }
 }
 
@@ -335,6 +364,7 @@ impl World {
             session_secret: SessionSecret::new(&[3; 32]),
             status: Arc::<Told>::clone(&told),
             test: Arc::<Told>::clone(&told),
+            check: Arc::<Told>::clone(&told),
             metrics: told,
             version: "1.2.3".into(),
             base_url: "http://127.0.0.1:3000/".into(),
