@@ -65,7 +65,7 @@ async fn a_signature_that_does_not_fit_is_explained_and_never_corrected() {
         (&json!(true), &json!("general")),
         "{told}"
     );
-    let spaced = BODY.replace("\":", "\": ");
+    let spaced = BODY.replace("\":", "\": ").replace(",\"", ", \"");
     for (asked, check, hint) in [
         (of(SECRET, &spaced, BODY), "signature", "as Python writes it"),
         (
