@@ -5,6 +5,7 @@ pub mod access;
 pub mod backup;
 pub mod body;
 pub mod budget;
+mod category;
 pub mod checkpoint;
 pub mod clickhouse;
 pub mod data_dir;

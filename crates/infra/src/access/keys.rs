@@ -1,25 +1,21 @@
 //! Makes keys, revokes them, and knows them all: a fold of the log that every replica keeps for itself.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use domain::{
-    Append, AppendError, Appended, Category, Clock, CommandError, EventData, EventId, EventLog, Expected,
-    KeyCommand, KeyCreated, KeyDirectory, KeyEvent, KeyId, KeyRevoked, KeyStanding, KeyState, KeyText, Keys,
-    MadeKey, NewKey, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName,
+    Append, AppendError, Category, Clock, CommandError, EventId, EventLog, Expected, KeyCommand, KeyCreated,
+    KeyDirectory, KeyEvent, KeyId, KeyRevoked, KeyStanding, KeyState, KeyText, Keys, MadeKey, NewKey,
+    PageLimit, RecordedEvent, Revision, StreamName,
 };
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::category::{self, Fold};
+
 /// How often others may be quicker, or the log silent, before the caller is sent away.
 const TRIES_MAX: u32 = 5;
-/// How long the log may grow before it is looked at for keys that another replica made or revoked.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The pause after the log could not be read.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// What can be set about keys.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,64 +60,7 @@ impl KeyKeeper {
 
     /// Reads the log, and goes on reading it until it is told to stop. While the log can't be read, what was known holds.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut after = Position::START;
-        loop {
-            let looked = tokio::select! {
-                looked = self.look(after) => looked,
-                () = stop.cancelled() => return,
-            };
-            let pause = match looked {
-                Ok(position) => {
-                    after = position;
-                    LOOK_EVERY
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the API keys can't be read from the log now; it is tried again");
-                    RETRY_AFTER
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => return,
-            }
-            if pause == LOOK_EVERY {
-                tokio::select! {
-                    // An error shows itself again when the log is read.
-                    _grown = self.log.wait_past(after) => {}
-                    () = stop.cancelled() => return,
-                }
-            }
-        }
-    }
-
-    /// Reads on to the head of the log, and returns it. Only what is about keys is read, however long the log is.
-    async fn look(&self, mut after: Position) -> Result<Position, ReadError> {
-        loop {
-            let page = self
-                .log
-                .read_category(Category::Key, after, PageLimit::default())
-                .await?;
-            page.events.iter().for_each(|event| self.learn(event));
-            let is_full = page.events.last().is_some_and(|last| last.position == page.upto);
-            after = page.upto.max(after);
-            // Only a full page ends at its own last event with more behind it.
-            if !is_full {
-                self.write().complete = true;
-                return Ok(after);
-            }
-        }
-    }
-
-    fn learn(&self, event: &RecordedEvent) {
-        let mut known = self.write();
-        if let Err(error) = Arc::make_mut(&mut known.directory).evolve(event) {
-            tracing::error!(
-                %error,
-                position = event.position.get(),
-                stream = event.stream.as_str(),
-                "an event about an API key can't be understood: the key opens nothing"
-            );
-        }
+        category::follow(&*self, &*self.log, stop).await;
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
@@ -135,15 +74,8 @@ impl KeyKeeper {
 
     /// Appends a fact and lets it hold at once.
     async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let mut tries = TRIES_MAX;
-        let appended = loop {
-            tries -= 1;
-            match self.log.append(append.clone()).await {
-                Err(AppendError::Unknown(_)) if tries > 0 => {}
-                done => break done?,
-            }
-        };
-        if let Some(event) = recorded(append, &appended) {
+        let appended = category::append(&*self.log, &append).await?;
+        if let Some(event) = category::recorded(&append, &appended) {
             self.learn(&event);
         }
         Ok(())
@@ -191,6 +123,26 @@ impl KeyKeeper {
             self.learn(&event);
         }
         Ok(())
+    }
+}
+
+impl Fold for KeyKeeper {
+    const CATEGORY: Category = Category::Key;
+
+    fn learn(&self, event: &RecordedEvent) {
+        let mut known = self.write();
+        if let Err(error) = Arc::make_mut(&mut known.directory).evolve(event) {
+            tracing::error!(
+                %error,
+                position = event.position.get(),
+                stream = event.stream.as_str(),
+                "an event about an API key can't be understood: the key opens nothing"
+            );
+        }
+    }
+
+    fn complete(&self) {
+        self.write().complete = true;
     }
 }
 
@@ -263,21 +215,4 @@ impl Keys for KeyKeeper {
 
 fn unavailable(error: impl ToString) -> CommandError {
     CommandError::Unavailable(error.to_string())
-}
-
-/// The event as it stands in the log now.
-fn recorded(append: Append, appended: &Appended) -> Option<RecordedEvent> {
-    let new = append.events.into_iter().next()?;
-    Some(RecordedEvent {
-        position: appended.first,
-        stream: append.stream,
-        revision: appended.revision,
-        id: new.id,
-        event_type: new.event_type,
-        schema: new.schema,
-        recorded_at: appended.recorded_at,
-        duplicate_of: None,
-        metadata: new.metadata,
-        data: EventData::Inline(Bytes::new()),
-    })
 }

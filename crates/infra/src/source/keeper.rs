@@ -1,25 +1,20 @@
 //! Knows the sources of a log: a fold of it that every replica keeps for itself, and tells receiving of.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
 use domain::{
-    Append, AppendError, Appended, Category, Clock, CommandError, EventData, EventLog, PageLimit, Position,
-    ReadError, RecordedEvent, Revision, SourceKnown, SourceName, StreamName, UseSources,
+    Append, AppendError, Category, Clock, CommandError, EventLog, PageLimit, RecordedEvent, Revision,
+    SourceKnown, SourceName, StreamName, UseSources,
 };
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::receiving::Receiving;
+use crate::category::{self, Fold};
 use crate::secret::Sealer;
 
-/// How often others may be quicker, or the log silent, before the caller is sent away.
+/// How often others may be quicker before the caller is sent away.
 pub(super) const TRIES_MAX: u32 = 5;
-/// How long the log may grow before it is looked at for sources that another replica changed.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The pause after the log could not be read.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// What can be set about sources that are added while the program runs.
 #[derive(Debug, Clone, Deserialize)]
@@ -90,56 +85,7 @@ impl SourceKeeper {
 
     /// Reads the log, and goes on reading it until it is told to stop. While the log can't be read, what was known holds.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut after = Position::START;
-        loop {
-            let looked = tokio::select! {
-                looked = self.look(after) => looked,
-                () = stop.cancelled() => return,
-            };
-            let pause = match looked {
-                Ok(position) => {
-                    after = position;
-                    LOOK_EVERY
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the sources can't be read from the log now; it is tried again");
-                    RETRY_AFTER
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => return,
-            }
-            if pause == LOOK_EVERY {
-                tokio::select! {
-                    // An error shows itself again when the log is read.
-                    _grown = self.log.wait_past(after) => {}
-                    () = stop.cancelled() => return,
-                }
-            }
-        }
-    }
-
-    /// Reads on to the head of the log, and returns it. Only what is about sources is read, however long the log is.
-    async fn look(&self, mut after: Position) -> Result<Position, ReadError> {
-        loop {
-            let page = self
-                .log
-                .read_category(Category::Source, after, PageLimit::default())
-                .await?;
-            page.events.iter().for_each(|event| self.learn(event));
-            let is_full = page.events.last().is_some_and(|last| last.position == page.upto);
-            after = page.upto.max(after);
-            // Only a full page ends at its own last event with more behind it.
-            if !is_full {
-                self.known().complete(self);
-                return Ok(after);
-            }
-        }
-    }
-
-    fn learn(&self, event: &RecordedEvent) {
-        self.known().learn(event, self);
+        category::follow(&*self, &*self.log, stop).await;
     }
 
     /// Held for moments only: receiving is told of a change under it, so that it hears of changes in their order.
@@ -155,15 +101,8 @@ impl SourceKeeper {
 
     /// Appends facts and lets them hold at once.
     pub(super) async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let mut tries = TRIES_MAX;
-        let appended = loop {
-            tries -= 1;
-            match self.log.append(append.clone()).await {
-                Err(AppendError::Unknown(_)) if tries > 0 => {}
-                done => break done?,
-            }
-        };
-        if let Some(event) = recorded(&append, &appended) {
+        let appended = category::append(&*self.log, &append).await?;
+        if let Some(event) = category::recorded(&append, &appended) {
             self.learn(&event);
         } else {
             // An error shows itself in the next look.
@@ -187,21 +126,14 @@ impl SourceKeeper {
     }
 }
 
-/// The event as it stands in the log now; none when there are several.
-fn recorded(append: &Append, appended: &Appended) -> Option<RecordedEvent> {
-    let [new] = append.events.as_slice() else {
-        return None;
-    };
-    Some(RecordedEvent {
-        position: appended.first,
-        stream: append.stream.clone(),
-        revision: appended.revision,
-        id: new.id,
-        event_type: new.event_type.clone(),
-        schema: new.schema,
-        recorded_at: appended.recorded_at,
-        duplicate_of: None,
-        metadata: new.metadata.clone(),
-        data: EventData::Inline(Bytes::new()),
-    })
+impl Fold for SourceKeeper {
+    const CATEGORY: Category = Category::Source;
+
+    fn learn(&self, event: &RecordedEvent) {
+        self.known().learn(event, self);
+    }
+
+    fn complete(&self) {
+        self.known().complete(self);
+    }
 }

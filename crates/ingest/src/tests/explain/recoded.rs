@@ -76,7 +76,7 @@ fn a_signature_over_the_encoded_body_is_recognised() {
     gzip.write_all(&7_u32.to_le_bytes()).unwrap();
     let question = with(signed(&github, "push", &gzip), "content-encoding", "gzip");
     check(
-        &[github.clone()],
+        std::slice::from_ref(&github),
         &question,
         Fails(Signature, "", "as it was encoded, by the secret a"),
     );

@@ -289,10 +289,10 @@ fn a_list_of_standard_webhooks_says_which_kind_is_missing() {
         source("standard", SchemeKind::Standard, &[private]),
     );
     let (by_hmac, by_key) = (signed(&hmac, "ping", "{}"), signed(&ed25519, "ping", "{}"));
-    check(&[hmac.clone()], &by_hmac, Fits("a"));
-    check(&[ed25519.clone()], &by_key, Fits("a"));
+    check(std::slice::from_ref(&hmac), &by_hmac, Fits("a"));
+    check(std::slice::from_ref(&ed25519), &by_key, Fits("a"));
     check(
-        &[hmac.clone()],
+        std::slice::from_ref(&hmac),
         &by_key,
         Fails(SignatureForm, "ed25519 (v1a)", "whpk_"),
     );
