@@ -105,9 +105,11 @@ impl Ingest {
         let _ = self.0.rejected.set(Rejected::new(options, port));
     }
 
-    /// From now on more sources may come: one that is not known is answered 503 until [`Ingest::sources_complete`].
-    pub fn await_sources(&self) {
-        self.0.sources.wait();
+    /// From now on more sources may come, also in the place of the named ones of the settings: until
+    /// [`Ingest::sources_complete`] these are answered 503, and so is one that is not known. A wrong verdict by a secret that
+    /// was replaced would lose deliveries of senders that do not come back.
+    pub fn await_sources(&self, uncertain: Vec<SourceName>) {
+        self.0.sources.wait(uncertain);
     }
 
     /// All sources are known: one that is not does not exist.
@@ -145,7 +147,7 @@ impl Ingest {
     /// Whether a request is a delivery, and so for this endpoint; everything else is for the API.
     #[must_use]
     pub fn claims(&self, method: &Method, path: &str) -> bool {
-        method == Method::POST && self.registry().route(path).is_some()
+        method == Method::POST && self.0.sources.claim(path)
     }
 
     /// Signs a delivery with its source's own secret and receives it by the very same checks, marked `synthetic`.
@@ -256,8 +258,10 @@ impl Ingest {
                 if !rejection.status().is_server_error() {
                     self.0.tally.rejected(received_at);
                 }
+                let held = || route.and_then(|route| registry.held(route));
+                let name = source.map(|s| s.name.as_str()).or_else(held);
                 let refusals = &self.0.refusals;
-                refusals.refused(source.map(|s| &s.name), &rejection, request_id, began.elapsed());
+                refusals.refused(name, &rejection, request_id, began.elapsed());
                 if let (Some(source), Some(rejected), Origin::Sender) =
                     (source, self.0.rejected.get(), origin)
                 {
@@ -323,7 +327,7 @@ impl Ingest {
                 stored: Stored::Ignored,
             });
         }
-        source.check_rates(facts.repository.as_deref(), cost)?;
+        source.rates.check(facts.repository.as_deref(), cost)?;
         let writing = Writing {
             log: inner.log.as_ref(),
             reactors: inner.reactors.as_ref(),
@@ -373,9 +377,14 @@ fn sender_of<'r>(
         return named(name.as_str())
             .and_then(|source| Some(source).filter(theirs).ok_or(Rejection::UnknownSource));
     }
-    let usual = named("github").ok();
-    let all = usual.into_iter().chain(registry.ready().map(|source| &**source));
-    all.into_iter().find(theirs).ok_or(Rejection::UnknownSource)
+    let usual = named("github");
+    let ready = registry.ready().map(|source| &**source);
+    let all = usual.as_ref().ok().copied().into_iter().chain(ready);
+    // The one that is meant may only be held.
+    let held = || usual.clone().err().filter(Rejection::is_held);
+    all.into_iter()
+        .find(theirs)
+        .ok_or_else(|| held().unwrap_or_else(|| registry.absent()))
 }
 
 fn synthetic_head(

@@ -29,6 +29,7 @@ mod options;
 mod pressure;
 mod ranges;
 mod rate;
+mod rates;
 mod receive;
 mod redelivery;
 mod registry;

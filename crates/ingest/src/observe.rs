@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{SourceName, catalogue};
+use domain::catalogue;
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -89,12 +89,12 @@ impl Refusals {
     /// A request was not taken.
     pub(crate) fn refused(
         &self,
-        source: Option<&SourceName>,
+        source: Option<&str>,
         rejection: &Rejection,
         request_id: Uuid,
         elapsed: Duration,
     ) {
-        let name = source.map_or(OTHER, SourceName::as_str).to_owned();
+        let name = source.unwrap_or(OTHER).to_owned();
         let reason = rejection.reason();
         let status = if rejection.status().is_server_error() {
             "error"

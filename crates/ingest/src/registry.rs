@@ -1,16 +1,17 @@
 //! The sources that there are now. They come and go while requests are received: a request sees those that there were when
 //! it came, to its end, and waits for nobody.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use domain::{Hold, SourceName, Timestamp};
 
 use crate::build_error::BuildError;
+use crate::rates::Rates;
 use crate::rejection::Rejection;
 use crate::route::{self, Route};
-use crate::source::Source;
+use crate::source::{Source, own_path};
 
 /// A source by its name.
 #[derive(Clone)]
@@ -18,7 +19,12 @@ enum Entry {
     /// It takes deliveries.
     Ready(Arc<Source>),
     /// It exists, and so does its path, but takes none now.
-    Held { path: Option<String>, why: Hold },
+    Held {
+        path: Option<String>,
+        why: Hold,
+        /// What was counted before goes on counting once it takes deliveries again.
+        rates: Option<Rates>,
+    },
 }
 
 impl Entry {
@@ -26,6 +32,13 @@ impl Entry {
         match self {
             Self::Ready(source) => source.path.as_deref(),
             Self::Held { path, .. } => path.as_deref(),
+        }
+    }
+
+    fn rates(&self) -> Option<&Rates> {
+        match self {
+            Self::Ready(source) => Some(&source.rates),
+            Self::Held { rates, .. } => rates.as_ref(),
         }
     }
 }
@@ -62,8 +75,25 @@ impl Registry {
                 Hold::Paused => Rejection::SourcePaused,
                 Hold::Unavailable => Rejection::SourceUnavailable,
             }),
-            None if self.waiting => Err(Rejection::SourceUnavailable),
-            None => Err(Rejection::UnknownSource),
+            None => Err(self.absent()),
+        }
+    }
+
+    /// What is said of a source that is not there.
+    pub(crate) const fn absent(&self) -> Rejection {
+        if self.waiting {
+            Rejection::SourceUnavailable
+        } else {
+            Rejection::UnknownSource
+        }
+    }
+
+    /// The name that a route has, if it is that of a source which takes nothing now.
+    pub(crate) fn held(&self, route: Route<'_>) -> Option<&str> {
+        let (name, entry) = self.by_name.get_key_value(route.source)?;
+        match entry {
+            Entry::Held { .. } => Some(name),
+            Entry::Ready(_) => None,
         }
     }
 
@@ -85,6 +115,8 @@ struct Layers {
     fixed: Vec<Arc<Source>>,
     added: BTreeMap<SourceName, Entry>,
     waiting: bool,
+    /// Those of the settings that one may come in the place of while it is waited.
+    uncertain: HashSet<SourceName>,
 }
 
 impl Sources {
@@ -112,6 +144,11 @@ impl Sources {
         self.now.load_full()
     }
 
+    /// Whether a path is one of ours at this moment.
+    pub(crate) fn claim(&self, path: &str) -> bool {
+        self.now.load().route(path).is_some()
+    }
+
     fn layers(&self) -> MutexGuard<'_, Layers> {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,14 +159,21 @@ impl Sources {
         self.now.store(Arc::new(layers.registry()));
     }
 
-    /// Until it is told that all are known, a source that is not may still come.
-    pub(crate) fn wait(&self) {
-        self.change(|layers| layers.waiting = true);
+    /// Until it is told that all are known, a source that is not may still come, and so may one in the place of those of
+    /// the settings that are named.
+    pub(crate) fn wait(&self, uncertain: Vec<SourceName>) {
+        self.change(|layers| {
+            layers.waiting = true;
+            layers.uncertain = uncertain.into_iter().collect();
+        });
     }
 
     /// All are known.
     pub(crate) fn complete(&self) {
-        self.change(|layers| layers.waiting = false);
+        self.change(|layers| {
+            layers.waiting = false;
+            layers.uncertain.clear();
+        });
     }
 
     /// Whether a source could be put beside the others.
@@ -141,8 +185,8 @@ impl Sources {
     pub(crate) fn put(&self, mut source: Source) -> Result<(), BuildError> {
         let mut layers = self.layers();
         layers.check(&source)?;
-        if let Some(Entry::Ready(before)) = layers.added.get(&source.name) {
-            source.go_on(before);
+        if let Some(before) = layers.rates(&source.name) {
+            source.rates.go_on(before);
         }
         let name = source.name.clone();
         layers.added.insert(name, Entry::Ready(Arc::new(source)));
@@ -152,11 +196,15 @@ impl Sources {
 
     /// Knows a source, and takes nothing of it.
     pub(crate) fn hold(&self, name: &SourceName, path: Option<&str>, why: Hold) {
+        // Nothing that is held gets in the way of the API.
+        let path = path.and_then(|path| own_path(name.as_str(), path.to_owned()).ok());
         self.change(|layers| {
             // A path that another source has is none of its own.
-            let free = |path: &&str| !layers.has_path(path, name);
-            let path = path.map(route::without_end_slash).filter(free).map(str::to_owned);
-            layers.added.insert(name.clone(), Entry::Held { path, why });
+            let path = path.filter(|path| !layers.has_path(path, name));
+            let rates = layers.rates(name).cloned();
+            layers
+                .added
+                .insert(name.clone(), Entry::Held { path, why, rates });
         });
     }
 
@@ -175,12 +223,32 @@ impl Layers {
             .fixed
             .iter()
             .filter(|source| !self.added.contains_key(&source.name));
-        let fixed = fixed.map(|source| (source.name.as_str(), Entry::Ready(Arc::clone(source))));
+        let fixed = fixed.map(|source| (source.name.as_str(), self.entry_of(source)));
         fixed.chain(
             self.added
                 .iter()
                 .map(|(name, entry)| (name.as_str(), entry.clone())),
         )
+    }
+
+    /// A source of the settings: it judges nothing while one in its place may not be known yet.
+    fn entry_of(&self, source: &Arc<Source>) -> Entry {
+        if self.uncertain.contains(&source.name) {
+            return Entry::Held {
+                path: source.path.clone(),
+                why: Hold::Unavailable,
+                rates: None,
+            };
+        }
+        Entry::Ready(Arc::clone(source))
+    }
+
+    /// What is counted under a name.
+    fn rates(&self, name: &SourceName) -> Option<&Rates> {
+        match self.added.get(name) {
+            Some(entry) => entry.rates(),
+            None => self.fixed.iter().find(|s| s.name == *name).map(|s| &s.rates),
+        }
     }
 
     fn registry(&self) -> Registry {
@@ -200,9 +268,17 @@ impl Layers {
         registry
     }
 
+    /// Whether a path is another source's. One of the settings keeps its own while another stands in its place: it may come
+    /// back, and after a restart the same has to be found free.
     fn has_path(&self, path: &str, but: &SourceName) -> bool {
-        self.entries()
-            .any(|(name, entry)| name != but.as_str() && entry.path() == Some(path))
+        let fixed = self
+            .fixed
+            .iter()
+            .map(|source| (&source.name, source.path.as_deref()));
+        let added = self.added.iter().map(|(name, entry)| (name, entry.path()));
+        fixed
+            .chain(added)
+            .any(|(name, own)| name != but && own == Some(path))
     }
 
     fn check(&self, source: &Source) -> Result<(), BuildError> {

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use domain::{EventFilter, SourceName, TenantId, Timestamp};
 use ipnet::IpNet;
@@ -14,7 +12,7 @@ use crate::build_error::BuildError;
 use crate::head::Head;
 use crate::options::{IngestOptions, Secret, SourceOptions};
 use crate::ranges::AddressRanges;
-use crate::rate::{Allowed, KeyedRate, Rate};
+use crate::rates::Rates;
 use crate::rejection::Rejection;
 use crate::route;
 use crate::signature::{self, Claim, Scheme};
@@ -52,28 +50,7 @@ pub(crate) struct Source {
     address_allow: Vec<IpNet>,
     address_ranges: Vec<AddressRanges>,
     user_agent_check: bool,
-    source_rate: Rated<Rate>,
-    repository_rate: Rated<KeyedRate<String>>,
-}
-
-/// A rate, and what it allows.
-struct Rated<R> {
-    allowed: Allowed,
-    rate: Option<Arc<R>>,
-}
-
-impl<R> Rated<R> {
-    fn new(allowed: Allowed, build: impl FnOnce(Allowed) -> Option<R>) -> Self {
-        let rate = build(allowed).map(Arc::new);
-        Self { allowed, rate }
-    }
-
-    /// Goes on counting where another one is, if that allows as much.
-    fn go_on(&mut self, before: &Self) {
-        if self.allowed == before.allowed {
-            self.rate.clone_from(&before.rate);
-        }
-    }
+    pub(crate) rates: Rates,
 }
 
 impl Source {
@@ -91,6 +68,7 @@ impl Source {
             why,
         })?;
         check_secrets(&name, &options.secrets, scheme.as_ref())?;
+        let rates = Rates::of(&options, limits.rate_keys_max);
         let path = options.path.map(|path| own_path(&name, path)).transpose()?;
         let (bound, unbound) = places_of(&options.secrets);
         let filter =
@@ -117,21 +95,8 @@ impl Source {
             address_allow: options.address_allow.into_iter().map(canonical_network).collect(),
             address_ranges: options.address_ranges,
             user_agent_check: options.user_agent_check,
-            source_rate: Rated::new(
-                Allowed::new(options.source_rate_per_minute, options.source_rate_burst),
-                Rate::new,
-            ),
-            repository_rate: Rated::new(
-                Allowed::new(options.repository_rate_per_minute, options.repository_rate_burst),
-                |allowed| KeyedRate::new(allowed, limits.rate_keys_max),
-            ),
+            rates,
         })
-    }
-
-    /// Takes the place of another one: rates that did not change go on counting.
-    pub(crate) fn go_on(&mut self, before: &Self) {
-        self.source_rate.go_on(&before.source_rate);
-        self.repository_rate.go_on(&before.repository_rate);
     }
 
     /// Refuses addresses that are not the source's. While a list is not known that might have the address, nobody can say,
@@ -207,7 +172,8 @@ impl Source {
     }
 
     /// Who may see a request that nobody verified: whoever all the secrets belong to that would have been tried, else
-    /// whoever all of the source's belong to, else the tenant `default`.
+    /// whoever all of the source's belong to, else the tenant `default`. Secrets that are over count as if they were gone,
+    /// as they are after a restart.
     pub(crate) fn tenant_of(&self, head: &Head, connection: Option<&str>, now: Timestamp) -> TenantId {
         let claim = self.scheme.claim(head).ok();
         let tried = match claim {
@@ -219,7 +185,7 @@ impl Source {
             secrets.iter().all(|s| s.tenant == *first).then(|| first.clone())
         };
         sole(&tried)
-            .or_else(|| sole(&self.secrets().collect::<Vec<_>>()))
+            .or_else(|| sole(&self.secrets().filter(|s| s.is_valid(now)).collect::<Vec<_>>()))
             .unwrap_or_default()
     }
 
@@ -246,18 +212,6 @@ impl Source {
         } else {
             self.body_bytes_max
         }
-    }
-
-    /// Counts a verified, wanted delivery as so many.
-    pub(crate) fn check_rates(&self, repository: Option<&str>, cost: NonZeroU32) -> Result<(), Rejection> {
-        if let Some(rate) = &self.source_rate.rate {
-            rate.check(cost).map_err(Rejection::SourceRate)?;
-        }
-        if let (Some(rate), Some(repository)) = (&self.repository_rate.rate, repository) {
-            rate.check(&repository.to_lowercase(), cost)
-                .map_err(Rejection::RepositoryRate)?;
-        }
-        Ok(())
     }
 }
 
@@ -310,7 +264,8 @@ fn check_secrets(source: &str, secrets: &[Secret], scheme: &dyn Scheme) -> Resul
     Ok(())
 }
 
-fn own_path(source: &str, path: String) -> Result<String, BuildError> {
+/// A path that a source may have beside the usual ones, as it is looked up.
+pub(crate) fn own_path(source: &str, path: String) -> Result<String, BuildError> {
     let plain = route::without_end_slash(&path);
     let why = if !plain.starts_with('/') {
         Some("does not begin with a slash, or is nothing else")

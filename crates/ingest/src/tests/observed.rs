@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use domain::Hold;
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::rig::{Delivery, Rig, SECRET};
@@ -92,6 +93,11 @@ fn observed() -> (BTreeMap<String, u64>, String) {
                 rig.send(push.clone().at("/webhooks/made-up"))
                     .await
                     .assert(404, "SOURCE_UNKNOWN");
+                rig.ingest
+                    .hold_source(&"paused".parse().unwrap(), None, Hold::Paused);
+                rig.send(push.clone().at("/webhooks/paused"))
+                    .await
+                    .assert(503, "SOURCE_PAUSED");
                 rig.log.set_unwritable(true);
                 rig.send(push.id("guid-2")).await.assert(503, "NOT_WRITABLE");
             });
@@ -118,7 +124,13 @@ fn deliveries_are_counted_under_labels_that_senders_cannot_make() {
             "hooklog_ingest_rejected_total source=other,reason=unknown_source",
             1,
         ),
+        // A source that is held is known all the same.
+        (
+            "hooklog_ingest_rejected_total source=paused,reason=source_paused",
+            1,
+        ),
         ("webhook_events_total source=github,event=other,status=error", 1),
+        ("webhook_events_total source=paused,event=other,status=error", 1),
         (
             "webhook_events_total source=github,event=other,status=rejected",
             1,

@@ -1,12 +1,15 @@
 //! Sources that come, change and go while requests are received.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use domain::testing::MemoryRejected;
 use domain::{Hold, SourceName, TenantId};
+use poem::http::Method;
 
 use super::rig::{Delivery, Rig, SECRET};
-use crate::{BuildError, Secret, SourceOptions, SyntheticDelivery};
+use crate::{BuildError, RejectedOptions, Secret, SourceOptions, SyntheticDelivery};
 
 fn shop() -> SourceName {
     "shop".parse().unwrap()
@@ -41,8 +44,10 @@ async fn a_source_is_received_from_the_moment_that_it_is_put_until_it_is_removed
 }
 
 #[tokio::test]
-async fn a_paused_source_refuses_deliveries_and_loses_none_of_its_paths() {
-    let rig = Rig::new();
+async fn a_paused_source_refuses_deliveries_keeps_nothing_and_loses_none_of_its_paths() {
+    let (rig, kept) = (Rig::new(), Arc::<MemoryRejected>::default());
+    rig.ingest
+        .keep_rejected(RejectedOptions::default(), Arc::<MemoryRejected>::clone(&kept));
     let with_path = SourceOptions {
         path: Some("/hooks/shop".into()),
         ..source("shop", &["a"])
@@ -64,7 +69,8 @@ async fn a_paused_source_refuses_deliveries_and_loses_none_of_its_paths() {
         };
         assert_eq!(rig.ingest.receive_synthetic(test).await.status.as_u16(), 503);
     }
-    assert_eq!(rig.events().await.len(), 0);
+    assert_eq!((rig.events().await.len(), kept.all().len()), (0, 0));
+    assert_eq!(rig.ingest.lately().rejected, 0, "it is not the senders' fault");
     rig.ingest.put_source(with_path).unwrap();
     rig.send(signed("a", "/hooks/shop")).await.data();
 }
@@ -72,7 +78,7 @@ async fn a_paused_source_refuses_deliveries_and_loses_none_of_its_paths() {
 #[tokio::test]
 async fn until_all_sources_are_known_an_unknown_one_is_asked_to_come_back() {
     let rig = Rig::new();
-    rig.ingest.await_sources();
+    rig.ingest.await_sources(Vec::new());
     rig.send(signed("a", SHOP))
         .await
         .assert(503, "SOURCE_UNAVAILABLE");
@@ -80,6 +86,47 @@ async fn until_all_sources_are_known_an_unknown_one_is_asked_to_come_back() {
     rig.send(Delivery::push()).await.data();
     rig.ingest.sources_complete();
     rig.send(signed("a", SHOP)).await.assert(404, "SOURCE_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_source_that_may_have_been_replaced_judges_nothing_until_that_is_known() {
+    let rig = Rig::with(|_, github| github.path = Some("/hooks".into()));
+    let github: SourceName = "github".parse().unwrap();
+    rig.ingest.await_sources(vec![github]);
+    // By the secret of the settings one of them would be right and one wrong; nobody knows which.
+    for secret in [SECRET, "of the log"] {
+        for path in ["/webhooks/github", "/hooks"] {
+            let reply = rig.send(signed(secret, path)).await;
+            reply.assert(503, "SOURCE_UNAVAILABLE");
+        }
+    }
+    let test = || SyntheticDelivery::example("push", "octo-org/hello", None);
+    assert_eq!(rig.ingest.receive_synthetic(test()).await.status.as_u16(), 503);
+    rig.ingest.put_source(source("github", &["of the log"])).unwrap();
+    rig.send(signed("of the log", "/webhooks/github")).await.data();
+    rig.ingest.sources_complete();
+    rig.send(signed(SECRET, "/webhooks/github"))
+        .await
+        .assert(401, "SIGNATURE_INVALID");
+    rig.ingest.remove_source(&"github".parse().unwrap());
+    rig.send(signed(SECRET, "/hooks")).await.data();
+}
+
+#[tokio::test]
+async fn a_test_that_only_a_paused_source_could_send_is_asked_to_come_back() {
+    let rig = Rig::new();
+    let test = || SyntheticDelivery::example("push", "octo-org/hello", None);
+    rig.ingest
+        .hold_source(&"github".parse().unwrap(), None, Hold::Paused);
+    assert_eq!(rig.ingest.receive_synthetic(test()).await.status.as_u16(), 503);
+    rig.ingest.put_source(source("shop", &["a"])).unwrap();
+    assert_eq!(rig.ingest.receive_synthetic(test()).await.status.as_u16(), 200);
+    let of_nobody = SyntheticDelivery {
+        tenant: "team-a".parse().unwrap(),
+        ..test()
+    };
+    rig.ingest.remove_source(&"github".parse().unwrap());
+    assert_eq!(rig.ingest.receive_synthetic(of_nobody).await.status.as_u16(), 404);
 }
 
 #[tokio::test]
@@ -119,10 +166,28 @@ async fn a_path_belongs_to_one_source_and_a_refused_one_changes_nothing() {
     rig.ingest.put_source(with_path("shop", "/shop")).unwrap();
     rig.ingest.put_source(with_path("shop", "/shop")).unwrap();
     assert!(rig.ingest.check_source(with_path("other", "/shop/")).is_err());
-    // Held, it does not take what is another's.
-    rig.ingest
-        .hold_source(&"late".parse().unwrap(), Some("/shop"), Hold::Unavailable);
+    // Held, it takes neither what is another's nor what is the API's.
+    for path in ["/shop", "/api/jobs", "/health"] {
+        rig.ingest
+            .hold_source(&"late".parse().unwrap(), Some(path), Hold::Unavailable);
+        assert_eq!(rig.ingest.claims(&Method::POST, path), path == "/shop", "{path}");
+    }
     rig.send(signed("a", "/shop")).await.data();
+}
+
+#[tokio::test]
+async fn a_path_of_the_settings_stays_theirs_while_another_source_stands_in_their_place() {
+    let rig = Rig::with(|_, github| github.path = Some("/hooks".into()));
+    let with_path = |name: &str| SourceOptions {
+        path: Some("/hooks".into()),
+        ..source(name, &["a"])
+    };
+    rig.ingest.put_source(source("github", &["a"])).unwrap();
+    assert!(rig.ingest.put_source(with_path("shop")).is_err());
+    rig.ingest.put_source(with_path("github")).unwrap();
+    rig.send(signed("a", "/hooks")).await.data();
+    rig.ingest.remove_source(&"github".parse().unwrap());
+    rig.send(signed(SECRET, "/hooks")).await.data();
 }
 
 #[tokio::test]
@@ -151,6 +216,67 @@ async fn an_old_secret_verifies_until_its_time_and_not_at_it() {
     rig.send(signed("hooked", "/webhooks/shop/team"))
         .await
         .assert(404, "SOURCE_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_source_whose_secrets_are_all_over_believes_nobody() {
+    use crate::SchemeKind::{Github, Gitlab, Hmac, Linear, Standard, Token};
+    for scheme in [Github, Gitlab, Linear, Standard, Hmac, Token] {
+        let rig = Rig::new();
+        let now = domain::Clock::now(rig.clock.as_ref());
+        let over = Secret {
+            valid_until: Some(now),
+            ..Secret::new("over", "whsec_plJ3nmyCDGBKInavdOK15jsl")
+        };
+        let mut options = SourceOptions {
+            scheme,
+            ..SourceOptions::new(shop(), vec![over])
+        };
+        options.proof.header = matches!(scheme, Hmac).then(|| "X-Signature".into());
+        let signed = crate::Sender::build(&options).unwrap();
+        let body = signed.example("push", None, "octo-org/hello", now);
+        let sent = crate::Sent {
+            event: "push",
+            delivery_id: "msg_1",
+            body: &body,
+            now,
+        };
+        let headers = signed.sign(&sent).unwrap();
+        let delivery = |body: &[u8]| {
+            let mut delivery = Delivery::new("push", body)
+                .without("x-hub-signature-256")
+                .at(SHOP);
+            for (name, value) in &headers {
+                let name: poem::http::HeaderName = name.parse().unwrap();
+                delivery.headers.insert(name, value.parse().unwrap());
+            }
+            delivery
+        };
+        rig.ingest.put_source(options.clone()).unwrap();
+        rig.send(delivery(&body)).await.assert(401, "SIGNATURE_INVALID");
+        assert!(rig.events().await.is_empty());
+        // The very same is believed a moment earlier.
+        options.secrets[0].valid_until = Some(now.plus_millis(1));
+        rig.ingest.put_source(options).unwrap();
+        rig.send(delivery(&body)).await.data();
+    }
+}
+
+#[tokio::test]
+async fn whoever_had_a_secret_sees_nothing_that_is_turned_away_when_it_is_over() {
+    let (rig, kept) = (Rig::new(), Arc::<MemoryRejected>::default());
+    rig.ingest
+        .keep_rejected(RejectedOptions::default(), Arc::<MemoryRejected>::clone(&kept));
+    let now = domain::Clock::now(rig.clock.as_ref());
+    let mut options = source("shop", &["old"]);
+    options.secrets[0].tenant = "team-a".parse().unwrap();
+    options.secrets[0].valid_until = Some(now.plus_millis(1));
+    rig.ingest.put_source(options).unwrap();
+    for tenant in ["team-a", "default"] {
+        rig.send(signed("nobody's", SHOP)).await;
+        assert_eq!(kept.all().pop().unwrap().tenant.as_str(), tenant);
+        rig.clock.advance_millis(1);
+    }
 }
 
 #[tokio::test]
@@ -191,6 +317,11 @@ async fn a_rate_that_did_not_change_goes_on_counting() {
     rig.send(signed("a", SHOP)).await.data();
     rig.ingest.put_source(rated(1)).unwrap();
     rig.send(signed("a", SHOP)).await.assert(429, "RATE_LIMITED");
+    for why in [Hold::Paused, Hold::Unavailable] {
+        rig.ingest.hold_source(&shop(), None, why);
+    }
+    rig.ingest.put_source(rated(1)).unwrap();
+    rig.send(signed("a", SHOP)).await.assert(429, "RATE_LIMITED");
     rig.ingest.put_source(rated(2)).unwrap();
     rig.send(signed("a", SHOP)).await.data();
 }
@@ -199,20 +330,18 @@ async fn a_rate_that_did_not_change_goes_on_counting() {
 async fn whoever_sends_while_sources_change_hears_the_truth_of_one_moment() {
     let rig = Arc::new(Rig::new());
     rig.ingest.put_source(source("shop", &["a"])).unwrap();
-    let done = Arc::new(AtomicBool::new(false));
+    let (done, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let sending = {
-        let (rig, done) = (Arc::clone(&rig), Arc::clone(&done));
+        let (rig, done, taken) = (Arc::clone(&rig), Arc::clone(&done), Arc::clone(&taken));
         tokio::spawn(async move {
-            let mut taken = 0;
             while !done.load(Ordering::SeqCst) {
                 // It is among the secrets at every moment.
                 rig.send(signed("a", SHOP)).await.data();
                 rig.send(signed("never", SHOP))
                     .await
                     .assert(401, "SIGNATURE_INVALID");
-                taken += 1;
+                taken.fetch_add(1, Ordering::SeqCst);
             }
-            taken
         })
     };
     for n in 0..1000 {
@@ -226,10 +355,22 @@ async fn whoever_sends_while_sources_change_hears_the_truth_of_one_moment() {
         rig.ingest
             .put_source(source(&format!("s-{}", n % 10), &["x"]))
             .unwrap();
-        tokio::task::yield_now().await;
+        if n % 20 == 0 {
+            // Otherwise all changes might be made before the first delivery is sent.
+            let before = taken.load(Ordering::SeqCst);
+            let another = async {
+                while taken.load(Ordering::SeqCst) == before && !sending.is_finished() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let waited = tokio::time::timeout(Duration::from_secs(30), another).await;
+            assert!(waited.is_ok(), "no delivery was answered beside change {n}");
+        }
     }
     done.store(true, Ordering::SeqCst);
-    let taken = sending.await.unwrap();
+    sending.await.unwrap();
+    let taken = taken.load(Ordering::SeqCst);
+    assert!(taken >= 50, "only {taken} deliveries were sent meanwhile");
     assert_eq!(rig.events().await.len(), taken);
 }
 
