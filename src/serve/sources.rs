@@ -30,15 +30,19 @@ pub(crate) fn keeper(
     log: Arc<dyn EventLog>,
     ingest: &Ingest,
 ) -> anyhow::Result<Arc<SourceKeeper>> {
-    ingest.await_sources();
+    let configured = configured(settings)?;
+    let replaceable = configured.iter().filter(|source| source.replaceable);
+    ingest.await_sources(replaceable.map(|source| source.known.name.clone()).collect());
     let receiver = ReceivingSources {
         ingest: ingest.clone(),
-        addresses: settings.server.webhook_addresses.clone(),
-        body_bytes_max: settings.ingest.body_bytes_max,
+        bounds: Bounds {
+            addresses: settings.server.webhook_addresses.clone(),
+            body_bytes_max: settings.ingest.body_bytes_max,
+        },
     };
     Ok(Arc::new(SourceKeeper::new(
         settings.sources.clone(),
-        configured(settings)?,
+        configured,
         log,
         Arc::new(SystemClock),
         sealer(settings, data)?,
@@ -132,13 +136,18 @@ fn said(options: &impl serde::Serialize) -> Map<String, Value> {
 /// Receiving, as the keeper of sources commands it.
 struct ReceivingSources {
     ingest: Ingest,
+    bounds: Bounds,
+}
+
+/// What the settings say of sources that are added.
+struct Bounds {
     /// The networks for sources that name none.
     addresses: Vec<IpNet>,
     /// No source that is added may take longer bodies than the settings allow.
     body_bytes_max: u64,
 }
 
-impl ReceivingSources {
+impl Bounds {
     fn options_of(&self, source: &OpenSource) -> Result<SourceOptions, String> {
         let terms = &source.terms;
         let scheme = SchemeKind::named(&terms.scheme).ok_or_else(|| {
@@ -203,12 +212,12 @@ fn read<T: DeserializeOwned>(name: &str, map: &Map<String, Value>) -> Result<T, 
 
 impl UseSources for ReceivingSources {
     fn check(&self, source: &OpenSource) -> Result<(), String> {
-        let checked = self.ingest.check_source(self.options_of(source)?);
+        let checked = self.ingest.check_source(self.bounds.options_of(source)?);
         checked.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
     fn put(&self, source: &OpenSource) -> Result<(), String> {
-        let put = self.ingest.put_source(self.options_of(source)?);
+        let put = self.ingest.put_source(self.bounds.options_of(source)?);
         put.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
@@ -224,3 +233,6 @@ impl UseSources for ReceivingSources {
         self.ingest.sources_complete();
     }
 }
+
+#[cfg(test)]
+mod tests;
