@@ -232,7 +232,8 @@ fn delivery_headers(
     if let Some(repository) = &received.repository {
         headers.push(("ce-subject", encoded(repository, NOT_IN_ATTRIBUTES)));
     }
-    if let Some(content_type) = received.header("content-type") {
+    let content_type = received.header("content-type").map(str::trim);
+    if let Some(content_type) = content_type.filter(|content_type| !content_type.is_empty()) {
         headers.push(("content-type", encoded(content_type, NOT_IN_HEADERS)));
     }
     if let Some(delivery_id) = &received.delivery_id {

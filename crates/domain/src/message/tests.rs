@@ -54,6 +54,24 @@ fn metadata_over_several_lines_travels_on_one() {
 }
 
 #[test]
+fn a_content_type_carries_no_spaces_around_it() {
+    // NATS takes them off, so a subscriber would see another value than the log has.
+    let of = |kept: &str| {
+        let mut event = recorded(3, &TestDelivery::new("push", "x"));
+        let mut received = DeliveryReceived::of(&event).unwrap().unwrap();
+        received.headers = vec![crate::HeaderFact("Content-Type".into(), kept.into())];
+        event.metadata = received.to_metadata();
+        let message = message_of(&event, log_id(), Position::START, BASE).unwrap();
+        let mut headers = message.headers.into_iter();
+        headers
+            .find(|header| header.0 == "content-type")
+            .map(|header| header.1)
+    };
+    assert_eq!(of("  text/plain ").as_deref(), Some("text/plain"));
+    assert_eq!(of("  "), None);
+}
+
+#[test]
 fn an_event_with_unreadable_metadata_still_has_a_message() {
     for (metadata, kept) in [("not json", "{}"), (r#"{"tenant":7}"#, r#"{"tenant":7}"#)] {
         let mut event = recorded(3, &TestDelivery::new("push", "x"));
