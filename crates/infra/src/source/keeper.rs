@@ -24,6 +24,8 @@ pub struct SourceKeeperOptions {
     pub sources_max: usize,
     /// The most secrets of one that verify.
     pub secrets_per_source_max: usize,
+    /// The most of them that are tried on one delivery: those of one hook, or of none.
+    pub secrets_per_hook_max: usize,
     /// How long the old secrets verify beside a new one, in milliseconds, unless said otherwise.
     pub grace_ms: u64,
     /// The longest that may be said.
@@ -35,6 +37,7 @@ impl Default for SourceKeeperOptions {
         Self {
             sources_max: 1000,
             secrets_per_source_max: 1000,
+            secrets_per_hook_max: 16,
             grace_ms: 86_400_000,
             grace_ms_max: 2_592_000_000,
         }

@@ -78,7 +78,7 @@ impl Sources for SourceKeeper {
 
     async fn add_secret(&self, order: AddSourceSecret) -> Result<SourceKnown, CommandError> {
         let make = |state: &SourceState| {
-            self.check_room_for_secret(state)?;
+            self.check_room_for_secret(state, &order.secret)?;
             Ok(SourceCommand::AddSecret(SourceSecretAdded {
                 secret: self.seal(&order.source, &state.tenant, &order.secret)?,
                 added_by: order.source.by.clone(),
@@ -98,7 +98,7 @@ impl Sources for SourceKeeper {
         let grace_ms = i64::try_from(grace_ms).unwrap_or(i64::MAX);
         let valid_until = self.clock.now().plus_millis(grace_ms);
         let make = |state: &SourceState| {
-            self.check_room_for_secret(state)?;
+            self.check_room_for_secret(state, &order.secret)?;
             Ok(SourceCommand::RotateSecret {
                 secret: self.seal(&order.source, &state.tenant, &order.secret)?,
                 valid_until,
@@ -292,14 +292,25 @@ impl SourceKeeper {
         Err(CommandError::Refused(why.into()))
     }
 
-    fn check_room_for_secret(&self, state: &SourceState) -> Result<(), CommandError> {
-        let max = self.options.secrets_per_source_max;
-        if state.valid_secrets(self.clock.now()).count() < max {
-            return Ok(());
+    fn check_room_for_secret(&self, state: &SourceState, secret: &NewSecret) -> Result<(), CommandError> {
+        let valid = || state.valid_secrets(self.clock.now());
+        let (all, of_hook) = (
+            self.options.secrets_per_source_max,
+            self.options.secrets_per_hook_max,
+        );
+        if valid().count() >= all {
+            return Err(CommandError::Refused(format!(
+                "the source has {all} secrets, and no more may be (`sources.secrets_per_source_max`): revoke one first"
+            )));
         }
-        Err(CommandError::Refused(format!(
-            "the source has {max} secrets, and no more may be (`sources.secrets_per_source_max`): revoke one first"
-        )))
+        // Each costs a computation over the whole body of whatever anybody sends.
+        if valid().filter(|known| known.sealed.hook == secret.hook).count() >= of_hook {
+            return Err(CommandError::Refused(format!(
+                "there are {of_hook} secrets of this hook, or of none, and no more may be (`sources.secrets_per_hook_max`): \
+                 revoke one first"
+            )));
+        }
+        Ok(())
     }
 
     /// Asks receiving whether the source could be used after a fact that changes what it is.

@@ -162,7 +162,10 @@ async fn what_belongs_to_another_tenant_does_not_exist() {
     // The operator of all acts for all; a secret without a tenant is the owner's.
     let for_all = AddSourceSecret {
         source: of("shop", "default"),
-        secret: secret("c"),
+        secret: NewSecret {
+            hook: Some("41".into()),
+            ..secret("c")
+        },
     };
     let known = keeper.add_secret(for_all).await.unwrap();
     assert!(known.secrets.iter().all(|s| s.tenant.as_str() == "team-a"));
@@ -321,4 +324,25 @@ async fn only_the_tenant_of_unproven_deliveries_may_ask_for_no_proof() {
     assert!(matches!(refused, Err(CommandError::Invalid(_))), "{refused:?}");
     open.source = of("shop", "default");
     keeper.add(open).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_more_secrets_are_tried_on_one_delivery_than_may_be() {
+    let rig = Rig::new();
+    let Replica { keeper, .. } = rig.replica().await;
+    keeper.add(order("shop", "default")).await.unwrap();
+    let add = |text: &str, hook: Option<&str>| AddSourceSecret {
+        source: of("shop", "default"),
+        secret: NewSecret {
+            hook: hook.map(str::to_owned),
+            ..secret(text)
+        },
+    };
+    keeper.add_secret(add("b", None)).await.unwrap();
+    is_refused(keeper.add_secret(add("c", None)).await, "secrets_per_hook_max");
+    is_refused(
+        keeper.rotate(rotation("shop", "default", "c", 1)).await,
+        "secrets_per_hook_max",
+    );
+    keeper.add_secret(add("c", Some("41"))).await.unwrap();
 }

@@ -129,6 +129,7 @@ impl Rig {
         let options = SourceKeeperOptions {
             sources_max: 4,
             secrets_per_source_max: 3,
+            secrets_per_hook_max: 2,
             ..SourceKeeperOptions::default()
         };
         let configured = vec![configured("fixed", false), configured("github", true)];
