@@ -44,9 +44,21 @@ impl KeyDirectory {
                     let revoked_by = "unknown".to_owned();
                     self.revoke(event, KeyRevoked { revoked_by });
                 }
+                self.pass(event);
                 Err(error)
             }
-            None => Ok(()),
+            None => {
+                self.pass(event);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a later version did to a key does not keep it from being revoked.
+    fn pass(&mut self, event: &RecordedEvent) {
+        let keys = self.keys.values_mut();
+        for key in keys.filter(|key| key.stream() == event.stream && key.revision < event.revision) {
+            key.revision = event.revision;
         }
     }
 
@@ -177,5 +189,18 @@ mod tests {
         all.evolve(&later).unwrap();
         assert!(!all.is_keyless());
         assert_eq!(standing(&all), None);
+    }
+
+    #[test]
+    fn what_a_later_version_did_to_a_key_does_not_keep_it_from_being_revoked() {
+        let mut all = KeyDirectory::default();
+        all.evolve(&event("a", &created("a"), 1)).unwrap();
+        let mut painted = event("a", &created("a"), 2);
+        painted.event_type = "KeyPainted".parse().unwrap();
+        all.evolve(&painted).unwrap();
+        let key = all.get(&"k1".parse().unwrap()).unwrap();
+        assert_eq!(key.revision.get(), 1, "a revocation is appended behind it");
+        all.evolve(&event("a", &revoked(), 3)).unwrap();
+        assert_eq!(standing(&all), Some(KeyStanding::Revoked));
     }
 }
