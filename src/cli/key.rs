@@ -134,6 +134,10 @@ fn row(key: &Value) -> Vec<String> {
 #[allow(clippy::print_stdout, reason = "the output of the command")]
 fn revoke(server: &ServerArgs, id: &str) -> anyhow::Result<ExitCode> {
     let client = server.client()?;
+    // Whoever has the whole key at hand means the key of its id; the rest goes nowhere.
+    let id = id
+        .strip_prefix("hk_")
+        .map_or(id, |key| key.split('_').next().unwrap_or(key));
     let data = super::block_on(client.delete(&format!("/keys/{}", part(id))))?;
     if server.json {
         println!("{data}");

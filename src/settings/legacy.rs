@@ -47,10 +47,6 @@ pub(crate) const IGNORED: &[(&str, &str)] = &[
         "read models are in ClickHouse; use --clickhouse-url",
     ),
     ("DEBUG", "use LOG_LEVEL=debug"),
-    (
-        "HOOKLOG_SECRET_KEY",
-        "this version keeps secrets in files of mode 0600 and encrypts none",
-    ),
 ];
 
 /// The list of allowed networks for every source, separated by commas.

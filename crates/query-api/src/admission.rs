@@ -11,7 +11,7 @@ use poem::http::StatusCode;
 
 use crate::access::audit::Deed;
 use crate::access::credential::{self, Shown};
-use crate::access::rule::{Found, Rule, find};
+use crate::access::rule::{Found, Rule, find, shown_unknown};
 use crate::access::{Caller, Need, address, site};
 use crate::failure::{Code, Failure};
 use crate::state::State;
@@ -148,8 +148,8 @@ fn refused(state: &State, caller: &Caller, asked: (Found, &str), id: &str, failu
     }
     let (found, path) = asked;
     let (action, target) = match found {
-        Found::Rule(rule) => (rule.action.unwrap_or("read"), Some(path.to_owned())),
-        Found::OtherMethod | Found::Nothing => ("unknown", Some(path.to_owned())),
+        Found::Rule(rule) => (rule.action.unwrap_or("read"), Some(rule.shown(path))),
+        Found::OtherMethod | Found::Nothing => ("unknown", Some(shown_unknown(path))),
     };
     let deed = Deed {
         caller,

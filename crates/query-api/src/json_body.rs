@@ -2,6 +2,7 @@
 //! that is not known is refused by name: a misspelt filter that is silently ignored would do far too much.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
@@ -11,6 +12,9 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::JSON;
 use crate::failure::{Code, Failure};
+
+/// How long the body of a command may take: it is short, and whoever sends it has it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a command takes. The default stands for a body that is missing.
 pub(crate) trait Command: DeserializeOwned + Default + Type {
@@ -61,9 +65,16 @@ impl<'a, T: Command> ApiExtractor<'a> for JsonBody<T> {
 }
 
 impl<T: Command> JsonBody<T> {
-    /// Reads it, bounded.
+    /// Reads it, bounded in bytes and time.
     pub(crate) async fn read(self, bytes_max: usize) -> Result<T, Failure> {
-        let bytes = self.body.into_bytes_limit(bytes_max).await.map_err(|_| {
+        self.read_within(bytes_max, PATIENCE).await
+    }
+
+    /// Reads it within a time: a body that never ends would hold its connection, and with it the place of a sender.
+    pub(crate) async fn read_within(self, bytes_max: usize, patience: Duration) -> Result<T, Failure> {
+        let reading = tokio::time::timeout(patience, self.body.into_bytes_limit(bytes_max)).await;
+        let slow = |_| Failure::new(Code::Validation, "the body came too slowly");
+        let bytes = reading.map_err(slow)?.map_err(|_| {
             Failure::new(
                 Code::TooLarge,
                 format!("the body is cut off, or over {bytes_max} bytes"),
@@ -130,5 +141,18 @@ mod tests {
                 "{bad}: {message}"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_not_waited_for_for_ever() {
+        let never = futures_util::stream::pending::<std::io::Result<bytes::Bytes>>();
+        let body = JsonBody::<Said> {
+            body: Body::from_bytes_stream(never),
+            of: PhantomData,
+        };
+        let began = tokio::time::Instant::now();
+        let failure = body.read(100).await.unwrap_err();
+        assert!(failure.message.contains("too slowly"), "{}", failure.message);
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 }

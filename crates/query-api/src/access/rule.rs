@@ -200,7 +200,23 @@ impl Rule {
     pub(crate) fn target(&self, path: &str) -> Option<String> {
         let mut parts = self.path.split('/').zip(path.split('/'));
         let (_, named) = parts.find(|(pattern, _)| pattern.starts_with('{'))?;
-        Some(named.chars().take(300).collect())
+        Some(without_secret(named).chars().take(300).collect())
+    }
+
+    /// The path with what its first parameter stands for, and of the others only that they are there.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        let mut is_first = true;
+        let parts = self.path.split('/').zip(path.split('/')).map(|(pattern, part)| {
+            let is_named = pattern.starts_with('{');
+            let shown = if is_named && is_first {
+                without_secret(part)
+            } else {
+                pattern
+            };
+            is_first &= !is_named;
+            shown
+        });
+        parts.collect::<Vec<_>>().join("/").chars().take(300).collect()
     }
 
     /// The rule of an operation of the document.
@@ -213,6 +229,21 @@ impl Rule {
     pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static Self)> {
         RULES.iter().map(|rule| (rule.method, rule.path, rule))
     }
+}
+
+/// What somebody took for an id: of a whole API key only its id, of the secret of a sender nothing.
+fn without_secret(part: &str) -> &str {
+    match part.strip_prefix("hk_") {
+        Some(key) => key.split('_').next().unwrap_or_default(),
+        None if part.starts_with("whsec_") || part.starts_with("whsk_") => "***",
+        None => part,
+    }
+}
+
+/// A path that nobody knows, without what looks like a secret in it.
+pub(crate) fn shown_unknown(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').map(without_secret).collect();
+    parts.join("/").chars().take(300).collect()
 }
 
 /// Whether a method changes nothing.
@@ -303,6 +334,22 @@ mod tests {
             )
             .as_deref(),
             Some("github")
+        );
+        assert_eq!(
+            target(Method::DELETE, "/api/keys/hk_3k9x0v2m7q4d_AAECAwQFBgc").as_deref(),
+            Some("3k9x0v2m7q4d"),
+            "a whole key"
+        );
+        let Found::Rule(revoke) = find(&Method::DELETE, "/api/sources/github/secrets/whsec_x") else {
+            panic!("no rule");
+        };
+        assert_eq!(
+            revoke.shown("/api/sources/github/secrets/whsec_x"),
+            "/api/sources/github/secrets/{id}"
+        );
+        assert_eq!(
+            shown_unknown("/api/key/hk_3k9x0v2m7q4d_AAECAwQFBgc/whsec_x"),
+            "/api/key/3k9x0v2m7q4d/***"
         );
     }
 

@@ -167,14 +167,8 @@ impl VerifyApi {
         let _place = place
             .map_err(busy)?
             .map_err(|_| Failure::later("the service is shutting down", RETRY_SECS))?;
-        let read = tokio::time::timeout(patience, body.read(options.check_bytes_max)).await;
-        let slow = |_| {
-            Failure::new(
-                Code::Validation,
-                "the body came too slowly; see `api.check_timeout_ms`",
-            )
-        };
-        let request = to_check(read.map_err(slow)??, &caller)?;
+        let read = body.read_within(options.check_bytes_max, patience).await?;
+        let request = to_check(read, &caller)?;
         note.set(request.source.to_string());
         let checked = self.state.check.check(request).await;
         let checked = checked.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
