@@ -96,7 +96,8 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
         core.status.ingest_started(ingest.clone());
     }
     let api = api(&core, &reacting, &ingest, sources, metrics)?;
-    let stop_http = CancellationToken::new();
+    let (stop_http, stop_live) = (CancellationToken::new(), CancellationToken::new());
+    let live = tokio::spawn(api.live().run(stop_live.clone()));
     let limits = core.settings.server.limits();
     let door = front_door(&core, &ingest, &api);
     let listeners = access::listeners(&core.data, listener, tls, &core.stop_followers);
@@ -113,6 +114,8 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
         ended = &mut http => ended.context("the HTTP server was lost"),
     };
     core.status.stopping();
+    // Live clients have nothing to wait for, and the stop must not wait for them.
+    stop_live.cancel();
     tracing::info!("stopping: open deliveries are finished, new ones are answered 503");
     if tokio::time::timeout(limits.shutdown_timeout, ingest.drain())
         .await
@@ -124,6 +127,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     if !http.is_finished() {
         http.await.context("the HTTP server was lost")?;
     }
+    live.await.context("the feed of live clients was lost")?;
     // Attempts under way may need the engines, which stop with the followers.
     reacting.stop.cancel();
     join(reacting.tasks).await;
@@ -152,6 +156,7 @@ fn api(
 ) -> anyhow::Result<Api> {
     let deps = ApiDeps {
         log: Arc::clone(&core.events),
+        events: Arc::clone(&core.stream) as _,
         find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
         bodies: Arc::clone(&core.bodies),
         tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
@@ -170,7 +175,11 @@ fn api(
         version: env!("CARGO_PKG_VERSION").into(),
         base_url: core.settings.server.base_url(),
     };
-    Ok(Api::build(core.settings.api.clone(), deps))
+    Ok(Api::build(
+        core.settings.api.clone(),
+        core.settings.live.clone(),
+        deps,
+    ))
 }
 
 async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {

@@ -30,7 +30,7 @@ use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
-use query_api::LocalOwner;
+use query_api::{HangUp, LocalOwner};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::OwnedSemaphorePermit;
@@ -237,6 +237,7 @@ impl Hall {
             async move {
                 let (local, remote) = caller.addresses;
                 let mut request = Request::from((request, local, remote, caller.scheme));
+                request.set_data(HangUp(caller.seat.leave()));
                 if let Some(owner) = caller.owner {
                     request.set_data(owner);
                 }

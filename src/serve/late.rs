@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{FanOutError, Query, Rows, TableError, Tables};
+use domain::{FanOutError, LiveEvents, LiveSubscription, Position, Query, Rows, TableError, Tables};
 use infra::budget::Shrink;
 use infra::jetstream::JetStream;
 
@@ -43,7 +43,7 @@ impl Tables for LateTables {
     }
 }
 
-/// The stream, for the disk budget, which watches from the first moment.
+/// The stream, for the disk budget, which watches from the first moment, and for live clients, who read the log meanwhile.
 #[derive(Default)]
 pub(crate) struct LateStream(OnceLock<Arc<JetStream>>);
 
@@ -64,6 +64,16 @@ impl Shrink for LateStream {
         match self.0.get() {
             Some(stream) => stream.shrink_to(bytes_max).await,
             None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl LiveEvents for LateStream {
+    async fn follow(&self, after: Position) -> Result<Box<dyn LiveSubscription>, FanOutError> {
+        match self.0.get() {
+            Some(stream) => stream.follow(after).await,
+            None => Err(FanOutError::Unavailable("it is being started".into())),
         }
     }
 }

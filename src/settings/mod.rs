@@ -75,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) destination: Vec<reactors::DestinationOptions>,
     pub(crate) metrics: projections::MeterOptions,
     pub(crate) api: query_api::ApiOptions,
+    pub(crate) live: query_api::LiveOptions,
     pub(crate) keys: infra::access::KeyOptions,
     pub(crate) sources: infra::source::SourceKeeperOptions,
     pub(crate) secrets: SecretsOptions,

@@ -62,6 +62,35 @@ pub struct LiveEvent {
     pub previous: Position,
 }
 
+/// What an event of the stream is to somebody who has seen the log up to a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveStep {
+    /// The one right after it.
+    Next,
+    /// One that was seen before.
+    Seen,
+    /// A later one: what lies between has to be read from the log.
+    Gap,
+    /// One of another log.
+    Foreign,
+}
+
+impl LiveEvent {
+    /// What it is to somebody who follows a log and has seen it up to a position.
+    #[must_use]
+    pub fn step(&self, log: LogId, seen: Position) -> LiveStep {
+        if self.log_id != log {
+            LiveStep::Foreign
+        } else if self.event.position <= seen {
+            LiveStep::Seen
+        } else if self.previous == seen {
+            LiveStep::Next
+        } else {
+            LiveStep::Gap
+        }
+    }
+}
+
 /// Follows the stream.
 #[async_trait]
 pub trait LiveEvents: Send + Sync {

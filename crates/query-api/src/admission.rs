@@ -80,12 +80,19 @@ fn caller(state: &State, request: &Request, need: Need) -> Result<Caller, Failur
 fn by_directory(state: &State, request: &Request, directory: &Arc<KeyDirectory>) -> Result<Caller, Failure> {
     let options = &state.options;
     match credential::shown(request, directory, &state.session_secret, state.clock.now()) {
-        Ok(Some(Shown { key, by_cookie })) => {
+        Ok(Some(Shown {
+            key,
+            by_cookie,
+            until,
+        })) => {
             if by_cookie && site::is_foreign(request, &options.cors_origins) {
                 let message = "not let in: a page of another site asks, with the login of this one";
                 return Err(Failure::new(Code::Forbidden, message));
             }
-            Ok(Caller::with_key(request, key))
+            Ok(Caller {
+                until,
+                ..Caller::with_key(request, key)
+            })
         }
         Ok(None) => Ok(Caller::without_key(request, options, directory.is_keyless())),
         Err(wrong) => Err(wrong_key(state, request, &wrong.to_string())),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use domain::{
-    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, Replays, Sources,
-    Tables,
+    Audit, BodyStore, Clock, Destinations, EventLog, FindDeliveries, FindRejected, Keys, LiveEvents, Replays,
+    Sources, Tables,
 };
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::header;
@@ -15,6 +15,7 @@ use crate::access::SessionSecret;
 use crate::document;
 use crate::edge::Edge;
 use crate::explorer;
+use crate::live::{Live, LiveOptions};
 use crate::null;
 use crate::options::ApiOptions;
 use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
@@ -32,6 +33,7 @@ use crate::route::repositories::Repositories;
 use crate::route::runs::Runs;
 use crate::route::sources::SourcesApi;
 use crate::route::statistics::StatisticsApi;
+use crate::route::stream::StreamApi;
 use crate::route::system::SystemApi;
 use crate::route::test::TestApi;
 use crate::route::types::Types;
@@ -43,6 +45,8 @@ use crate::state::State;
 pub struct ApiDeps {
     /// The log.
     pub log: Arc<dyn EventLog>,
+    /// The stream, for those who listen. The log is read where it can't be followed.
+    pub events: Arc<dyn LiveEvents>,
     /// Where deliveries are found by the sender's id.
     pub find: Arc<dyn FindDeliveries>,
     /// Large bodies.
@@ -80,7 +84,7 @@ pub struct ApiDeps {
 }
 
 type Groups = (
-    Deliveries,
+    (Deliveries, StreamApi),
     Types,
     RejectedApi,
     ReplaysApi,
@@ -102,6 +106,7 @@ type Groups = (
 /// The read side.
 pub struct Api {
     state: Arc<State>,
+    events: Arc<dyn LiveEvents>,
 }
 
 const DESCRIPTION: &str = "Ask what was received and what became of it, and have it done again. Answers are `{\"success\":true,\"data\":…}`; refusals are \
@@ -113,10 +118,18 @@ const DESCRIPTION: &str = "Ask what was received and what became of it, and have
 impl Api {
     /// Puts it together; nothing is read or opened yet.
     #[must_use]
-    pub fn build(options: ApiOptions, deps: ApiDeps) -> Self {
+    pub fn build(options: ApiOptions, live: LiveOptions, deps: ApiDeps) -> Self {
+        let events = Arc::clone(&deps.events);
         Self {
-            state: Arc::new(State::new(Arc::new(options), deps)),
+            state: Arc::new(State::new(Arc::new(options), live, deps)),
+            events,
         }
+    }
+
+    /// What feeds the live clients; it has to run for them to be shown anything new.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        Live::new(Arc::clone(&self.state), Arc::clone(&self.events))
     }
 
     /// The OpenAPI document, as served at `/openapi.json`.
@@ -154,7 +167,7 @@ impl Api {
     fn service(&self) -> OpenApiService<Groups, ()> {
         let state = || Arc::clone(&self.state);
         let groups = (
-            Deliveries { state: state() },
+            (Deliveries { state: state() }, StreamApi { state: state() }),
             Types,
             RejectedApi { state: state() },
             ReplaysApi { state: state() },

@@ -15,6 +15,7 @@ mod edge;
 mod explorer;
 mod failure;
 mod json_body;
+mod live;
 mod null;
 mod options;
 mod order;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use access::{LocalOwner, SessionSecret};
 pub use api::{Api, ApiDeps};
+pub use live::{HangUp, Live, LiveOptions};
 pub use options::{Anonymous, ApiOptions};
 pub use ports::{
     CheckRequest, CheckedRequest, Component, ComponentState, Difference, Intake, NotChecked, Progress,

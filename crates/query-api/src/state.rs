@@ -14,6 +14,8 @@ use crate::access::SessionSecret;
 use crate::access::audit::Trail;
 use crate::access::failures::Failures;
 use crate::failure::Failure;
+use crate::live::LiveOptions;
+use crate::live::hub::Hub;
 use crate::options::ApiOptions;
 use crate::param::{Limit, Number};
 use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
@@ -58,6 +60,7 @@ pub(crate) struct State {
     pub(crate) trail: Trail,
     pub(crate) session_secret: SessionSecret,
     pub(crate) failures: Failures,
+    pub(crate) live: Arc<Hub>,
     pub(crate) statistics: Memory<Scope, Statistics>,
     pub(crate) health: Memory<(), Health>,
     pub(crate) totals: Memory<Filter, (i64, bool)>,
@@ -66,7 +69,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(options: Arc<ApiOptions>, deps: ApiDeps) -> Self {
+    pub(crate) fn new(options: Arc<ApiOptions>, live: LiveOptions, deps: ApiDeps) -> Self {
         let log_id = deps.log.id();
         Self {
             store: Store::new(deps.tables, log_id, &options),
@@ -75,6 +78,7 @@ impl State {
             totals: memory(&options),
             job_totals: memory(&options),
             run_totals: memory(&options),
+            live: Arc::new(Hub::new(live, Arc::clone(&deps.log))),
             log: deps.log,
             find: deps.find,
             bodies: deps.bodies,

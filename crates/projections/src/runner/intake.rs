@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use domain::{EventData, FanOutError, LiveEvent, LiveSubscription, Position, RecordedEvent};
+use domain::{EventData, FanOutError, LiveEvent, LiveStep, LiveSubscription, Position, RecordedEvent};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
@@ -98,17 +98,14 @@ impl<'a> Intake<'a> {
             Ok(live) => live,
             Err(error) => return self.left = Some(Left::Broken(error.to_string())),
         };
-        if live.log_id != self.worker.log.id() {
-            let why = format!("the stream was filled from another log, {}", live.log_id);
-            self.left = Some(Left::Broken(why));
-            return;
-        }
-        if live.event.position <= self.seen {
-            return;
-        }
-        if live.previous != self.seen {
-            self.left = Some(Left::Behind("the stream has a gap"));
-            return;
+        match live.step(self.worker.log.id(), self.seen) {
+            LiveStep::Next => {}
+            LiveStep::Seen => return,
+            LiveStep::Gap => return self.left = Some(Left::Behind("the stream has a gap")),
+            LiveStep::Foreign => {
+                let why = format!("the stream was filled from another log, {}", live.log_id);
+                return self.left = Some(Left::Broken(why));
+            }
         }
         self.seen = live.event.position;
         self.first_at.get_or_insert_with(Instant::now);

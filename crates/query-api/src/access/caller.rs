@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use domain::{ClientAddress, KeyId, KeyState, Scope, TenantId, is_forwarding_header, is_true_loopback};
+use domain::{
+    ClientAddress, KeyId, KeyState, Scope, TenantId, Timestamp, is_forwarding_header, is_true_loopback,
+};
 use poem::Request;
 use poem::http::{HeaderMap, HeaderName, header};
 
@@ -29,6 +31,8 @@ pub(crate) struct Caller {
     pub(crate) scope: Option<Scope>,
     /// Where they ask from, as the audit trail keeps it.
     pub(crate) remote: Option<String>,
+    /// Until when they are let in, where that is before the end of their key: as long as a login holds.
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl Caller {
@@ -40,6 +44,7 @@ impl Caller {
             key: Some(key.created.key.clone()),
             scope: key.scope(),
             remote: remote(request),
+            until: None,
         }
     }
 
@@ -60,6 +65,7 @@ impl Caller {
             key: None,
             scope,
             remote: remote(request),
+            until: None,
         }
     }
 
@@ -71,6 +77,7 @@ impl Caller {
             key: None,
             scope: None,
             remote: remote(request),
+            until: None,
         }
     }
 
@@ -94,6 +101,11 @@ impl Caller {
         self.tenant == TenantId::default()
     }
 
+    /// Whether they came through the socket in the data directory.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.key.is_none() && self.name == LOCAL
+    }
+
     fn has(&self, scope: Scope) -> bool {
         self.scope.is_some_and(|has| has.includes(scope))
     }
@@ -107,6 +119,7 @@ impl Caller {
             key: None,
             scope: Some(Scope::Admin),
             remote: None,
+            until: None,
         }
     }
 }

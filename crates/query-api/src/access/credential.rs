@@ -25,6 +25,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) key: &'a KeyState,
     /// Whether only a cookie says so, which a browser sends by itself.
     pub(crate) by_cookie: bool,
+    /// Until when the login holds, where a cookie says so.
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// Why what was shown opens nothing.
@@ -53,7 +55,7 @@ pub(crate) fn shown<'a>(
         let session = Session::parse(text)?;
         let key = directory.get(&session.key)?;
         let good = session.is_of(key, secret, now) && key.standing(now) == KeyStanding::Active;
-        good.then_some(key)
+        good.then(|| (key, session.expires()))
     });
     let mut key: Option<&KeyState> = None;
     for text in keys(request)? {
@@ -64,12 +66,17 @@ pub(crate) fn shown<'a>(
         key = Some(one);
     }
     match (key, by_cookie) {
-        (Some(key), Some(other)) if key.created.key != other.created.key => Err(Wrong::Disagree),
+        (Some(key), Some((other, _))) if key.created.key != other.created.key => Err(Wrong::Disagree),
         (Some(key), _) => Ok(Some(Shown {
             key,
             by_cookie: false,
+            until: None,
         })),
-        (None, Some(key)) => Ok(Some(Shown { key, by_cookie: true })),
+        (None, Some((key, until))) => Ok(Some(Shown {
+            key,
+            by_cookie: true,
+            until: Some(until),
+        })),
         (None, None) => Ok(None),
     }
 }

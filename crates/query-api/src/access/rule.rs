@@ -112,6 +112,7 @@ const RULES: &[Rule] = &[
     read("/api/webhooks/events/types"),
     read("/api/webhooks/events/{id}"),
     read("/api/webhooks/events/{id}/body"),
+    read("/api/webhooks/stream"),
     read("/api/webhooks/failed"),
     read("/api/webhooks/rejected"),
     read("/api/webhooks/rejected/{id}"),

@@ -40,6 +40,11 @@ impl Session {
         }
     }
 
+    /// Until when it holds.
+    pub(crate) const fn expires(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires_secs.saturating_mul(1000))
+    }
+
     pub(crate) fn text(&self) -> String {
         let signature = URL_SAFE_NO_PAD.encode(&self.signature);
         format!("{}.{}.{signature}", self.key, self.expires_secs)

@@ -15,6 +15,7 @@ pub(crate) mod repositories;
 pub(crate) mod runs;
 pub(crate) mod sources;
 pub(crate) mod statistics;
+pub(crate) mod stream;
 pub(crate) mod system;
 pub(crate) mod test;
 pub(crate) mod types;

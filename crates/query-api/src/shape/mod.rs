@@ -5,6 +5,7 @@ pub(crate) mod delivery;
 pub(crate) mod destination;
 pub(crate) mod health;
 pub(crate) mod job;
+pub(crate) mod live;
 pub(crate) mod rejected;
 pub(crate) mod replay;
 pub(crate) mod repository;

@@ -40,6 +40,7 @@ fn every_endpoint_of_the_contract_is_documented() {
         ("get", "/api/webhooks/events/types"),
         ("get", "/api/webhooks/statistics"),
         ("get", "/api/webhooks/health"),
+        ("get", "/api/webhooks/stream"),
         ("get", "/api/webhooks/failed"),
         ("get", "/api/webhooks/rejected"),
         ("get", "/api/webhooks/rejected/{id}"),

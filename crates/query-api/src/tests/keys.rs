@@ -82,6 +82,8 @@ pub(super) fn operations(world: &World) -> Vec<(Method, String, String)> {
                         "1"
                     },
                 );
+            // It would go on for ever: as far as it is let in, it is told that the log ends before.
+            let path = path.replace("/webhooks/stream", "/webhooks/stream?after=999999999");
             assert!(
                 !path.contains('{'),
                 "{template} has a parameter that is not known here"

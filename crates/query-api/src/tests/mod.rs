@@ -8,6 +8,7 @@ pub(crate) mod doors;
 mod figures;
 mod keys;
 mod lists;
+mod live;
 mod logins;
 mod one;
 mod outcomes;
@@ -38,12 +39,13 @@ use serde_json::Value;
 
 use self::commands::Commands;
 use self::doors::{Doors, Written};
+use self::live::Relayed;
 use self::senders::Senders;
 use crate::{
-    Api, ApiDeps, ApiOptions, CheckRequest, CheckedRequest, Component, ComponentState, Difference,
-    LocalOwner, NotChecked, Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildOf,
-    RenderMetrics, RequestCheck, RequestToCheck, SendTest, SessionSecret, SystemSnapshot, SystemStatus,
-    TestAnswer, TestSend, Verified, VerifyError,
+    Api, ApiDeps, ApiOptions, CheckRequest, CheckedRequest, Component, ComponentState, Difference, HangUp,
+    LiveOptions, LocalOwner, NotChecked, Progress, ProjectionState, ProjectionStatus, RebuildError,
+    RebuildOf, RenderMetrics, RequestCheck, RequestToCheck, SendTest, SessionSecret, SystemSnapshot,
+    SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
 };
 
 /// A Saturday morning.
@@ -303,6 +305,9 @@ pub(super) fn snapshot() -> SystemSnapshot {
     }
 }
 
+/// An API that requests can be sent to.
+pub(super) type Served = Arc<poem::endpoint::BoxEndpoint<'static, Response>>;
+
 /// The API with everything that it asks.
 pub(super) struct World {
     pub(super) log: Arc<MemoryLog>,
@@ -315,6 +320,8 @@ pub(super) struct World {
     pub(super) written: Arc<Written>,
     pub(super) body: Bytes,
     pub(super) options: ApiOptions,
+    pub(super) relayed: Arc<Relayed>,
+    pub(super) live: LiveOptions,
 }
 
 impl World {
@@ -334,6 +341,8 @@ impl World {
             written: Arc::default(),
             body: Bytes::new(),
             options: ApiOptions::default(),
+            relayed: Arc::default(),
+            live: LiveOptions::default(),
         }
     }
 
@@ -351,6 +360,7 @@ impl World {
         let tables: Arc<dyn Tables> = Arc::<CannedTables>::clone(&self.tables);
         let deps = ApiDeps {
             log: Arc::<MemoryLog>::clone(&log),
+            events: Arc::<Relayed>::clone(&self.relayed),
             find: log,
             bodies: Arc::new(OneBody(self.body.clone())),
             tables,
@@ -369,7 +379,11 @@ impl World {
             version: "1.2.3".into(),
             base_url: "http://127.0.0.1:3000/".into(),
         };
-        Api::build(self.options.clone(), deps)
+        Api::build(self.options.clone(), self.live.clone(), deps)
+    }
+
+    fn served(&self) -> Served {
+        Arc::new(self.api().endpoint())
     }
 
     /// A client on this machine.
@@ -389,10 +403,30 @@ impl World {
         scheme: poem::http::uri::Scheme,
     ) -> TestClient<impl Endpoint<Output = Response> + use<>> {
         let from = From {
-            inner: self.api().endpoint(),
-            peer: Addr::SocketAddr(peer.parse().unwrap()),
             scheme,
-            owner: None,
+            ..From::peer(&self.served(), peer)
+        };
+        TestClient::new(from).default_header("Host", "127.0.0.1:3000")
+    }
+
+    /// A client of an API that is kept.
+    pub(super) fn client_of(
+        &self,
+        api: &Served,
+        peer: &str,
+    ) -> TestClient<impl Endpoint<Output = Response> + use<>> {
+        TestClient::new(From::peer(api, peer)).default_header("Host", "127.0.0.1:3000")
+    }
+
+    /// A client on this machine, over a connection that can be ended.
+    pub(super) fn client_of_connection(
+        &self,
+        api: &Served,
+        hang_up: HangUp,
+    ) -> TestClient<impl Endpoint<Output = Response> + use<>> {
+        let from = From {
+            hang_up: Some(hang_up),
+            ..From::peer(api, "127.0.0.1:50000")
         };
         TestClient::new(from).default_header("Host", "127.0.0.1:3000")
     }
@@ -400,10 +434,9 @@ impl World {
     /// A client at the socket of the data directory.
     pub(super) fn owner(&self) -> TestClient<impl Endpoint<Output = Response> + use<>> {
         TestClient::new(From {
-            inner: self.api().endpoint(),
             peer: Addr::default(),
-            scheme: poem::http::uri::Scheme::HTTP,
             owner: Some(LocalOwner { uid: Some(1000) }),
+            ..From::peer(&self.served(), "127.0.0.1:1")
         })
     }
 
@@ -439,6 +472,19 @@ struct From<E> {
     peer: Addr,
     scheme: poem::http::uri::Scheme,
     owner: Option<LocalOwner>,
+    hang_up: Option<HangUp>,
+}
+
+impl From<Served> {
+    fn peer(api: &Served, peer: &str) -> Self {
+        Self {
+            inner: Arc::clone(api),
+            peer: Addr::SocketAddr(peer.parse().unwrap()),
+            scheme: poem::http::uri::Scheme::HTTP,
+            owner: None,
+            hang_up: None,
+        }
+    }
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for From<E> {
@@ -462,6 +508,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for From<E> {
         let mut request = Request::from_parts(parts, body);
         if let Some(owner) = self.owner {
             request.set_data(owner);
+        }
+        if let Some(hang_up) = &self.hang_up {
+            request.set_data(hang_up.clone());
         }
         self.inner.call(request).await
     }

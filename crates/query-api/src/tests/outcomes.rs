@@ -88,6 +88,14 @@ pub(super) async fn die(world: &World, key: &str) {
     append(world, &stream, command).await;
 }
 
+/// A delivery that has failed once at one of its destinations, and where the failure stands in the log.
+pub(super) async fn received_and_failed(world: &World, id: &str) -> u64 {
+    let delivery = receive(world, id).await;
+    let failed = AttemptResult::RetryAt(attempt(1, Some(failure())), at(60));
+    attempted(world, &delivery, "ci", failed).await;
+    world.log.head().await.unwrap().get()
+}
+
 async fn append(world: &World, stream: &domain::StreamName, command: DeliveryCommand) -> EventId {
     let state = load_delivery(world.log.as_ref(), stream, None).await;
     let state = state.unwrap().unwrap();
