@@ -4,10 +4,10 @@
 use async_trait::async_trait;
 use domain::{
     AddSource, AddSourceSecret, AppendError, ChangeSource, CommandError, EventId, KeyId, NewEvent, NewSecret,
-    Revision, RotateSourceSecret, SealedSecret, SecretId, SourceAdded, SourceChanged, SourceCommand,
-    SourceEvent, SourceKnown, SourceName, SourcePaused, SourceRef, SourceRejection, SourceRemoved,
-    SourceResumed, SourceSecretAdded, SourceSecretRevoked, SourceSecretsResealed, SourceState, Sources,
-    StreamName, TenantId,
+    RotateSourceSecret, SealedSecret, SecretId, SourceAdded, SourceChanged, SourceCommand, SourceEvent,
+    SourceKnown, SourceName, SourcePaused, SourceRef, SourceRejection, SourceRemoved, SourceResumed,
+    SourceSecretAdded, SourceSecretRevoked, SourceSecretsResealed, SourceState, Sources, StreamName,
+    TenantId,
 };
 use uuid::Uuid;
 
@@ -320,7 +320,7 @@ impl SourceKeeper {
         }
         let now = self.clock.now();
         let after = match (fact, before) {
-            (SourceEvent::Added(added), _) => SourceState::added(None, added.clone(), now, Revision::new(0)),
+            (SourceEvent::Added(added), _) => SourceState::if_added(added.clone(), now),
             (fact, Some(before)) => before.after(fact.clone(), now),
             (_, None) => return Err(unknown()),
         };

@@ -87,10 +87,7 @@ impl Known<'_> {
         let Some(source) = named.filter(|source| question.asker.knows(source)) else {
             return self.unknown(question);
         };
-        let head = Head {
-            peer: None,
-            headers: question.headers.clone(),
-        };
+        let head = Head::new(None, question.headers.clone());
         let mut walk = Walk {
             known: self,
             question,

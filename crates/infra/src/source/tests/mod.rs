@@ -35,6 +35,61 @@ async fn a_source_is_received_at_once_where_it_was_added_and_soon_everywhere() {
 }
 
 #[tokio::test]
+async fn of_two_sources_of_one_path_the_first_in_the_log_has_it_everywhere_and_always() {
+    let rig = Rig::new();
+    let (here, there) = (rig.replica().await, rig.replica().await);
+    let with_path = |name| AddSource {
+        terms: SourceTerms {
+            path: Some("/hooks/one".into()),
+            ..SourceTerms::of_scheme("github")
+        },
+        ..order(name, "default")
+    };
+    // In the same moment: neither knows of the other.
+    let (one, other) = tokio::join!(
+        here.keeper.add(with_path("shop")),
+        there.keeper.add(with_path("hub")),
+    );
+    let (first, second) = if one.unwrap().revision.is_some() && other.is_ok() {
+        let page = rig
+            .log
+            .read_all(Position::START, PageLimit::default())
+            .await
+            .unwrap();
+        let names: Vec<String> = page
+            .events
+            .iter()
+            .map(|event| event.stream.id().to_owned())
+            .collect();
+        (names[0].clone(), names[1].clone())
+    } else {
+        panic!("both replicas had to take theirs: {other:?}")
+    };
+    let has = |replica: &Replica, name: &str| {
+        matches!(replica.receiver.of(name), Some(Told::Put { path: Some(_), .. }))
+    };
+    let agreed = |replica: &Replica| {
+        has(replica, &first) && replica.receiver.of(&second) == Some(Told::Held(Hold::Unavailable))
+    };
+    until("both agree", || agreed(&here) && agreed(&there)).await;
+    // What else becomes of the first is no reason to lose its path, at a restart either.
+    rig.clock.advance_millis(1000);
+    here.keeper
+        .rotate(rotation(&first, "default", "b", 1000))
+        .await
+        .unwrap();
+    let late = rig.replica().await;
+    assert!(agreed(&late), "{:?}", late.receiver.all());
+    here.keeper.remove(&of(&first, "default"), None).await.unwrap();
+    until("the second has it, when it is free", || {
+        [&here, &there, &late]
+            .into_iter()
+            .all(|replica| has(replica, &second))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_event_says_a_secret_and_a_second_add_of_one_name_loses() {
     let rig = Rig::new();
     let (here, there) = (rig.replica().await, rig.replica().await);

@@ -79,6 +79,7 @@ impl UseSources for Receiver {
         Ok(())
     }
 
+    /// Its path is told by whether another can have it.
     fn hold(&self, name: &SourceName, _path: Option<&str>, why: Hold) {
         self.told.lock().unwrap().insert(name.clone(), Told::Held(why));
     }
