@@ -17,6 +17,11 @@ use crate::settings::Settings;
 /// Longer than any call that the server itself bounds: counting a replay may take a minute, verifying a projection longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// The server said no, and why: nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(String);
+
 /// Which server to ask; on every command that asks one.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
@@ -138,10 +143,8 @@ impl Client {
         if !status.is_success() {
             let error = field(&json, "error");
             let message = field(error, "message").as_str().unwrap_or("it does not say why");
-            bail!(
-                "{message} ({}, {status})",
-                field(error, "code").as_str().unwrap_or("no code")
-            );
+            let code = field(error, "code").as_str().unwrap_or("no code");
+            return Err(Refused(format!("{message} ({code}, {status})")).into());
         }
         Ok(json.get_mut("data").map_or(Value::Null, Value::take))
     }

@@ -187,6 +187,7 @@ impl Ingest {
         let known = Known {
             options: &self.0.options,
             sources: &sources,
+            held: &registry.all_held(),
             now: self.0.clock.now(),
         };
         known.explain(question).await

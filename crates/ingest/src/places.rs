@@ -4,7 +4,7 @@
 //! others' free.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -70,11 +70,13 @@ impl SharedPlaces {
         }
     }
 
-    /// A place for an address, as soon as it is its turn. Those without an address share one.
+    /// A place for an address, as soon as it is its turn. This machine is not held to a share: a proxy on it that nobody told us
+    /// of brings all senders.
     pub(crate) async fn acquire(&self, address: Option<IpAddr>) -> Result<Place<'_>, AcquireError> {
-        let own = match self.share {
-            Some(share) => Some(self.own(address, share).await?),
-            None => None,
+        let key = address.map(address_key).filter(|address| !address.is_loopback());
+        let own = match (key, self.share) {
+            (Some(key), Some(share)) => Some(self.own(key, share).await?),
+            (None, _) | (_, None) => None,
         };
         Ok(Place {
             _place: self.all.acquire().await?,
@@ -82,8 +84,7 @@ impl SharedPlaces {
         })
     }
 
-    async fn own(&self, address: Option<IpAddr>, share: usize) -> Result<Own<'_>, AcquireError> {
-        let key = address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address_key);
+    async fn own(&self, key: IpAddr, share: usize) -> Result<Own<'_>, AcquireError> {
         let share = {
             let mut of_address = self.of_address();
             let share = of_address
@@ -155,9 +156,16 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_share_one_address_may_have_all() {
-        for share in [0, 3, 9] {
+        let here = Some(IpAddr::from([127, 0, 0, 1]));
+        for (share, address) in [
+            (0, address(1)),
+            (3, address(1)),
+            (9, address(1)),
+            (1, here),
+            (1, None),
+        ] {
             let places = SharedPlaces::new(3, share);
-            let take = || places.acquire(None).now_or_never().map(Result::unwrap);
+            let take = || places.acquire(address).now_or_never().map(Result::unwrap);
             let held = (take().unwrap(), take().unwrap(), take().unwrap());
             assert!(take().is_none() && places.of_address().is_empty());
             drop(held);

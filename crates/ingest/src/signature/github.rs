@@ -70,6 +70,7 @@ impl Scheme for Github {
             encoding: Encoding::Hex,
             hash: HashKind::Sha256,
             separators: &[],
+            signed_header: None,
         })
     }
 
