@@ -1,6 +1,6 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
-import { licences } from "./build/licences";
+import { licences } from "./build/licences.ts";
 
 // Where `npm run dev` finds a running Hooklog. A foreign Origin would be refused, so the proxy takes it away.
 const server = process.env.HOOKLOG_URL ?? "http://127.0.0.1:3000";
