@@ -26,7 +26,7 @@ export function optionsFor(terms: ChartTerms): uPlot.Options {
   return {
     width: terms.width,
     height: terms.height,
-    padding: [10, 4, 0, 0],
+    padding: [10, 18, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.08)] } },
