@@ -11,9 +11,9 @@ export interface Polled<T> {
 
 /**
  * Call it while a component starts. `read` may use state: when that changes, it is read again at once, and what was there
- * stays until the answer is there.
+ * stays until the answer is there. An interval of 0 reads once.
  */
-export function poll<T>(read: (signal: AbortSignal) => Promise<T>, intervalMs: number): Polled<T> {
+export function poll<T>(read: (signal: AbortSignal) => Promise<T>, interval: number | ((data: T | undefined) => number)): Polled<T> {
   let data = $state.raw<T>();
   let error = $state.raw<ApiError>();
   let again = $state(0);
@@ -39,6 +39,7 @@ export function poll<T>(read: (signal: AbortSignal) => Promise<T>, intervalMs: n
     }
     function plan(): void {
       clearTimeout(timer);
+      const intervalMs = typeof interval === "number" ? interval : interval(data);
       if (!document.hidden && intervalMs > 0) timer = setTimeout(() => void run(read(stop.signal)), wait(error, intervalMs));
     }
     function seen(): void {
