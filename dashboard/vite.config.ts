@@ -1,5 +1,6 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
+import { gzip } from "./build/gzip.ts";
 import { licences } from "./build/licences.ts";
 
 // Where `npm run dev` finds a running Hooklog. A foreign Origin would be refused, so the proxy takes it away.
@@ -16,7 +17,7 @@ const proxied = {
 
 export default defineConfig({
   base: "/dashboard/",
-  plugins: [svelte(), licences()],
+  plugins: [svelte(), licences(), gzip()],
   build: {
     target: "es2023",
     // The policy of the server allows no inline anything, data URLs included.
