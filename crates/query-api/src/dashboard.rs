@@ -91,9 +91,9 @@ pub(crate) fn entrance() -> impl Endpoint<Output = Response> + 'static {
 }
 
 /// The files, and the one page for every address that is none of them: the pages have addresses of their own.
-pub(crate) fn files() -> impl Endpoint<Output = poem::Result<Response>> + 'static {
+pub(crate) fn files() -> impl Endpoint<Output = Response> + 'static {
     let files = Arc::clone(&FILES);
-    make_sync(move |request: Request| {
+    make_sync(move |request: Request| -> poem::Result<Response> {
         let path = request.uri().path();
         let name = path.strip_prefix(PREFIX).unwrap_or(path).trim_start_matches('/');
         let known = |wanted: &str| files.iter().find(|file| file.name == wanted);
