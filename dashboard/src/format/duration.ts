@@ -14,8 +14,8 @@ export function duration(ms: number | null | undefined): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 9.995 * SECOND) return `${(ms / SECOND).toFixed(2)} s`;
   if (ms < 59.95 * SECOND) return `${(ms / SECOND).toFixed(1)} s`;
-  if (ms < HOUR) return two(ms, MINUTE, "m", SECOND, "s");
-  if (ms < DAY) return two(ms, HOUR, "h", MINUTE, "m");
+  if (ms < HOUR - SECOND / 2) return two(ms, MINUTE, "m", SECOND, "s");
+  if (ms < DAY - MINUTE / 2) return two(ms, HOUR, "h", MINUTE, "m");
   return two(ms, DAY, "d", HOUR, "h");
 }
 
