@@ -36,6 +36,7 @@ export async function look(browser, pages, screenshots) {
     await settled(page);
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
+      await page.waitForTimeout(200);
       const found = await violations(page);
       expect(found.length === 0, `${path} is for everybody, ${colorScheme}:\n  ${found.join("\n  ")}`);
       if (screenshots) await page.screenshot({ path: join(screenshots, `${name}-${colorScheme}.png`) });

@@ -11,6 +11,8 @@ const PAGE = 200;
 /** Without the stream the list is read this often. */
 const POLL_MS = 2000;
 const RATE_MS = 2000;
+/** Rows are shown this often at most: nobody reads faster, and scrolling stays smooth under any load. */
+const SHOW_MS = 80;
 
 type Item = { row: Delivery } | { change: Change };
 
@@ -20,6 +22,8 @@ export class LiveStream {
   trouble = $state.raw<ApiError>();
   notice = $state("");
   isPaused = $state(false);
+  /** Somebody reads further down: nothing moves under their eyes. */
+  isHeld = $state(false);
   held = $state(0);
   dropped = $state(0);
   /** What a pause could not keep; it can be read again from the log. */
@@ -27,8 +31,6 @@ export class LiveStream {
   perSecond = $state(0);
   isLoading = $state(true);
   hasOlder = $state(false);
-  /** Told how many rows came in at the top, before they are shown. */
-  onadded: (count: number) => void = () => {};
 
   #store = new StreamRows(ROWS_MAX);
   #paused = new PauseBuffer<Item>(PAUSED_MAX);
@@ -36,6 +38,7 @@ export class LiveStream {
   #source: EventSource | undefined;
   #timers = new Set<ReturnType<typeof setTimeout>>();
   #isPlanned = false;
+  #shownAt = 0;
   #lastId = "";
   #pausedAt = "";
   #cursor: string | null | undefined;
@@ -57,16 +60,27 @@ export class LiveStream {
 
   pause(): void {
     this.isPaused = true;
-    this.#pausedAt = this.#lastId;
+    if (this.held === 0) this.#pausedAt = this.#lastId;
   }
 
   resume(): void {
-    const { items, dropped } = this.#paused.drain();
     this.isPaused = false;
+    this.isHeld = false;
+    this.#release();
+  }
+
+  hold(isHeld: boolean): void {
+    if (isHeld && !this.isHeld && this.held === 0) this.#pausedAt = this.#lastId;
+    this.isHeld = isHeld;
+    if (!isHeld && !this.isPaused) this.#release();
+  }
+
+  #release(): void {
+    const { items, dropped } = this.#paused.drain();
     this.held = 0;
     this.dropped = 0;
-    this.missed = dropped;
-    this.#take(items);
+    if (dropped > 0) this.missed = dropped;
+    if (items.length > 0) this.#take(items);
   }
 
   /** Reads what a pause could not keep out of the log, and goes on live from there. */
@@ -164,16 +178,13 @@ export class LiveStream {
   }
 
   #hear(item: Item): void {
-    if (this.isPaused) {
-      this.#paused.push(item);
-      this.#plan();
-      return;
-    }
-    this.#incoming.push(item);
+    const waits = this.isPaused || (this.isHeld && !("change" in item && this.#store.has(item.change.id)));
+    if (waits) this.#paused.push(item);
+    else this.#incoming.push(item);
     this.#plan();
   }
 
-  /** Once a frame at most, however much comes; a hidden page has no frames. */
+  /** Within a frame, and rarely enough, however much comes; a hidden page has no frames. */
   #plan(): void {
     if (this.#isPlanned) return;
     this.#isPlanned = true;
@@ -183,15 +194,20 @@ export class LiveStream {
       this.dropped = this.#paused.dropped;
       if (this.#incoming.length > 0) this.#take(this.#incoming.splice(0));
     };
-    if (document.hidden) this.#later(flush, 500);
-    else requestAnimationFrame(flush);
+    const wait = SHOW_MS - (performance.now() - this.#shownAt);
+    const show = () => {
+      this.#shownAt = performance.now();
+      flush();
+    };
+    if (document.hidden) this.#later(show, 500);
+    else if (wait > 0) this.#later(() => requestAnimationFrame(show), wait);
+    else requestAnimationFrame(show);
   }
 
   #take(items: Item[]): void {
     const fresh = items.flatMap((item) => ("row" in item ? [item.row] : []));
-    const added = this.#store.addNew(fresh);
+    this.#store.addNew(fresh);
     for (const item of items) if ("change" in item) this.#store.change(item.change);
-    this.onadded(added);
     this.rows = this.#store.all();
   }
 

@@ -14,6 +14,10 @@ export class StreamRows {
     return this.#ids.length;
   }
 
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
   all(): Delivery[] {
     return this.#ids.map((id) => this.#byId.get(id)).filter((row) => row !== undefined);
   }

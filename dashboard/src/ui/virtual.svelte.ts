@@ -1,4 +1,5 @@
 // Long lists: only what can be seen is in the page. The reckoning is @tanstack/virtual-core's.
+import { untrack } from "svelte";
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer, type VirtualItem } from "@tanstack/virtual-core";
 
 export interface VirtualTerms {
@@ -29,26 +30,21 @@ export class VirtualRows {
           onChange: () => this.#show(),
         };
       };
-      const virtualizer = new Virtualizer<HTMLElement, HTMLElement>(options());
+      // Made once, whatever is counted later: the effects below follow that.
+      const virtualizer = new Virtualizer<HTMLElement, HTMLElement>(untrack(options));
       this.#virtualizer = virtualizer;
+      let lastHeight = 0;
       $effect(() => virtualizer._didMount());
       $effect(() => {
-        virtualizer.setOptions(options());
+        const now = options();
+        const height = now.estimateSize();
+        virtualizer.setOptions(now);
         virtualizer._willUpdate();
-        virtualizer.measure();
-        this.#show();
+        if (height !== lastHeight) virtualizer.measure();
+        lastHeight = height;
+        untrack(() => this.#show());
       });
     };
-  }
-
-  /** Whether the top of the list is in view. */
-  get isAtTop(): boolean {
-    return (this.#box?.scrollTop ?? 0) < 4;
-  }
-
-  /** Keeps in view what is in view although rows came above it. */
-  shift(pixels: number): void {
-    if (this.#box) this.#box.scrollTop += pixels;
   }
 
   toTop(): void {
