@@ -50,7 +50,8 @@ export class StreamRows {
   change(change: Change): boolean {
     const row = this.#byId.get(change.id);
     if (!row) return false;
-    this.#byId.set(change.id, { ...row, ...change });
+    const { status, processed, attempts, processingTimeMs, error, errorCode, retryable } = change;
+    this.#byId.set(change.id, { ...row, status, processed, attempts, processingTimeMs, error, errorCode, retryable });
     return true;
   }
 

@@ -3,7 +3,7 @@
 const REASONS: Record<string, [string, string]> = {
   signature_invalid: [
     "Signature does not fit",
-    "Another secret at the sender, a hook with a secret of its own, or a proxy that re-encodes the body. `hooklog verify` says which.",
+    "Another secret at the sender, a hook with a secret of its own, or a proxy that re-encodes the body. The command hooklog verify says which.",
   ],
   too_old: ["Too old", "The signature was right, the time was not: compare the clocks of both sides, and the source's tolerance_ms."],
   header_missing: ["A header is missing", "The message names it. A proxy may drop it, or something other than the sender is calling."],
