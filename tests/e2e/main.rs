@@ -19,6 +19,7 @@ mod catalogue;
 mod cli;
 mod crash;
 mod crash_matrix;
+mod dashboard;
 mod data_directory;
 mod destinations;
 mod duplicates;
