@@ -16,11 +16,12 @@ ARGS ?=
 SAY = @printf '\n==> %s\n'
 NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run build engines test lint unit test-tools tests-built drill mutations fuzz deny bench docs prerequisites prerequisites-test prerequisites-fuzz
+.PHONY: help run dashboard dashboard-test build engines test lint unit test-tools tests-built drill mutations fuzz deny bench docs prerequisites prerequisites-test prerequisites-fuzz
 
 help: ## What there is
 	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
 	@echo '               make run ARGS="--port 8080 --data-dir /var/tmp/hooklog" passes settings on'
+	@echo 'make dashboard build the dashboard alone (make run and make test do it by themselves)'
 	@echo 'make test      lint, then every test (cold: up to 30 minutes on 2 cores; warm: about 10)'
 	@echo 'make lint      formatting and clippy, warnings are errors'
 	@echo 'make engines   fetch the NATS server and ClickHouse into the cache, once (about 190 MB)'
@@ -33,7 +34,7 @@ help: ## What there is
 	@echo
 	@echo 'Built and fetched things are kept in $(HOOKLOG_CACHE) (set HOOKLOG_CACHE to move them).'
 
-run: prerequisites ## Build, fetch, start
+run: dashboard ## Build, fetch, start
 	$(SAY) 'Building Hooklog (release; the first time takes some minutes)'
 	cargo build --release --locked --bin hooklog
 	$(SAY) 'Fetching the engines, unless they are in the cache'
@@ -41,7 +42,16 @@ run: prerequisites ## Build, fetch, start
 	$(SAY) 'Starting: Ctrl-C stops it'
 	exec "$$CARGO_TARGET_DIR/release/hooklog" serve $(ARGS)
 
-build: prerequisites
+dashboard: prerequisites ## The dashboard, which the binary contains
+	$(SAY) 'Building the dashboard, unless nothing changed'
+	scripts/dashboard.sh
+
+# Types of the API's own document, the pages, and what they reckon.
+dashboard-test: dashboard
+	$(SAY) 'Checking the dashboard'
+	cd dashboard && npm run --silent check && npm run --silent test
+
+build: dashboard
 	$(SAY) 'Building Hooklog for the tests'
 	cargo build --locked --bin hooklog
 
@@ -60,7 +70,7 @@ test-tools: prerequisites-test
 	tests/tools/setup.sh >/dev/null
 
 # The tests and the binary that they run are built once, together.
-tests-built: prerequisites
+tests-built: dashboard
 	$(SAY) 'Building Hooklog and every test'
 	cargo test --workspace --locked --no-run --quiet
 	$(SAY) 'Fetching the engines, unless they are in the cache'
@@ -68,7 +78,7 @@ tests-built: prerequisites
 
 test: lint unit ## Lint, then every test
 
-unit: tests-built test-tools
+unit: tests-built test-tools dashboard-test
 ifneq ($(NEXTEST),)
 	$(SAY) 'Running every test with cargo nextest'
 	cargo nextest run --workspace --locked

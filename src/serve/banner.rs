@@ -36,6 +36,7 @@ fn text(banner: &Banner<'_>) -> String {
     let mut lines = vec![
         format!("hooklog {version} listens on {scheme}://{address}"),
         format!("  webhooks   POST {scheme}://{address}/api/webhooks/<source>"),
+        format!("  dashboard  {scheme}://{address}/dashboard/"),
         format!("  API        {scheme}://{address}/docs"),
         format!("  data       {}", data.path().display()),
     ];

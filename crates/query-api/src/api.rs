@@ -12,6 +12,7 @@ use poem::{EndpointExt, Response, Route};
 use poem_openapi::{LicenseObject, OpenApiService};
 
 use crate::access::SessionSecret;
+use crate::dashboard;
 use crate::document;
 use crate::edge::Edge;
 use crate::explorer;
@@ -148,6 +149,9 @@ impl Api {
         let page = explorer::endpoint(&service.swagger_ui_html(), (&plain, &document));
         let routes = Route::new()
             .at("/docs", page)
+            .at("/dashboard", dashboard::entrance())
+            .at("/dashboard/", dashboard::files())
+            .at("/dashboard/*path", dashboard::files())
             .at(
                 "/openapi.json",
                 make_sync(move |_| {
@@ -158,7 +162,7 @@ impl Api {
             )
             .nest_no_strip("/", service);
         Edge {
-            inner: routes.map_to_response(),
+            inner: Arc::new(routes.map_to_response()),
             state: Arc::clone(&self.state),
         }
         .boxed()

@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod api;
 mod cursor;
+mod dashboard;
 mod delivery;
 mod document;
 mod edge;

@@ -33,10 +33,10 @@ pub(crate) struct SystemApi {
 
 #[OpenApi(tag = "Group::Service")]
 impl SystemApi {
-    /// Lead people to the explorer page.
+    /// Lead people to the dashboard.
     #[oai(path = "/", method = "get", hidden)]
     async fn root(&self) -> Leads {
-        Leads::To("/docs".to_owned())
+        Leads::To(format!("{}/", crate::dashboard::PREFIX))
     }
 
     /// Say that the process lives. Open to all.

@@ -3,6 +3,7 @@
 mod access;
 mod ci;
 mod commands;
+mod dashboard;
 mod document;
 pub(crate) mod doors;
 mod figures;

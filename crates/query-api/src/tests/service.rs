@@ -294,8 +294,8 @@ async fn known_types_come_with_category_and_actions() {
 }
 
 #[tokio::test]
-async fn the_root_leads_to_the_page() {
+async fn the_root_leads_to_the_dashboard() {
     let answer = World::new().client().get("/").send().await;
     answer.assert_status(StatusCode::TEMPORARY_REDIRECT);
-    answer.assert_header("location", "/docs");
+    answer.assert_header("location", "/dashboard/");
 }

@@ -1,0 +1,43 @@
+// The shapes of the API, from its own document: `npm run api` makes schema.d.ts of it.
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Health = Schemas["Health"];
+export type Deduction = Schemas["Deduction"];
+export type Statistics = Schemas["Statistics"];
+export type SeriesPoint = Schemas["SeriesPoint"];
+export type Delivery = Schemas["Delivery"];
+export type DeliveryPage = Schemas["DeliveryPage"];
+export type DeliveryDetail = Schemas["DeliveryDetail"];
+export type DestinationPart = Schemas["DestinationPart"];
+export type Attempt = Schemas["Attempt"];
+export type HistoryEvent = Schemas["HistoryEvent"];
+export type Header = Schemas["HeaderShape"];
+export type DeadLetter = Schemas["DeadLetter"];
+export type DeadLetterPage = Schemas["DeadLetterPage"];
+export type RejectedRequest = Schemas["RejectedRequest"];
+export type RejectedDetail = Schemas["RejectedDetail"];
+export type RejectedList = Schemas["RejectedList"];
+export type KnownTypes = Schemas["KnownTypes"];
+export type Replay = Schemas["Replay"];
+export type ReplayPage = Schemas["ReplayPage"];
+export type ReplayCounted = Schemas["ReplayCounted"];
+export type Replayed = Schemas["ReplayedShape"];
+export type RetryAnswer = Schemas["RetryAnswer"];
+export type Repository = Schemas["Repository"];
+export type RepositoryPage = Schemas["RepositoryPage"];
+export type Activity = Schemas["Activity"];
+export type Job = Schemas["Job"];
+export type JobPage = Schemas["JobPage"];
+export type JobMetrics = Schemas["JobMetrics"];
+export type RunPage = Schemas["RunPage"];
+export type RunnerPool = Schemas["RunnerPool"];
+export type Source = Schemas["Source"];
+export type SourceList = Schemas["SourceList"];
+export type Destination = Schemas["Destination"];
+export type DestinationList = Schemas["DestinationList"];
+export type Projections = Schemas["Projections"];
+export type Projection = Projections["projections"][number];
+export type Verification = Schemas["Verification"];
+export type Login = Schemas["LoginShape"];

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds the dashboard into dashboard/dist, where the build of Hooklog finds it. Does nothing when nothing changed.
+set -euo pipefail
+cd "$(dirname "$0")/../dashboard"
+
+# Vite wants it. Without, Hooklog is built with a page that says what is missing: everything but the dashboard works.
+if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null; then
+  echo "The dashboard needs Node.js 20.19 or newer (22.12 of the 22s); here is $(node --version 2>/dev/null || echo none)." >&2
+  echo "Install it from https://nodejs.org and run make again; until then Hooklog is built without its dashboard." >&2
+  [ -z "${HOOKLOG_DASHBOARD_REQUIRED:-}" ] || exit 1
+  exit 0
+fi
+
+hash_of() { sort -z | xargs -0 cat -- | openssl dgst -sha256 -r 2>/dev/null | cut -c1-32; }
+packages=$(printf '%s\0' package.json package-lock.json .npmrc | hash_of)
+sources=$(find . \( -path ./node_modules -o -path ./dist -o -path ./src/api/schema.d.ts \) -prune -o -type f -print0 | hash_of)
+
+if [ "$(cat dist/.built-from 2>/dev/null)" = "$sources" ]; then
+  exit 0
+fi
+if [ "$(cat node_modules/.installed-from 2>/dev/null)" != "$packages" ]; then
+  npm ci --ignore-scripts --loglevel=error
+  echo "$packages" >node_modules/.installed-from
+fi
+npm run --silent build -- --logLevel warn
+echo "$sources" >dist/.built-from

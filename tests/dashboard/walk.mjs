@@ -1,0 +1,162 @@
+// What somebody does there: filters, opens, searches, replays, retries all, watches. Usage: node walk.mjs FACTS, a JSON of
+// { base, secret, dead, repository, screenshots }. Says what did not hold, and ends with 1 then.
+import { Browser, eventually, expect } from "./browser.mjs";
+import { look, pagesOf } from "./pages.mjs";
+import { sign } from "../tools/signer.mjs";
+
+const facts = JSON.parse(process.argv[2]);
+const documented = await (await fetch(`${facts.base}/openapi.json`)).json();
+const hasStream = "/api/webhooks/stream" in documented.paths || (await answers("/api/webhooks/stream"));
+
+async function answers(path) {
+  const stop = new AbortController();
+  const { ok } = await fetch(facts.base + path, { signal: stop.signal });
+  stop.abort();
+  return ok;
+}
+
+let sent = 0;
+async function send(event, payload) {
+  const body = JSON.stringify({ ...payload, serial: ++sent });
+  const id = `live-${sent}`;
+  const answer = await fetch(`${facts.base}/api/webhooks/github`, {
+    method: "POST",
+    body,
+    headers: {
+      "Content-Type": "application/json",
+      "X-GitHub-Event": event,
+      "X-GitHub-Delivery": id,
+      "X-Hub-Signature-256": await sign(facts.secret, body),
+    },
+  });
+  expect(answer.status === 200, `a delivery is taken: ${answer.status}`);
+  return id;
+}
+
+async function filters(page) {
+  await page.goto("/dashboard/stream");
+  const rows = page.locator("[data-row]");
+  await rows.first().waitFor();
+  await page.getByLabel("Event", { exact: true }).fill("issues");
+  await eventually("the filter stands in the address", () => new URL(page.url()).searchParams.get("event") === "issues");
+  await eventually("only what fits is listed", async () => {
+    const names = await rows.allInnerTexts();
+    return names.length > 0 && names.every((name) => name.startsWith("issues"));
+  });
+  await page.getByLabel("Status").selectOption("failed");
+  await eventually("only failed ones are listed", async () => (await page.locator("[role=row] .state").allInnerTexts()).every((text) => text.startsWith("failed")));
+  await page.reload();
+  expect((await page.getByLabel("Event", { exact: true }).inputValue()) === "issues", "a reload keeps the filter");
+  await page.keyboard.press("/");
+  await page.keyboard.type("no-such-text-anywhere");
+  await page.getByText("Nothing fits the filter").waitFor();
+  await page.getByRole("button", { name: "Clear the filter" }).click();
+  await rows.first().waitFor();
+}
+
+async function keys(page) {
+  await page.goto("/dashboard/stream");
+  await page.locator("[data-row]").nth(2).waitFor();
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await eventually("j goes from row to row", () => page.evaluate(() => document.activeElement?.getAttribute("data-index") === "1"));
+  await page.keyboard.press("Enter");
+  await page.getByRole("tree").waitFor();
+  await page.keyboard.press("g");
+  await page.keyboard.press("p");
+  await page.getByRole("heading", { name: "Projections", level: 1 }).waitFor();
+  await page.keyboard.press("/");
+  await page.getByRole("combobox", { name: "Find" }).fill(facts.dead);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1 }).getByText("issues").waitFor();
+}
+
+async function delivery(page) {
+  await page.goto(`/dashboard/deliveries/${facts.dead}`);
+  const search = page.getByLabel("Search in the payload");
+  await search.fill("full_name");
+  await page.locator(".hits").getByText(/^1 of \d+/).waitFor();
+  await page.locator("[role=treeitem]", { hasText: "full_name" }).first().waitFor();
+  await page.getByText("Raw", { exact: true }).click();
+  await page.locator("pre").getByText("repository").first().waitFor();
+  await page.getByRole("button", { name: "Copy as curl" }).click();
+  await page.getByText("Copied").waitFor();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  expect(command.startsWith("curl -sS '") && command.includes("X-Hub-Signature-256".toLowerCase()), `it is a curl command: ${command.slice(0, 200)}`);
+  await page.getByRole("button", { name: "Replay", exact: true }).click();
+  await page.getByLabel("Reason").fill("looked at by a test");
+  await page.getByRole("dialog").getByRole("button", { name: "Replay", exact: true }).click();
+  await page.getByText("It is on its way to ci").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).last().click();
+  await page.locator("h1").getByText("processed").waitFor();
+  await page.getByRole("tab", { name: /History/ }).click();
+  await page.getByText("looked at by a test").waitFor();
+}
+
+async function retryAll(page) {
+  await page.goto("/dashboard/failed");
+  await page.getByRole("button", { name: /^Retry all/ }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(/would be tried again/).waitFor();
+  await dialog.getByLabel("Reason").fill("the receiver is back");
+  await dialog.getByRole("button", { name: /^Retry \d+/ }).click();
+  await dialog.getByText(/queued/).waitFor();
+  await dialog.getByText("completed").waitFor();
+  await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+  await page.getByText("No dead letters").first().waitFor();
+  await page.goto("/dashboard/replays");
+  await page.getByText("the receiver is back").waitFor();
+  await page.getByRole("button", { name: "New replay…" }).click();
+  const bulk = page.getByRole("dialog", { name: "Replay by filter" });
+  await bulk.getByLabel("Event").fill("push");
+  await bulk.getByRole("button", { name: "Count first" }).click();
+  await bulk.getByText(/fit, up to position/).waitFor();
+  await bulk.getByLabel("Reason").fill("counted first");
+  await bulk.getByRole("button", { name: /^Replay \d+/ }).click();
+  await bulk.getByText("completed").waitFor();
+}
+
+async function live(page) {
+  await page.goto("/dashboard/stream?event=star");
+  await page.getByLabel("Connection").getByText("live").waitFor();
+  const shown = (id) => page.locator(`[data-row][title="github._.${id}"]`);
+  const id = await send("star", { action: "created", repository: { full_name: "octo-org/live" } });
+  await shown(id).waitFor({ timeout: 1000 }).catch(() => {
+    throw new Error("a delivery is on the page within a second of its 200");
+  });
+  await page.getByRole("button", { name: "Pause" }).click();
+  const held = [];
+  for (let n = 0; n < 3; n++) held.push(await send("star", { action: "created", repository: { full_name: "octo-org/live" } }));
+  await page.getByRole("button", { name: /Resume \(\d+\)/ }).waitFor();
+  expect((await shown(held[0]).count()) === 0, "nothing moves while it is paused");
+  await page.getByRole("button", { name: /Resume/ }).click();
+  for (const one of held) await shown(one).waitFor({ timeout: 1000 });
+}
+
+const browser = await Browser.start(facts.base);
+if (!hasStream) browser.expected.push({ path: "/api/webhooks/stream", status: 404 });
+const steps = {
+  "every page is there, in both themes and on a phone": () => look(browser, pagesOf(facts), facts.screenshots),
+  filters,
+  keys,
+  "one delivery": delivery,
+  "retry all": retryAll,
+  ...(hasStream ? { live } : {}),
+};
+try {
+  for (const [name, step] of Object.entries(steps)) {
+    const page = await browser.page();
+    await step(page).catch((error) => {
+      throw new Error(`${name}: ${error.message}`, { cause: error });
+    });
+    await page.context().close();
+    console.log(`ok ${name}`);
+  }
+  expect(browser.complaints.length === 0, `the console is silent, and no other host is asked:\n  ${browser.complaints.join("\n  ")}`);
+} finally {
+  await browser.close();
+}
