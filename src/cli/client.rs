@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::Method;
+use bytes::Bytes;
+use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -16,6 +17,18 @@ use crate::settings::Settings;
 
 /// Longer than any call that the server itself bounds: counting a replay may take a minute, verifying a projection longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A stream goes on for as long as somebody looks.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The server said no, and why: nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} ({code}, {status})")]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) code: String,
+    message: String,
+}
 
 /// Which server to ask; on every command that asks one.
 #[derive(Debug, clap::Args)]
@@ -121,6 +134,34 @@ impl Client {
 
     /// The data of a good answer; what the server says of a bad one.
     async fn call(&self, request: reqwest::RequestBuilder, url: &str) -> anyhow::Result<Value> {
+        let mut json = json_of(self.good(request, url).await?, url).await?;
+        Ok(json.get_mut("data").map_or(Value::Null, Value::take))
+    }
+
+    /// The bytes of a good answer.
+    pub(super) async fn bytes(&self, path: &str) -> anyhow::Result<Bytes> {
+        let url = self.url(path);
+        let answer = self.good(self.http.get(&url), &url).await?;
+        answer.bytes().await.context("the answer can't be read")
+    }
+
+    /// An answer that goes on, from after an event.
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        after: Option<&str>,
+    ) -> anyhow::Result<Response> {
+        let url = self.url(path);
+        let mut request = self.http.get(&url).query(query).timeout(STREAM_TIMEOUT);
+        if let Some(after) = after {
+            request = request.header("Last-Event-ID", after);
+        }
+        self.good(request, &url).await
+    }
+
+    /// A good answer; what the server says of a bad one.
+    async fn good(&self, request: reqwest::RequestBuilder, url: &str) -> anyhow::Result<Response> {
         let request = match &self.key {
             Some(key) => request.bearer_auth(key.expose_secret()),
             None => request,
@@ -131,20 +172,28 @@ impl Client {
             .await
             .with_context(|| format!("{url} can't be reached; is `hooklog serve` running there?"))?;
         let status = answer.status();
-        let text = answer.text().await.context("the answer can't be read")?;
-        let Ok(mut json) = serde_json::from_str::<Value>(&text) else {
-            bail!("{url} answered {status}, and not in JSON; is it a Hooklog server?");
-        };
-        if !status.is_success() {
-            let error = field(&json, "error");
-            let message = field(error, "message").as_str().unwrap_or("it does not say why");
-            bail!(
-                "{message} ({}, {status})",
-                field(error, "code").as_str().unwrap_or("no code")
-            );
+        if status.is_success() {
+            return Ok(answer);
         }
-        Ok(json.get_mut("data").map_or(Value::Null, Value::take))
+        let json = json_of(answer, url).await?;
+        let error = field(&json, "error");
+        let text = |name, none: &str| field(error, name).as_str().unwrap_or(none).to_owned();
+        Err(Refused {
+            status,
+            code: text("code", "no code"),
+            message: text("message", "it does not say why"),
+        }
+        .into())
     }
+}
+
+async fn json_of(answer: Response, url: &str) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let text = answer.text().await.context("the answer can't be read")?;
+    let Ok(json) = serde_json::from_str::<Value>(&text) else {
+        bail!("{url} answered {status}, and not in JSON; is it a Hooklog server?");
+    };
+    Ok(json)
 }
 
 /// A part of a path, escaped: keys hold percent signs, projections and destinations could be mistyped as anything.

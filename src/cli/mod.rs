@@ -6,17 +6,24 @@ mod config;
 mod destination;
 mod doctor;
 mod engine;
+mod events;
 mod failed;
+mod forward;
 mod key;
+mod live;
 mod log;
 mod projections;
 mod rejected;
 mod replay;
+mod row;
 mod secret;
 mod send;
 mod serve;
+mod show;
 mod source;
+mod stats;
 mod table;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -45,6 +52,16 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Signs a delivery and posts it to a running server, for trying and for tests.
     Send(Box<send::Send>),
+    /// Shows deliveries as they come in.
+    Tail(Box<tail::Tail>),
+    /// Sends deliveries on to a program on this machine, as they come in, with their own headers and bodies.
+    Forward(Box<forward::Forward>),
+    /// Lists deliveries, the newest first.
+    Events(Box<events::Events>),
+    /// Shows one delivery: its headers, its payload, what became of it.
+    Show(Box<show::Show>),
+    /// Shows counts, rates and times of a window.
+    Stats(Box<stats::Stats>),
     /// Lists dead letters: deliveries that were given up.
     Failed(Box<failed::Failed>),
     /// Tries dead letters again: one, or all.
@@ -103,6 +120,11 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Send(send) => send.run(),
+            Command::Tail(tail) => tail.run(),
+            Command::Forward(forward) => forward.run(),
+            Command::Events(events) => events.run(),
+            Command::Show(show) => show.run(),
+            Command::Stats(stats) => stats.run(),
             Command::Failed(failed) => failed.run(),
             Command::Retry(retry) => retry.run(),
             Command::Rejected(rejected) => rejected.run(),

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use self::terms::TermsArgs;
-use super::client::{ServerArgs, part};
+use super::client::{Refused, ServerArgs, part};
 use super::secret;
 use super::table::{clean, field};
 
@@ -271,7 +271,8 @@ impl Add {
                 body.insert("secretId".to_owned(), id);
             }
         }
-        let data = post(&self.server, "/sources", &body)?;
+        let data = post(&self.server, "/sources", &body);
+        let data = data.map_err(|error| may_be_done(error, found.as_ref(), self.name.as_str()))?;
         show::added(&self.server, data, found.as_ref(), &self.secret)
     }
 }
@@ -306,7 +307,8 @@ impl Rotate {
             self.grace_seconds
                 .map(|grace| ("graceSeconds".to_owned(), grace.into())),
         );
-        let data = post(&self.server, &path(&self.name, "/rotate"), &body.into())?;
+        let data = post(&self.server, &path(&self.name, "/rotate"), &body.into());
+        let data = data.map_err(|error| may_be_done(error, Some(&found), &self.name))?;
         show::rotated(&self.server, data, &found)
     }
 }
@@ -315,7 +317,8 @@ impl AddSecret {
     fn run(self) -> anyhow::Result<ExitCode> {
         let found = self.secret.found(&get(&self.server, &path(&self.name, ""))?)?;
         let body = self.secret.body(&found);
-        let data = post(&self.server, &path(&self.name, "/secrets"), &body.into())?;
+        let data = post(&self.server, &path(&self.name, "/secrets"), &body.into());
+        let data = data.map_err(|error| may_be_done(error, Some(&found), &self.name))?;
         show::added(&self.server, data, Some(&found), &self.secret)
     }
 }
@@ -339,6 +342,19 @@ fn revoke(server: &ServerArgs, name: &str, id: &str) -> anyhow::Result<ExitCode>
     let path = path(name, &format!("/secrets/{}", part(id)));
     let data = super::block_on(client.delete(&path))?;
     show::told(server, &data, &format!("{} verifies nothing any more", clean(id)))
+}
+
+/// Without an answer nobody knows whether it was done: with a secret that was made here, and that nobody has seen.
+fn may_be_done(error: anyhow::Error, found: Option<&Found>, name: &str) -> anyhow::Error {
+    let is_refused = error.downcast_ref::<Refused>().is_some();
+    if is_refused || !found.is_some_and(|found| found.made) {
+        return error;
+    }
+    let name = clean(name);
+    error.context(format!(
+        "it may have been done all the same, with a secret that is lost: see `hooklog source show {name}`, and have another one \
+         made with `hooklog source rotate {name}`"
+    ))
 }
 
 /// The path of a source, and what follows it.

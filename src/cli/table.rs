@@ -84,7 +84,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// The text, cleaned, and cut with an ellipsis.
-fn shortened(text: &str, chars_max: usize) -> String {
+pub(super) fn shortened(text: &str, chars_max: usize) -> String {
     let clean = clean(text);
     if clean.chars().count() <= chars_max {
         return clean;

@@ -32,7 +32,7 @@ const EXAMPLES: &str = "Examples:
     --at 2026-11-21T08:30:00Z --offline --secret-file secret.txt
 
 The body has to be the very bytes that the sender sent, and the headers those of
-the same request. Exit codes: 0 it would be taken, 1 it would not, 2 wrong usage.";
+the same request. Exit codes: 0 it would be kept, 1 it would not, 2 wrong usage.";
 
 /// The request to check, and against what.
 #[derive(Debug, clap::Args)]
@@ -82,8 +82,7 @@ impl Verify {
         } else {
             print::explanation(&told);
         }
-        let verified = field(&told, "verified").as_bool().unwrap_or_default();
-        Ok(if verified {
+        Ok(if field(&told, "wouldBe") == "accepted" {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -29,7 +29,13 @@ pub(crate) fn key(service: &str) -> anyhow::Result<MasterKey> {
                 entry
                     .set_password(&made)
                     .with_context(|| format!("{place} can't be made"))?;
-                made
+                tracing::warn!(
+                    place,
+                    "made a new key for the secrets of senders: what another encrypted can't be opened with it"
+                );
+                // Another process may have made one at the same moment: what the keychain keeps is what counts.
+                let kept = entry.get_password();
+                Zeroizing::new(kept.with_context(|| format!("{place} can't be read"))?)
             }
             Err(error) => return Err(anyhow::Error::from(error).context(format!("{place} can't be read"))),
         };

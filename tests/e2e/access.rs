@@ -6,7 +6,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Launch, SECRET, Server, Signed, client, eventually, openssl_signature};
+use crate::harness::{
+    Answer, Launch, RawConnection, SECRET, Server, Signed, client, eventually, openssl_signature,
+};
 
 const SECOND_SECRET: &str = "another secret, of another team";
 
@@ -454,4 +456,21 @@ fn told_in_full(data: &Value) {
         actions[3]
     );
     assert_eq!(data["nextCursor"], Value::Null, "that was all");
+}
+
+#[tokio::test]
+async fn without_keys_a_proxy_that_speaks_http_1_0_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    for (version, status) in [("1.1", 200), ("1.0", 401)] {
+        let mut connection = RawConnection::to(&server).await;
+        let head = format!(
+            "GET /api/sources HTTP/{version}\r\nHost: 127.0.0.1:{}\r\n\r\n",
+            server.port()
+        );
+        assert!(connection.write(head).await);
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!(answer.status, status, "HTTP/{version}: {}", answer.text);
+    }
+    server.stop().await;
 }

@@ -3,6 +3,7 @@
 //! Everything is refused as documented, memory stays bounded, nothing of it is kept, and every honest delivery gets its 200.
 //! How long those took is printed beside a quiet hour, never asserted: a test machine is no measuring device.
 
+mod attacker;
 mod flood;
 mod shape;
 mod slow;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Launch, Server, Signed, Tools, eventually, knob, peak_resident_bytes};
+use crate::harness::{Launch, Server, Signed, Tools, client, eventually, knob, peak_resident_bytes};
+use attacker::Attacker;
 use flood::Flood;
 use slow::Slow;
 
@@ -54,8 +56,9 @@ async fn honest_senders_are_served_while_everything_is_thrown_at_the_server() {
     let quiet = honest(&server, Signed::many(&tools, HONEST, "quiet")).await;
 
     let day = Signed::many(&tools, HONEST, "day");
-    let slow_ones = Slow::begin(&server, slow).await;
-    let flood = Flood::begin(&server, forgeries);
+    let attacker = Attacker::new();
+    let slow_ones = Slow::begin(&attacker, &server, slow).await;
+    let flood = Flood::begin(&attacker, &server, forgeries);
     let (busy, ()) = tokio::join!(honest(&server, day), async {
         shape::every_shape_is_refused(&server).await;
         shape::an_endless_body_is_cut(&server).await;
@@ -93,19 +96,28 @@ async fn start(folder: &tempfile::TempDir, slow: usize) -> Server {
         .await
 }
 
-/// Sends deliveries one after the other at the pace of a busy sender, and says how long each took.
+/// Sends deliveries one after the other at the pace of a busy sender, and says how long each took. On a thread of its own: what
+/// else this process does must not be taken for time that the server took.
 async fn honest(server: &Server, deliveries: Vec<Signed>) -> Vec<Duration> {
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
-    let mut took = Vec::with_capacity(deliveries.len());
-    for delivery in deliveries {
-        pace.tick().await;
-        let begun = Instant::now();
-        let answer = server.send(&delivery).await;
-        took.push(begun.elapsed());
-        assert_eq!(answer.status, 200, "{}: {}", delivery.delivery, answer.json);
-        assert!(!answer.is_duplicate(), "{}", delivery.delivery);
-    }
-    took
+    let base = server.base();
+    let sending = async move {
+        let (client, mut pace) = (client(), tokio::time::interval(Duration::from_millis(20)));
+        let mut took = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            pace.tick().await;
+            let begun = Instant::now();
+            let answer = delivery.post(&client, &base).await.expect("an answer");
+            took.push(begun.elapsed());
+            assert_eq!(answer.status, 200, "{}: {}", delivery.delivery, answer.json);
+            assert!(!answer.is_duplicate(), "{}", delivery.delivery);
+        }
+        took
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    tokio::task::spawn_blocking(move || runtime.block_on(sending))
+        .await
+        .expect("every honest delivery is taken")
 }
 
 fn p99(mut took: Vec<Duration>) -> Duration {

@@ -40,6 +40,7 @@ mod schema;
 mod senders;
 mod sources;
 mod stop;
+mod terminal;
 mod tls;
 mod trouble;
 mod verify;

@@ -267,6 +267,13 @@ async fn a_source_is_paused_narrowed_and_removed_while_the_server_runs() {
         (&json!("paused"), &json!("maintenance"), &json!("local")),
         "{shown}"
     );
+    let asked = json!({"source": "hub", "headers": {}, "body": "{}"});
+    let told = server.post("/api/webhooks/verify", asked).await;
+    let message = told["checks"][0]["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("paused") && message.contains("503 SOURCE_PAUSED"),
+        "{told}"
+    );
     run(&server, &["source", "resume", "hub"]);
     assert_eq!(status(&server, "hub", &secret, "held").await, 200);
     run(&server, &["source", "set", "hub", "--event", "push"]);

@@ -30,6 +30,16 @@ STATUS = {
 ENDS = {"success": "success", "failed": "failure", "canceled": "cancelled", "skipped": "skipped"}
 
 
+def optional(job):
+    return job["status"] == "manual" and job["allow_failure"]
+
+
+def standing(job):
+    """Nobody waits for a job that the pipeline goes on without."""
+    state, rank = STATUS[job["status"]]
+    return ("completed", rank) if optional(job) else (state, rank)
+
+
 def moment(value):
     """As Ruby writes it, in microseconds."""
     return fold.moment(value.replace(" UTC", "Z").replace(" ", "T")) if value else None
@@ -59,22 +69,20 @@ def fold_jobs(bodies):
     best = {}
     for _, body, sha256 in bodies:
         for job, pipeline in told_jobs(body):
-            if job["status"] == "manual" and job["allow_failure"]:
-                continue
             times = [moment(job[name]) for name in ("created_at", "started_at", "finished_at")]
-            order = (STATUS[job["status"]][1], max(t for t in times if t is not None), sha256)
+            order = (standing(job)[1], max(t for t in times if t is not None), sha256)
             if job["id"] not in best or order > best[job["id"]][0]:
                 best[job["id"]] = (order, job_row(job, pipeline, body["project"]))
     return {number: row for number, (_, row) in best.items()}
 
 
 def job_row(job, pipeline, project):
-    state = STATUS[job["status"]][0]
+    state = standing(job)[0]
     begun = state in ("in_progress", "completed")
     created, started, finished = (moment(job[name]) for name in ("created_at", "started_at", "finished_at"))
     waited = None if job["queued_duration"] is None else round(job["queued_duration"] * 1_000_000)
     runner = job["runner"] or {}
-    end = ENDS.get(job["status"])
+    end = "skipped" if optional(job) else ENDS.get(job["status"])
     if job["status"] == "failed" and job["failure_reason"] in ("job_execution_timeout", "stuck_or_timeout_failure"):
         end = "timed_out"
     queued = started - waited if begun and started is not None and waited is not None else created
@@ -106,6 +114,8 @@ def fold_runs(bodies):
         jobs = [job[name] for job in body["builds"] for name in ("created_at", "started_at", "finished_at")]
         at = max(moment(t) for t in [pipeline["created_at"], pipeline["finished_at"], *jobs] if t)
         state, rank = STATUS[pipeline["status"]]
+        if state != "completed" and pipeline["finished_at"]:
+            rank = 9
         order = (at, rank, sha256)
         if body["merge_request"]:
             pulls[pipeline["id"]].add(body["merge_request"]["iid"])

@@ -17,23 +17,36 @@ const INTERMEDIARY: [&str; 7] = [
     "true-client-ip",
 ];
 
+const SITE: &str = "sec-fetch-site";
+/// From a page of this very origin, or typed by a person.
+const OWN_SITE: [&[u8]; 2] = [b"same-origin", b"none"];
+
 /// Whether a request is one of a true loopback client.
 ///
 /// `peer` is the address of the connection, `host` the `Host` header (or the authority of HTTP/2), `origin` the
-/// `Origin` header; `has_forwarded` says that some header of it [is one of an intermediary](is_forwarding_header). A
-/// caller who finds `Host` or `Origin` more than once passes `None` for the host.
+/// `Origin` header; `is_foreign` says that some header of it [is foreign](is_foreign_header), or that it speaks HTTP/1.0:
+/// nginx passes requests on in it, under the `Host` of this server, unless it is told otherwise. A caller who finds `Host`
+/// or `Origin` more than once passes `None` for the host.
 #[must_use]
 pub fn is_true_loopback(
     peer: Option<IpAddr>,
     host: Option<&str>,
     origin: Option<&str>,
-    has_forwarded: bool,
+    is_foreign: bool,
 ) -> bool {
     let from_here = peer.is_some_and(|address| address.to_canonical().is_loopback());
     let Some((name, port)) = host.and_then(authority) else {
         return false;
     };
-    from_here && !has_forwarded && is_loopback_name(name) && origin.is_none_or(|o| is_own(o, name, port))
+    from_here && !is_foreign && is_loopback_name(name) && origin.is_none_or(|o| is_own(o, name, port))
+}
+
+/// Whether a header shows that an intermediary passed the request on, or that the page of another site sent it: browsers
+/// say so on requests that carry no `Origin`, too (<https://www.w3.org/TR/fetch-metadata/>).
+#[must_use]
+pub fn is_foreign_header(name: &str, value: &[u8]) -> bool {
+    let by_a_page = name.eq_ignore_ascii_case(SITE) && !OWN_SITE.contains(&value);
+    by_a_page || is_forwarding_header(name)
 }
 
 /// Whether a header of this name shows that an intermediary passed the request on.
@@ -221,5 +234,16 @@ mod tests {
         ] {
             assert!(!is_forwarding_header(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_request_that_the_page_of_another_site_makes_is_foreign_though_it_names_no_origin() {
+        for site in ["cross-site", "same-site", "", "none, none"] {
+            assert!(is_foreign_header("Sec-Fetch-Site", site.as_bytes()), "{site}");
+        }
+        for own in ["same-origin", "none"] {
+            assert!(!is_foreign_header("sec-fetch-site", own.as_bytes()), "{own}");
+        }
+        assert!(is_foreign_header("via", b"1.1 x") && !is_foreign_header("accept", b"cross-site"));
     }
 }

@@ -65,7 +65,7 @@ pub use id::{
     DestinationName, EventId, InvalidName, KeyName, LogId, Position, ReplayId, Revision, SourceName, TenantId,
 };
 pub use key::DeliveryKey;
-pub use keyless::{is_forwarding_header, is_true_loopback};
+pub use keyless::{is_foreign_header, is_forwarding_header, is_true_loopback};
 pub use log::{
     Append, AppendError, Appended, CategoryPage, ContentKey, EventLog, Expected, FindDeliveries, LogHealth,
     LogPage, PageLimit, ReadError,

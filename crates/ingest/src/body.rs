@@ -3,17 +3,19 @@
 //! A small body stays in memory; a longer one streams into a temporary place of the body store, of which nothing is left
 //! unless it is committed. What is encoded is decoded on the way. Never here: a commit before the whole body was verified.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::{BodyError, BodyStore, BodyUpload};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::coding::{ContentCoding, Decoder};
 use crate::options::IngestOptions;
+use crate::places::{self, Places};
 use crate::rejection::Rejection;
 
 /// The longest that anything here waits, so that no setting can overflow the clock.
@@ -101,33 +103,16 @@ impl ReceivedBody {
     }
 }
 
-/// What all bodies share, so that however many come at once, they take no more memory and disk than is set aside.
-pub(crate) struct Places {
-    memory_bytes: Semaphore,
-    decoders: Semaphore,
-    uploads: Semaphore,
-}
-
-impl Places {
-    /// As many as the options say, and at least enough for one body.
-    pub(crate) fn new(options: &IngestOptions) -> Self {
-        let memory_bytes = options.memory_bytes_max.max(options.inline_bytes_max);
-        Self {
-            memory_bytes: Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)),
-            decoders: Semaphore::new(options.decoders_max.clamp(1, Semaphore::MAX_PERMITS)),
-            uploads: Semaphore::new(options.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
-        }
-    }
-}
-
 /// Reads the body of one request, and holds the places that it takes until it is dropped.
 pub(crate) struct BodyReader<'i> {
     options: &'i IngestOptions,
     store: &'i dyn BodyStore,
     places: &'i Places,
+    /// Whose body it is.
+    peer: Option<IpAddr>,
     memory: Option<SemaphorePermit<'i>>,
-    decoder: Option<SemaphorePermit<'i>>,
-    upload: Option<SemaphorePermit<'i>>,
+    decoder: Option<places::Place<'i>>,
+    upload: Option<places::Place<'i>>,
 }
 
 impl<'i> BodyReader<'i> {
@@ -136,11 +121,13 @@ impl<'i> BodyReader<'i> {
         options: &'i IngestOptions,
         store: &'i dyn BodyStore,
         places: &'i Places,
+        peer: Option<IpAddr>,
     ) -> Self {
         Self {
             options,
             store,
             places,
+            peer,
             memory: None,
             decoder: None,
             upload: None,
@@ -160,10 +147,10 @@ impl<'i> BodyReader<'i> {
         }
         let mut pieces = self.open(incoming, bytes_max).await?;
         let announced = pieces.announced();
-        let patience = Patience::begin(self.options);
+        let mut patience = Patience::begin(self.options);
         let mut place = Place::Memory(BytesMut::new());
         let mut total = 0_u64;
-        while let Some(piece) = patience.piece(&mut pieces, total).await? {
+        while let Some(piece) = patience.piece(&mut pieces).await? {
             total += piece.len() as u64;
             if total > bytes_max {
                 return Err(Rejection::BodyTooLarge(bytes_max));
@@ -192,7 +179,7 @@ impl<'i> BodyReader<'i> {
         let Some(coding) = incoming.coding else {
             return Ok(Opened::Plain(incoming));
         };
-        self.decoder = Some(self.place(self.places.decoders.acquire()).await?);
+        self.decoder = Some(self.place(self.places.decoders.acquire(self.peer)).await?);
         Ok(Opened::Encoded(Decoder::new(coding, incoming, bytes_max)))
     }
 
@@ -204,10 +191,7 @@ impl<'i> BodyReader<'i> {
         self.place(self.places.memory_bytes.acquire_many(bytes)).await
     }
 
-    async fn place(
-        &self,
-        free: impl Future<Output = Result<SemaphorePermit<'i>, AcquireError>>,
-    ) -> Result<SemaphorePermit<'i>, Rejection> {
+    async fn place<P>(&self, free: impl Future<Output = Result<P, AcquireError>>) -> Result<P, Rejection> {
         let place = tokio::time::timeout_at(after(self.options.upload_wait_ms), free).await;
         place
             .map_err(|_| Rejection::Busy)?
@@ -237,7 +221,7 @@ impl<'i> BodyReader<'i> {
 
     /// Opens an upload when it is this request's turn.
     pub(crate) async fn begin(&mut self) -> Result<Box<dyn BodyUpload>, Rejection> {
-        self.upload = Some(self.place(self.places.uploads.acquire()).await?);
+        self.upload = Some(self.place(self.places.uploads.acquire(self.peer)).await?);
         self.store.begin().await.map_err(unwritable)
     }
 }
@@ -269,8 +253,9 @@ impl Opened<'_> {
 struct Patience<'i> {
     options: &'i IngestOptions,
     deadline: Instant,
-    /// When the least rate begins to count.
-    graced: Instant,
+    /// When it will have been too slow. Each byte puts it off by its time at the least rate, but never beyond the grace from
+    /// now: what came fast at the beginning is no credit for a long silence.
+    too_slow: Instant,
 }
 
 impl<'i> Patience<'i> {
@@ -278,25 +263,24 @@ impl<'i> Patience<'i> {
         Self {
             options,
             deadline: after(options.body_timeout_ms),
-            graced: after(options.body_grace_ms),
+            too_slow: after(options.body_grace_ms),
         }
     }
 
-    /// The next piece, after so many bytes.
-    async fn piece(&self, pieces: &mut Opened<'_>, bytes: u64) -> Result<Option<Bytes>, Rejection> {
-        let idle = after(self.options.body_idle_timeout_ms);
+    /// The next piece.
+    async fn piece(&mut self, pieces: &mut Opened<'_>) -> Result<Option<Bytes>, Rejection> {
         let least = self.options.body_bytes_per_second_min;
-        let too_slow = bytes
-            .saturating_mul(1000)
-            .checked_div(least)
-            .map_or(self.deadline, |millis| {
-                self.graced + Duration::from_millis(millis).min(WAIT_MAX)
-            });
+        let too_slow = if least == 0 { self.deadline } else { self.too_slow };
+        let idle = after(self.options.body_idle_timeout_ms);
         let end = self.deadline.min(idle).min(too_slow);
-        match tokio::time::timeout_at(end, pieces.next()).await {
-            Err(_) => Err(Rejection::BodyTimeout),
-            Ok(next) => next.transpose(),
+        let next = tokio::time::timeout_at(end, pieces.next()).await;
+        let piece = next.map_err(|_| Rejection::BodyTimeout)?.transpose()?;
+        if let Some(piece) = &piece {
+            let millis = (piece.len() as u64).saturating_mul(1000).checked_div(least);
+            let earned = Duration::from_millis(millis.unwrap_or(0)).min(WAIT_MAX);
+            self.too_slow = (self.too_slow + earned).min(after(self.options.body_grace_ms));
         }
+        Ok(piece)
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Head {
     pub(crate) peer: Option<IpAddr>,
     /// The headers as received.
     pub(crate) headers: HeaderMap,
+    /// Whether it speaks HTTP/1.0, as proxies do that leave no other trace.
+    pub(crate) is_old: bool,
 }
 
 /// Proof that a request comes from a true loopback client.
@@ -64,10 +66,11 @@ impl TrustedLocal {
         };
         let twice = head.headers.get_all(ORIGIN).iter().count() > 1;
         let host = sole(HOST).filter(|_| !twice);
-        let forwarded = head
-            .headers
-            .keys()
-            .any(|n| domain::is_forwarding_header(n.as_str()));
+        let forwarded = head.is_old
+            || head
+                .headers
+                .iter()
+                .any(|(name, value)| domain::is_foreign_header(name.as_str(), value.as_bytes()));
         // An origin that can't be read is a foreign one.
         let origin = head.headers.get(ORIGIN).map(|o| o.to_str().unwrap_or_default());
         domain::is_true_loopback(head.peer, host, origin, forwarded).then_some(Self(()))
@@ -80,6 +83,15 @@ impl TrustedLocal {
 }
 
 impl Head {
+    /// A request of HTTP/1.1.
+    pub(crate) const fn new(peer: Option<IpAddr>, headers: HeaderMap) -> Self {
+        Self {
+            peer,
+            headers,
+            is_old: false,
+        }
+    }
+
     /// Refuses heads over the limits.
     pub(crate) fn check_size(&self, options: &IngestOptions) -> Result<(), Rejection> {
         let bytes: usize = self.headers.iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
@@ -179,10 +191,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        Head {
-            peer: Some("127.0.0.1".parse().unwrap()),
-            headers: map,
-        }
+        Head::new(Some("127.0.0.1".parse().unwrap()), map)
     }
 
     #[test]
@@ -222,6 +231,15 @@ mod tests {
     #[test]
     fn only_a_true_loopback_client_is_trusted() {
         let trusted = |headers: &[(&'static str, &[u8])]| TrustedLocal::of(&head(headers)).is_some();
+        let old = Head {
+            is_old: true,
+            ..head(&[("host", b"localhost")])
+        };
+        assert!(TrustedLocal::of(&old).is_none(), "a proxy may speak HTTP/1.0");
+        assert!(!trusted(&[
+            ("host", b"localhost"),
+            ("sec-fetch-site", b"cross-site")
+        ]));
         assert!(trusted(&[("host", b"localhost:3000")]));
         assert!(!trusted(&[]));
         assert!(!trusted(&[("host", b"localhost"), ("host", b"localhost")]));

@@ -1,7 +1,7 @@
 //! The HTTP edge: a poem endpoint that reads its own paths.
 
 use domain::ClientAddress;
-use poem::http::Method;
+use poem::http::{Method, Version};
 use poem::{Endpoint, Request, Response};
 
 use crate::body::Incoming;
@@ -19,8 +19,8 @@ impl Endpoint for Ingest {
         let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
         let (parts, body) = request.into_parts();
         let head = Head {
-            peer: client.or(connection),
-            headers: parts.headers,
+            is_old: parts.version < Version::HTTP_11,
+            ..Head::new(client.or(connection), parts.headers)
         };
         let mut incoming = Incoming::new(Box::pin(body.into_bytes_stream()), head.content_length());
         let path = parts.uri.path();

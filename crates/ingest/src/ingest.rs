@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::address::address_key;
 use crate::answer::Answer;
-use crate::body::{BodyReader, Incoming, Places};
+use crate::body::{BodyReader, Incoming};
 use crate::build_error::BuildError;
 use crate::coding::outlives_decoding;
 use crate::explain::{Explanation, Known, Question};
@@ -22,6 +22,7 @@ use crate::id::new_id;
 use crate::linger::Linger;
 use crate::observe::{self, InFlight, Refusals};
 use crate::options::{IngestOptions, SourceOptions};
+use crate::places::Places;
 use crate::pressure::Pressure;
 use crate::rate::{Allowed, KeyedRate};
 use crate::receive::{self, Receipt, Received, Stored, Writing};
@@ -186,6 +187,7 @@ impl Ingest {
         let known = Known {
             options: &self.0.options,
             sources: &sources,
+            held: &registry.all_held(),
             now: self.0.clock.now(),
         };
         known.explain(question).await
@@ -314,7 +316,7 @@ impl Ingest {
         if !receipt.synthetic {
             inner.pressure.hold_back().await;
         }
-        let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places);
+        let mut reader = BodyReader::new(&inner.options, inner.bodies.as_ref(), &inner.places, head.peer);
         let mut request = VerifiedRequest::read(verification, incoming, &mut reader, seen).await?;
         let facts = facts::read(source, &mut request).await?;
         request.check_freshness(source.tolerance_ms, receipt.received_at)?;
@@ -413,5 +415,5 @@ fn synthetic_head(
         let of = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
         headers.insert(of, HeaderValue::from_str(value).map_err(|_| invalid())?);
     }
-    Ok(Head { peer: None, headers })
+    Ok(Head::new(None, headers))
 }

@@ -26,6 +26,7 @@ mod json;
 mod linger;
 mod observe;
 mod options;
+mod places;
 mod pressure;
 mod ranges;
 mod rate;

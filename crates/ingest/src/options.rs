@@ -28,6 +28,8 @@ pub struct IngestOptions {
     pub content_codings: Vec<ContentCoding>,
     /// The most bodies that are decoded at once; more wait.
     pub decoders_max: usize,
+    /// The most of them for one address (of IPv6: one /64); 0 for as many as there are.
+    pub decoders_per_address_max: usize,
     /// The most headers of a request.
     pub headers_max: usize,
     /// The most bytes of all header names and values together.
@@ -36,7 +38,7 @@ pub struct IngestOptions {
     pub body_timeout_ms: u64,
     /// The longest silence between two pieces of a body, in milliseconds.
     pub body_idle_timeout_ms: u64,
-    /// The least bytes a second of a body, after `body_grace_ms`; 0 for no limit. It is far below what any network does, and
+    /// The least bytes a second of a body, over any `body_grace_ms`; 0 for no limit. It is far below what any network does, and
     /// far above what somebody sends who wants to hold a connection.
     pub body_bytes_per_second_min: u64,
     /// How long a body may be slower than that, in milliseconds.
@@ -45,6 +47,8 @@ pub struct IngestOptions {
     pub append_timeout_ms: u64,
     /// The most bodies that stream to the body store at once; more wait.
     pub uploads_max: usize,
+    /// The most of them for one address (of IPv6: one /64); 0 for as many as there are.
+    pub uploads_per_address_max: usize,
     /// How long a body waits for memory, for a decoder, or for its turn to stream to the body store, before it is answered
     /// 503, in milliseconds.
     pub upload_wait_ms: u64,
@@ -81,6 +85,7 @@ impl Default for IngestOptions {
             memory_bytes_max: 256 * 1024 * 1024,
             content_codings: vec![ContentCoding::Gzip, ContentCoding::Deflate, ContentCoding::Br],
             decoders_max: 16,
+            decoders_per_address_max: 4,
             headers_max: 100,
             header_bytes_max: 32 * 1024,
             body_timeout_ms: 20_000,
@@ -89,6 +94,7 @@ impl Default for IngestOptions {
             body_grace_ms: 5_000,
             append_timeout_ms: 8_000,
             uploads_max: 32,
+            uploads_per_address_max: 8,
             upload_wait_ms: 5_000,
             address_rate_per_minute: 0,
             address_rate_burst: 0,

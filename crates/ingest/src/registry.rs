@@ -55,6 +55,15 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// Those that take no deliveries now, and why.
+    pub(crate) fn all_held(&self) -> Vec<(&str, Hold)> {
+        let held = self.by_name.iter().filter_map(|(name, entry)| match entry {
+            Entry::Ready(_) => None,
+            Entry::Held { why, .. } => Some((name.as_str(), *why)),
+        });
+        held.collect()
+    }
+
     /// What a path names; none for one that is not ours.
     pub(crate) fn route<'r>(&'r self, path: &'r str) -> Option<Route<'r>> {
         if let Some(source) = self.by_path.get(route::without_end_slash(path)) {

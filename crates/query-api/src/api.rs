@@ -149,7 +149,7 @@ impl Api {
             )
             .nest_no_strip("/", service);
         Edge {
-            inner: routes.map_to_response(),
+            inner: Arc::new(routes.map_to_response()),
             state: Arc::clone(&self.state),
         }
         .boxed()

@@ -11,6 +11,7 @@ use poem_openapi::error::{ParseParamError, ParsePathError, ParseRequestPayloadEr
 use uuid::Uuid;
 
 use crate::access::audit::{AuditNote, Begun, Deed};
+use crate::access::rule::Rule;
 use crate::admission::{self, Admitted, unaudited};
 use crate::answer::JSON;
 use crate::failure::{Code, Failure, FailureBody};
@@ -21,7 +22,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// The outermost endpoint.
 pub(crate) struct Edge<E> {
-    pub(crate) inner: E,
+    pub(crate) inner: Arc<E>,
     pub(crate) state: Arc<State>,
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct RequestId(pub(crate) String);
 
 impl<E> Endpoint for Edge<E>
 where
-    E: Endpoint<Output = Response>,
+    E: Endpoint<Output = Response> + 'static,
 {
     type Output = Response;
 
@@ -67,36 +68,39 @@ where
 
 impl<E> Edge<E>
 where
-    E: Endpoint<Output = Response>,
+    E: Endpoint<Output = Response> + 'static,
 {
     async fn admit(&self, mut request: Request, id: &str) -> Response {
         let admitted = match admission::admit(&self.state, &request, id) {
             Ok(admitted) => admitted,
             Err(failure) => return refuse(&failure, id),
         };
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let begun = match self.begin(&admitted, &path, id).await {
+        let begun = match self.begin(&admitted, request.uri().path(), id).await {
             Ok(begun) => begun,
             Err(failure) => return refuse(&failure, id),
         };
         let note = begun
             .as_ref()
             .map_or_else(AuditNote::default, |begun| begun.note.clone());
+        let id = RequestId(id.to_owned());
         request.set_data(note);
-        request.set_data(RequestId(id.to_owned()));
+        request.set_data(id.clone());
         request.set_data(admitted.caller);
-        let response = match self.inner.call(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                let failure = failure_of(error);
-                report(&failure, &method, &path, id);
-                refuse(&failure, id)
-            }
+        let Some(begun) = begun else {
+            return answer(&*self.inner, request, admitted.rule, &id).await;
         };
-        if let Some(begun) = begun {
-            self.state.trail.end(begun, response.status()).await;
-        }
-        response
+        // Whoever hangs up takes nothing back: an action that began goes on to its end, and so does its record.
+        let (inner, trail, rule) = (Arc::clone(&self.inner), self.state.trail.clone(), admitted.rule);
+        let done = tokio::spawn({
+            let id = id.clone();
+            async move {
+                let response = answer(&*inner, request, rule, &id).await;
+                trail.end(begun, response.status()).await;
+                response
+            }
+        });
+        done.await
+            .unwrap_or_else(|_panicked| refuse(&Failure::of_status(StatusCode::INTERNAL_SERVER_ERROR), &id.0))
     }
 
     /// What changes something stands in the audit trail before it is done; what can't be written there is not done.
@@ -123,6 +127,22 @@ where
             .iter()
             .any(|allowed| allowed == text)
             .then(|| origin.clone())
+    }
+}
+
+/// What the endpoint says, with every refusal in our words.
+async fn answer<E>(inner: &E, request: Request, rule: &Rule, id: &RequestId) -> Response
+where
+    E: Endpoint<Output = Response>,
+{
+    let (method, path) = (request.method().clone(), rule.shown(request.uri().path()));
+    match inner.call(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            let failure = failure_of(error);
+            report(&failure, &method, &path, &id.0);
+            refuse(&failure, &id.0)
+        }
     }
 }
 

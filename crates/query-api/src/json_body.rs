@@ -12,9 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::JSON;
 use crate::failure::{Code, Failure};
-
-/// How long the body of a command may take: it is short, and whoever sends it has it.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::options::ApiOptions;
 
 /// What a command takes. The default stands for a body that is missing.
 pub(crate) trait Command: DeserializeOwned + Default + Type {
@@ -65,9 +63,10 @@ impl<'a, T: Command> ApiExtractor<'a> for JsonBody<T> {
 }
 
 impl<T: Command> JsonBody<T> {
-    /// Reads it, bounded in bytes and time.
-    pub(crate) async fn read(self, bytes_max: usize) -> Result<T, Failure> {
-        self.read_within(bytes_max, PATIENCE).await
+    /// Reads it within the limits of a command, which is short.
+    pub(crate) async fn read(self, options: &ApiOptions) -> Result<T, Failure> {
+        let patience = Duration::from_millis(options.request_timeout_ms);
+        self.read_within(options.request_bytes_max, patience).await
     }
 
     /// Reads it within a time: a body that never ends would hold its connection, and with it the place of a sender.
@@ -151,8 +150,12 @@ mod tests {
             of: PhantomData,
         };
         let began = tokio::time::Instant::now();
-        let failure = body.read(100).await.unwrap_err();
+        let options = ApiOptions {
+            request_timeout_ms: 7000,
+            ..ApiOptions::default()
+        };
+        let failure = body.read(&options).await.unwrap_err();
         assert!(failure.message.contains("too slowly"), "{}", failure.message);
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), Duration::from_secs(7));
     }
 }

@@ -44,6 +44,8 @@ pub struct ApiOptions {
     pub alternatives_max: usize,
     /// The longest body of a request to the API, in bytes.
     pub request_bytes_max: usize,
+    /// The longest that such a body may take to arrive, in milliseconds.
+    pub request_timeout_ms: u64,
     /// The longest body of a request that has another one checked (`POST /api/webhooks/verify`), in bytes: a webhook of 25 MiB
     /// in base64 fits.
     pub check_bytes_max: usize,
@@ -79,6 +81,7 @@ impl Default for ApiOptions {
             history_events_max: 1000,
             alternatives_max: 20,
             request_bytes_max: 64 * 1024,
+            request_timeout_ms: 10_000,
             check_bytes_max: 40 * 1024 * 1024,
             check_timeout_ms: 30_000,
             verify_timeout_ms: 600_000,

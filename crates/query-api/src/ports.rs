@@ -244,8 +244,8 @@ pub trait SendTest: Send + Sync {
     async fn send(&self, test: TestSend) -> TestAnswer;
 }
 
-/// A request of a sender, to be checked as receiving would.
-#[derive(Debug, Clone)]
+/// A request of a sender, to be checked as receiving would. Never shown: tokens stand in its headers.
+#[derive(Clone)]
 pub struct RequestToCheck {
     /// Who asks: only secrets of this tenant may be told of. The tenant `default` runs the instance, and hears of all.
     pub tenant: TenantId,

@@ -1,8 +1,10 @@
 //! What is printed of sources. A secret that was made here is alone on standard output, so that it can be kept without being
 //! seen; what to do with it is on standard error.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use ingest::SchemeKind;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -234,6 +236,17 @@ fn hint(source: &Value, secret: &SecretArgs) -> Option<String> {
     Some(clean(&format!("{when}: {command}")))
 }
 
+/// Prints what may hold a secret that is shown once only: where that can't be printed, it is lost.
+fn shown_once(text: &str, is_made: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let printed = writeln!(out, "{text}").and_then(|()| out.flush());
+    printed.context(if is_made {
+        "the secret was made, but can't be printed: have another one made with `hooklog source rotate`"
+    } else {
+        "the answer can't be printed"
+    })
+}
+
 /// Prints a secret that was made here, and the lines about it. As JSON it is a member of the answer, which never has it.
 #[allow(
     clippy::print_stdout,
@@ -253,11 +266,11 @@ fn print(
         if let (Some(secret), Some(members)) = (made, data.as_object_mut()) {
             members.insert("secret".to_owned(), secret.into());
         }
-        println!("{data}");
+        shown_once(&data.to_string(), made.is_some())?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(secret) = made {
-        println!("{secret}");
+        shown_once(secret, true)?;
         lines.iter().for_each(|line| eprintln!("{line}"));
     } else {
         lines.iter().for_each(|line| println!("{line}"));

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a connection may keep its place without a request although others wait for one.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long somebody who was asked to leave may take before the next one is asked.
+const LEAVING: Duration = Duration::from_millis(100);
 
 /// All places.
 pub(super) struct Guests {
@@ -70,13 +72,19 @@ impl Guests {
 
     /// A free place. When there is none, one is made free as soon as somebody has waited long enough for nothing.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).acquire_owned();
+        tokio::pin!(place);
         loop {
-            let place = Arc::clone(&self.places).acquire_owned();
-            tokio::pin!(place);
             tokio::select! {
                 biased;
                 place = &mut place => return place.ok(),
-                () = tokio::time::sleep_until(self.due()) => self.show_out(),
+                () = tokio::time::sleep_until(self.due()) => {}
+            }
+            // One is enough: it needs a moment to go.
+            if self.show_out()
+                && let Ok(place) = tokio::time::timeout(LEAVING, &mut place).await
+            {
+                return place.ok();
             }
         }
     }
@@ -91,14 +99,18 @@ impl Guests {
         oldest.unwrap_or_else(Instant::now) + GRACE
     }
 
-    fn show_out(&self) {
+    /// Asks the one to leave that has waited longest, if it has waited long enough.
+    fn show_out(&self) -> bool {
         let mut state = self.state();
-        if let Some(oldest) = state.waiting.first_entry()
-            && oldest.get().since.elapsed() >= GRACE
-        {
-            oldest.remove().leave.cancel();
-            metrics::counter!("hooklog_http_connections_dropped_total", "reason" => "no_place").increment(1);
+        let Some(oldest) = state.waiting.first_entry() else {
+            return false;
+        };
+        if oldest.get().since.elapsed() < GRACE {
+            return false;
         }
+        oldest.remove().leave.cancel();
+        metrics::counter!("hooklog_http_connections_dropped_total", "reason" => "no_place").increment(1);
+        true
     }
 
     /// Takes the place for a connection from an address; none when that has as many as it may.
@@ -192,5 +204,36 @@ impl Drop for Seat {
                 state.seated.remove(&self.key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn for_one_newcomer_one_has_to_go() {
+        let guests = Guests::new(3, 0);
+        let mut seats = Vec::new();
+        for _ in 0..3 {
+            let place = guests.place().await.unwrap();
+            seats.push(guests.seat(IpAddr::from([127, 0, 0, 1]), false, place).unwrap());
+        }
+        tokio::time::advance(GRACE * 2).await;
+        let leave: Vec<CancellationToken> = seats.iter().map(Seat::leave).collect();
+        let first = seats.remove(0);
+        let goes = {
+            let leave = first.leave();
+            tokio::spawn(async move {
+                leave.cancelled().await;
+                // It needs a moment.
+                tokio::time::sleep(LEAVING / 2).await;
+                drop(first);
+            })
+        };
+        assert!(guests.place().await.is_some());
+        goes.await.unwrap();
+        let asked: Vec<bool> = leave.iter().map(CancellationToken::is_cancelled).collect();
+        assert_eq!(asked, [true, false, false]);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
 
+use super::attacker::Attacker;
 use crate::harness::{Server, Signed, client, openssl_signature};
 
 const SENDERS: usize = 16;
@@ -16,14 +17,14 @@ pub(super) struct Flood(JoinSet<usize>);
 
 impl Flood {
     /// Sends so many forgeries, some at a time.
-    pub(super) fn begin(server: &Server, count: usize) -> Self {
+    pub(super) fn begin(attacker: &Attacker, server: &Server, count: usize) -> Self {
         let (base, signatures) = (server.base(), Arc::new(signatures()));
         let next = Arc::new(AtomicUsize::new(0));
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
             let (base, signatures, next, client) =
                 (base.clone(), Arc::clone(&signatures), Arc::clone(&next), client());
-            senders.spawn(async move {
+            let sending = async move {
                 let mut refused = 0;
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -40,7 +41,8 @@ impl Flood {
                     );
                     refused += 1;
                 }
-            });
+            };
+            senders.spawn_on(sending, attacker.runtime());
         }
         Self(senders)
     }

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::attacker::Attacker;
 use crate::harness::Server;
 
 const HEAD: &str = "POST /api/webhooks/github HTTP/1.1\r\nHost: hooks.example.com\r\nContent-Type: application/json\r\n\
@@ -39,17 +40,22 @@ impl Slow {
     }
 
     /// Opens them all; one that is cut is opened again until the day is over.
-    pub(super) async fn begin(server: &Server, count: usize) -> Self {
+    pub(super) async fn begin(attacker: &Attacker, server: &Server, count: usize) -> Self {
         let (over, address) = (
             CancellationToken::new(),
             SocketAddr::from(([127, 0, 0, 1], server.port())),
         );
-        let mut open = Vec::with_capacity(count);
-        for n in 0..count {
-            open.push(Some(Connection::open(address, n % 2 == 0).await));
-        }
+        // Their sockets belong to the runtime that they are opened on.
+        let opening = attacker.runtime().spawn(async move {
+            let mut open = Vec::with_capacity(count);
+            for n in 0..count {
+                open.push(Some(Connection::open(address, n % 2 == 0).await));
+            }
+            open
+        });
+        let mut open = opening.await.expect("they are opened");
         let ended = over.clone();
-        let ticking = tokio::spawn(async move {
+        let ticking = attacker.runtime().spawn(async move {
             let (mut second, mut cut) = (tokio::time::interval(Duration::from_secs(1)), 0);
             while open.iter().any(Option::is_some) {
                 second.tick().await;

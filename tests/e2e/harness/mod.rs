@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: the real binary as a child, a client, and tools that are not our code.
 
 mod delivery;
+mod following;
 mod load;
 mod process;
 mod raw;
@@ -10,6 +11,7 @@ mod tools;
 mod wait;
 
 pub(crate) use delivery::{Answer, Signed, github_headers};
+pub(crate) use following::Following;
 pub(crate) use load::Load;
 pub(crate) use process::{alive, child_running, descendants, kill9, peak_resident_bytes, send as signal};
 pub(crate) use raw::{RawAnswer, RawConnection};

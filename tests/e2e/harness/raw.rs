@@ -64,7 +64,7 @@ impl RawConnection {
         let in_time = tokio::time::timeout(Duration::from_secs(60), read).await.is_ok();
         assert!(in_time, "neither an answer nor a close within 60 s");
         let text = String::from_utf8_lossy(&seen).into_owned();
-        let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+        let status = text.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
         Some(RawAnswer { status, text })
     }
 }

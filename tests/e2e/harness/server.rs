@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::process::send;
-use super::{Answer, BINARY, Signed, alive, descendants, eventually, kill9};
+use super::{Answer, BINARY, Following, Signed, alive, descendants, eventually, kill9};
 
 /// The webhook secret of every server here; GitHub's own example.
 pub(crate) const SECRET: &str = "It's a Secret to Everybody";
@@ -137,6 +137,18 @@ impl Launch {
             .args(arguments)
             .stdin(Stdio::null());
         command.output().expect("the binary runs")
+    }
+
+    /// Starts another command of the binary that goes on, in the same environment.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Following {
+        let mut command = clean(Command::new(BINARY), &self.environment);
+        command
+            .current_dir(&self.folder)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Following::of(command.spawn().expect("the binary runs"))
     }
 
     /// As [`Launch::run`], with a text on its standard input.
@@ -397,7 +409,7 @@ fn clean(mut command: Command, environment: &[(String, String)]) -> Command {
     command
 }
 
-fn follow(pipe: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+pub(super) fn follow(pipe: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let output = Arc::clone(output);
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

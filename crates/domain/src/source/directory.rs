@@ -37,7 +37,7 @@ impl CategoryFold for SourceDirectory {
                 // Its stream says what it is called.
                 if fact.source == name {
                     let before = self.sources.remove(&name);
-                    let added = SourceState::added(before, fact, event.recorded_at, event.revision);
+                    let added = SourceState::added(before, fact, event);
                     self.sources.insert(name, added);
                 }
             }

@@ -156,12 +156,13 @@ impl SourceEvent {
     #[must_use]
     pub const fn changes_what_it_is(&self) -> bool {
         match self {
-            Self::Added(_)
-            | Self::Changed(_)
-            | Self::SecretAdded(_)
-            | Self::SecretRotated(_)
-            | Self::SecretRevoked(_) => true,
-            Self::SecretsResealed(_) | Self::Paused(_) | Self::Resumed(_) | Self::Removed(_) => false,
+            Self::Added(_) | Self::Changed(_) | Self::SecretAdded(_) | Self::SecretRotated(_) => true,
+            // What could be used with a secret can be used without it; and of several that are lost each has to go.
+            Self::SecretRevoked(_)
+            | Self::SecretsResealed(_)
+            | Self::Paused(_)
+            | Self::Resumed(_)
+            | Self::Removed(_) => false,
         }
     }
 

@@ -6,8 +6,12 @@ use super::{
     SourceTerms,
 };
 use crate::{
-    Append, Expected, NewEvent, RecordedEvent, Revision, SourceName, StreamName, TenantId, Timestamp,
+    Append, Expected, NewEvent, Position, RecordedEvent, Revision, SourceName, StreamName, TenantId,
+    Timestamp,
 };
+
+/// Behind all that is in the log.
+const NOWHERE: Position = Position::new(u64::MAX);
 
 /// A secret of a source, and how long it verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +118,8 @@ pub struct SourceState {
     pub added_at: Timestamp,
     /// When anything about it last changed.
     pub changed_at: Timestamp,
+    /// Where in the log it was given its path, or its lack of one: of several with one path the first has it.
+    pub path_since: Position,
     /// Why it can't be used: an event of its stream can't be understood. Adding it again mends it.
     pub trouble: Option<String>,
     /// The stream's last revision.
@@ -244,7 +250,22 @@ impl SourceState {
 
     /// A source that was just added, for the first time or again.
     #[must_use]
-    pub fn added(before: Option<Self>, fact: SourceAdded, at: Timestamp, revision: Revision) -> Self {
+    pub fn added(before: Option<Self>, fact: SourceAdded, event: &RecordedEvent) -> Self {
+        Self::new(before, fact, event.recorded_at, (event.position, event.revision))
+    }
+
+    /// What it would be after being added by a fact that is not in the log.
+    #[must_use]
+    pub fn if_added(fact: SourceAdded, at: Timestamp) -> Self {
+        Self::new(None, fact, at, (NOWHERE, Revision::new(0)))
+    }
+
+    fn new(
+        before: Option<Self>,
+        fact: SourceAdded,
+        at: Timestamp,
+        (position, revision): (Position, Revision),
+    ) -> Self {
         let mut past_secrets = Vec::new();
         if let Some(before) = before {
             past_secrets = before.past_secrets;
@@ -260,6 +281,7 @@ impl SourceState {
             added_by: fact.added_by,
             added_at: at,
             changed_at: at,
+            path_since: position,
             trouble: None,
             revision,
         };
@@ -272,23 +294,28 @@ impl SourceState {
     /// The state after the next event of its stream that is not `SourceAdded`.
     pub fn evolve(&mut self, fact: SourceEvent, event: &RecordedEvent) {
         self.revision = event.revision;
-        self.apply(fact, event.recorded_at);
+        self.apply(fact, event.recorded_at, event.position);
     }
 
     /// What it would be after a fact that is not in the log.
     #[must_use]
     pub fn after(&self, fact: SourceEvent, at: Timestamp) -> Self {
         let mut state = self.clone();
-        state.apply(fact, at);
+        state.apply(fact, at, NOWHERE);
         state
     }
 
-    fn apply(&mut self, fact: SourceEvent, at: Timestamp) {
+    fn apply(&mut self, fact: SourceEvent, at: Timestamp, position: Position) {
         self.changed_at = at;
         match fact {
             // The directory makes a new state of it.
             SourceEvent::Added(_) => {}
-            SourceEvent::Changed(fact) => self.terms = fact.terms,
+            SourceEvent::Changed(fact) => {
+                if self.terms.path != fact.terms.path {
+                    self.path_since = position;
+                }
+                self.terms = fact.terms;
+            }
             SourceEvent::SecretAdded(fact) => self.learn(fact.secret, at),
             SourceEvent::SecretRotated(fact) => {
                 fact.replaces.iter().for_each(|id| self.end(id, fact.valid_until));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// Bytes of a key for AES-256.
 pub(super) const KEY_BYTES: usize = 32;
 /// Longer files hold no key.
-const FILE_BYTES_MAX: u64 = 1024;
+const FILE_BYTES_MAX: usize = 1024;
 const ID_BYTES: usize = 8;
 /// So that what is shown of a key is the hash of nothing else.
 const ID_LABEL: &[u8] = b"hooklog master key id\0";
@@ -116,7 +117,8 @@ pub fn read_key_file(path: &Path) -> Result<MasterKey, KeyError> {
         path: path.to_owned(),
         source,
     };
-    let metadata = fs::metadata(path).map_err(io)?;
+    let file = fs::File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
     if metadata.permissions().mode() & OTHERS != 0 {
         let path = path.to_owned();
         return Err(KeyError::Readable { path });
@@ -124,11 +126,18 @@ pub fn read_key_file(path: &Path) -> Result<MasterKey, KeyError> {
     let form = || KeyError::Form {
         place: path.display().to_string(),
     };
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX as u64 {
         return Err(form());
     }
-    let content = Zeroizing::new(fs::read(path).map_err(io)?);
-    if let Ok(bytes) = <[u8; KEY_BYTES]>::try_from(content.as_slice()) {
+    let mut content = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
+    file.take(metadata.len()).read_to_end(&mut content).map_err(io)?;
+    // A word of 32 letters is none: somebody typed it.
+    let is_typed = content
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    if let Ok(bytes) = <[u8; KEY_BYTES]>::try_from(content.as_slice())
+        && !is_typed
+    {
         return Ok(MasterKey::new(bytes));
     }
     let text = std::str::from_utf8(&content).map_err(|_| form())?;
@@ -163,6 +172,14 @@ mod tests {
         for content in [HEX.as_bytes(), &bytes] {
             let (_folder, path) = file(content, 0o600);
             assert_eq!(read_key_file(&path).unwrap().id(), id);
+        }
+    }
+
+    #[test]
+    fn a_phrase_is_no_key_though_it_has_the_length_of_one() {
+        for phrase in [&b"correct horse battery staple, yes"[..32], &HEX.as_bytes()[..32]] {
+            let (_folder, path) = file(phrase, 0o600);
+            assert!(matches!(read_key_file(&path), Err(KeyError::Form { .. })));
         }
     }
 

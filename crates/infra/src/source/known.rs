@@ -87,7 +87,7 @@ impl SourceKeeper {
     }
 }
 
-fn unread() -> CommandError {
+pub(super) fn unread() -> CommandError {
     CommandError::Unavailable("the log has not been read yet".into())
 }
 

@@ -4,16 +4,16 @@
 use async_trait::async_trait;
 use domain::{
     AddSource, AddSourceSecret, AppendError, ChangeSource, CommandError, EventId, KeyId, NewEvent, NewSecret,
-    Revision, RotateSourceSecret, SealedSecret, SecretId, SourceAdded, SourceChanged, SourceCommand,
-    SourceEvent, SourceKnown, SourceName, SourcePaused, SourceRef, SourceRejection, SourceRemoved,
-    SourceResumed, SourceSecretAdded, SourceSecretRevoked, SourceSecretsResealed, SourceState, Sources,
-    StreamName, TenantId,
+    RotateSourceSecret, SealedSecret, SecretId, SourceAdded, SourceChanged, SourceCommand, SourceEvent,
+    SourceKnown, SourceName, SourcePaused, SourceRef, SourceRejection, SourceRemoved, SourceResumed,
+    SourceSecretAdded, SourceSecretRevoked, SourceSecretsResealed, SourceState, Sources, StreamName,
+    TenantId,
 };
 use uuid::Uuid;
 
 use super::SourceKeeper;
 use super::keeper::TRIES_MAX;
-use super::known::{acts_for_all, sees, unknown};
+use super::known::{acts_for_all, sees, unknown, unread};
 use super::receiving::open;
 
 /// The most secrets in one event: all of them together stay within what the log takes.
@@ -150,18 +150,19 @@ impl Sources for SourceKeeper {
             let why = "only a key of the tenant `default` may have secrets encrypted again";
             return Err(CommandError::Refused(why.into()));
         }
-        let mut count = 0;
-        for known in self.list_known(caller)? {
-            let source = SourceRef {
-                name: known.name,
-                caller: caller.clone(),
-                by: by.clone(),
-            };
-            if known.revision.is_some() {
-                count += self.reseal_one(&source).await?;
-            }
+        let (mut count, mut lost) = (0, Vec::new());
+        for name in self.kept_in_the_log()? {
+            let (resealed, more) = self.reseal_one(&name, &by).await?;
+            count += resealed;
+            lost.extend(more);
         }
-        Ok(count)
+        if lost.is_empty() {
+            return Ok(count);
+        }
+        Err(CommandError::Refused(format!(
+            "{count} secrets were encrypted anew, and these could not be opened: {}; keep the old key",
+            lost.join("; ")
+        )))
     }
 }
 
@@ -198,32 +199,44 @@ impl SourceKeeper {
         Err(busy())
     }
 
-    async fn reseal_one(&self, source: &SourceRef) -> Result<u64, CommandError> {
+    /// Every source of the log, those too in whose place one of the settings stands: it may go again.
+    fn kept_in_the_log(&self) -> Result<Vec<SourceName>, CommandError> {
+        let known = self.known();
+        let directory = known.directory().ok_or_else(unread)?;
+        let kept = directory.iter().filter(|source| !source.is_removed());
+        Ok(kept.map(|source| source.name.clone()).collect())
+    }
+
+    /// Encrypts the secrets of a source anew; how many, and which can't be opened.
+    async fn reseal_one(&self, name: &SourceName, by: &str) -> Result<(u64, Vec<String>), CommandError> {
         for _ in 0..TRIES_MAX {
-            let state = self.state_of(source)?;
+            let state = self.known().directory().and_then(|all| all.get(name)).cloned();
+            let Some(state) = state.filter(|state| !state.is_removed()) else {
+                return Ok((0, Vec::new()));
+            };
             let now = self.clock.now();
-            let old = state
-                .valid_secrets(now)
-                .filter(|secret| self.sealer.is_old(&secret.sealed));
-            let sealed: Vec<SealedSecret> = old
-                .map(|secret| self.sealed_again(&source.name, &secret.sealed))
-                .collect::<Result<_, _>>()?;
+            let (mut sealed, mut lost) = (Vec::new(), Vec::new());
+            for secret in state.valid_secrets(now).filter(|s| self.sealer.is_old(&s.sealed)) {
+                match self.sealed_again(name, &secret.sealed) {
+                    Ok(again) => sealed.push(again),
+                    Err(error) => lost.push(format!("source {name}: {error}")),
+                }
+            }
             let mut events = Vec::new();
             for secrets in sealed.chunks(RESEALED_PER_EVENT) {
                 let fact = SourceCommand::Reseal(SourceSecretsResealed {
                     secrets: secrets.to_vec(),
-                    resealed_by: source.by.clone(),
+                    resealed_by: by.to_owned(),
                 });
-                let fact = state
-                    .decide(fact, now)
-                    .map_err(|why| refused(why, &source.caller))?;
+                let fact = state.decide(fact, now);
+                let fact = fact.map_err(|why| refused(why, &TenantId::default()))?;
                 events.extend(fact.map(|fact| event_of(&fact)).transpose()?);
             }
             if events.is_empty() {
-                return Ok(0);
+                return Ok((0, lost));
             }
             match self.append(state.append(events)).await {
-                Ok(()) => return Ok(sealed.len() as u64),
+                Ok(()) => return Ok((sealed.len() as u64, lost)),
                 Err(AppendError::Conflict { .. }) => self.read_again(&state.stream()).await?,
                 Err(error) => return Err(unavailable(error)),
             }
@@ -231,12 +244,12 @@ impl SourceKeeper {
         Err(busy())
     }
 
-    fn sealed_again(&self, source: &SourceName, sealed: &SealedSecret) -> Result<SealedSecret, CommandError> {
+    fn sealed_again(&self, source: &SourceName, sealed: &SealedSecret) -> Result<SealedSecret, String> {
         let value = self.sealer.open(source, sealed);
-        let value = value.map_err(|error| CommandError::Refused(format!("source {source}: {error}")))?;
+        let value = value.map_err(|error| error.to_string())?;
         let place = (sealed.id.clone(), sealed.tenant.clone(), sealed.hook.clone());
         let sealed = self.sealer.seal(source, place, &value);
-        sealed.map_err(|error| CommandError::Invalid(error.to_string()))
+        sealed.map_err(|error| error.to_string())
     }
 
     /// A secret as the log may have it, under an id of its own.
@@ -320,7 +333,7 @@ impl SourceKeeper {
         }
         let now = self.clock.now();
         let after = match (fact, before) {
-            (SourceEvent::Added(added), _) => SourceState::added(None, added.clone(), now, Revision::new(0)),
+            (SourceEvent::Added(added), _) => SourceState::if_added(added.clone(), now),
             (fact, Some(before)) => before.after(fact.clone(), now),
             (_, None) => return Err(unknown()),
         };

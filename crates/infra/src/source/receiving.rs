@@ -39,6 +39,7 @@ impl Receiving {
             return;
         }
         if let Ok(name) = event.stream.id().parse::<SourceName>() {
+            self.give_way(&name, keeper);
             self.tell(&name, keeper);
             self.tell_troubled(&name, keeper);
         }
@@ -55,12 +56,38 @@ impl Receiving {
             return;
         }
         self.complete = true;
-        // In the order of the log: of two sources of one path the same one is first as for those who saw them come.
-        let mut sources: Vec<&SourceState> = self.directory.iter().collect();
-        sources.sort_by_key(|source| source.changed_at);
-        let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
-        names.iter().for_each(|name| self.tell(name, keeper));
+        for name in self.in_order_of_paths(|_| true) {
+            self.tell(&name, keeper);
+        }
         keeper.receiver.complete();
+    }
+
+    /// Sources in the order in which they were given their paths: of several with one path the first has it, in every replica
+    /// and after every restart.
+    fn in_order_of_paths(&self, wanted: impl Fn(&SourceState) -> bool) -> Vec<SourceName> {
+        let mut sources: Vec<&SourceState> = self.directory.iter().filter(|source| wanted(source)).collect();
+        sources.sort_by_key(|source| source.path_since);
+        sources.iter().map(|source| source.name.clone()).collect()
+    }
+
+    /// What this replica did itself it knew before what others did earlier: whoever has the path of a source, and was given it
+    /// later, gives way.
+    fn give_way(&mut self, name: &SourceName, keeper: &SourceKeeper) {
+        let Some(source) = self.directory.get(name).filter(|source| !source.is_removed()) else {
+            return;
+        };
+        let (path, since) = (source.terms.path.as_deref(), source.path_since);
+        if path.is_none() || keeper.fixed(name).is_some() {
+            return;
+        }
+        let later = self.in_order_of_paths(|other| {
+            other.terms.path.as_deref() == path && other.path_since > since && !other.is_removed()
+        });
+        for other in later.iter().filter(|other| keeper.fixed(other).is_none()) {
+            keeper.receiver.hold(other, None, Hold::Unavailable);
+            self.troubles
+                .insert(other.clone(), "its path is another source's".into());
+        }
     }
 
     /// Tells receiving what became of a source.
@@ -102,12 +129,8 @@ impl Receiving {
 
     /// What stood in the way of others, such as their path, may be gone.
     fn tell_troubled(&mut self, changed: &SourceName, keeper: &SourceKeeper) {
-        let others: Vec<SourceName> = self
-            .troubles
-            .keys()
-            .filter(|name| *name != changed)
-            .cloned()
-            .collect();
+        let others = self
+            .in_order_of_paths(|source| source.name != *changed && self.troubles.contains_key(&source.name));
         others.iter().for_each(|name| self.tell(name, keeper));
     }
 }

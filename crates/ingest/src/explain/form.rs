@@ -69,6 +69,16 @@ fn missing(head: &Head, header: &str) -> Finding {
     }
 }
 
+/// The first of the headers that the signature covers and that is not there.
+fn signed_but_missing<'n>(head: &Head, names: impl IntoIterator<Item = &'n str>) -> Option<Finding> {
+    let missing = names.into_iter().find(|name| !head.headers.contains_key(*name))?;
+    let finding = Finding::new(format!("the header {missing} is missing"));
+    Some(
+        finding
+            .with("the signature covers it, so the sender sent it: something between it and here dropped it"),
+    )
+}
+
 fn of_mac(shape: &MacShape<'_>, head: &Head, signatures_max: usize) -> Option<Finding> {
     let text = match text(head, shape.header) {
         Ok(text) => text,
@@ -102,8 +112,12 @@ fn of_mac(shape: &MacShape<'_>, head: &Head, signatures_max: usize) -> Option<Fi
             shape.header
         )));
     }
-    if given.len() > signatures_max {
+    let with_prefix = given.iter().filter(|one| one.starts_with(shape.prefix));
+    if with_prefix.count() > signatures_max {
         return Some(too_many(shape.header, signatures_max));
+    }
+    if let Some(finding) = signed_but_missing(head, shape.signed_header) {
+        return Some(finding);
     }
     let expected = bytes_of(shape.hash);
     let problems = given.iter().map(|one| match one.strip_prefix(shape.prefix) {
@@ -228,6 +242,9 @@ fn of_list(shape: &ListShape, head: &Head, signatures_max: usize) -> Option<Find
     let entries: Vec<&str> = text.split_ascii_whitespace().collect();
     if entries.len() > signatures_max {
         return Some(too_many(shape.header, signatures_max));
+    }
+    if let Some(finding) = signed_but_missing(head, shape.signed_headers) {
+        return Some(finding);
     }
     let of = |version: &str| -> Vec<&str> {
         let of_version = entries

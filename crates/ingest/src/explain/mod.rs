@@ -4,7 +4,8 @@
 //! leaves out what depends on more than the request: addresses, rates, and the append.
 //!
 //! Never here: a signature or a secret in what is told, nor anything that leads to one. It only ever says whether what it was
-//! given fits. A caller learns nothing of a secret that is another tenant's, not even that there is one.
+//! given fits. Of a secret that is another tenant's a caller learns no more than receiving tells every sender: that a hook has
+//! secrets of its own, so that a general one is not tried.
 
 mod explanation;
 mod form;
@@ -16,7 +17,7 @@ mod walk;
 mod words;
 
 use bytes::Bytes;
-use domain::{TenantId, Timestamp};
+use domain::{Hold, TenantId, Timestamp};
 use poem::http::HeaderMap;
 
 pub use explanation::{CheckName, CheckOutcome, Checked, Explanation, WouldBe};
@@ -31,7 +32,7 @@ use crate::options::{IngestOptions, Secret, SourceOptions};
 use crate::source::Source;
 
 /// A request that somebody asks about.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Question {
     /// Who asks.
     pub asker: Asker,
@@ -77,6 +78,8 @@ impl Asker {
 pub(crate) struct Known<'a> {
     pub(crate) options: &'a IngestOptions,
     pub(crate) sources: &'a [&'a Source],
+    /// Those that take no deliveries now, and why.
+    pub(crate) held: &'a [(&'a str, Hold)],
     pub(crate) now: Timestamp,
 }
 
@@ -87,10 +90,7 @@ impl Known<'_> {
         let Some(source) = named.filter(|source| question.asker.knows(source)) else {
             return self.unknown(question);
         };
-        let head = Head {
-            peer: None,
-            headers: question.headers.clone(),
-        };
+        let head = Head::new(None, question.headers.clone());
         let mut walk = Walk {
             known: self,
             question,
@@ -104,7 +104,13 @@ impl Known<'_> {
     }
 
     fn unknown(&self, question: &Question) -> Explanation {
-        let finding = words::unknown_source(self, &question.asker);
+        let mut held = self.held.iter().filter(|(name, _)| *name == question.source);
+        // Whose it is, is not known of one that is held: only whoever runs the instance hears of it.
+        let held = held.next().filter(|_| question.asker == Asker::Instance);
+        let finding = match held {
+            Some((_, why)) => words::held(*why),
+            None => words::unknown_source(self, &question.asker),
+        };
         let checks = vec![Checked {
             name: CheckName::Source,
             outcome: CheckOutcome::Failed,
@@ -152,6 +158,7 @@ impl Explainer {
         let known = Known {
             options: &self.options,
             sources: &sources,
+            held: &[],
             now,
         };
         known.explain(question).await

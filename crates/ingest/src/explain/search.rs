@@ -3,6 +3,7 @@
 //! It signs nothing that it gives away: each try is the scheme's own check of what the caller gave, and what is told is that one
 //! of them fits, by the id of its secret. How much is tried is bounded, and only secrets are that the caller may hear of.
 
+use poem::http::header::CONTENT_ENCODING;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::walk::Walk;
@@ -14,6 +15,9 @@ use crate::source::Source;
 
 /// What a try costs beside the bytes of the body.
 const TRY_BYTES: u64 = 256;
+
+/// What the curve of a public key costs, in bytes of a body: about 50 µs.
+const CURVE_BYTES: u64 = 16 * 1024;
 
 /// A search under way.
 pub(super) struct Search<'w, 'a> {
@@ -58,8 +62,12 @@ impl<'w, 'a> Search<'w, 'a> {
         finding.with(found.unwrap_or_else(|| self.nothing()))
     }
 
-    /// Whether another source would take the very same request.
+    /// Whether the very same request is signed as another source has it.
     pub(super) fn taken_elsewhere(&mut self) -> Option<String> {
+        // What is not decoded yet is not what a signature covers.
+        if self.walk.found.body.is_none() && self.walk.head.headers.contains_key(CONTENT_ENCODING) {
+            return None;
+        }
         let asker = &self.walk.question.asker;
         for other in self.other_sources() {
             let Ok(claim) = other.scheme.claim(self.walk.head) else {
@@ -69,8 +77,8 @@ impl<'w, 'a> Search<'w, 'a> {
             candidates.retain(|secret| asker.sees(secret));
             if let Some(secret) = self.fits(other.scheme.as_ref(), &candidates, self.body) {
                 return Some(format!(
-                    "the source {} would take it, by its secret {}: is the URL at the sender the right one?",
-                    other.name, secret.id
+                    "it is signed with the secret {} of the source {}, as that wants it: is the URL at the sender the right one?",
+                    secret.id, other.name
                 ));
             }
         }
@@ -124,10 +132,8 @@ impl<'w, 'a> Search<'w, 'a> {
         let candidates = &self.walk.found.candidates;
         let (asker, source) = (&self.walk.question.asker, self.walk.source);
         let others = source.secrets().filter(|secret| asker.sees(secret));
-        let others: Vec<&Secret> = others
-            .filter(|secret| !candidates.iter().any(|tried| std::ptr::eq(*tried, *secret)))
-            .take(self.options.secrets_max)
-            .collect();
+        let others = others.filter(|secret| !candidates.iter().any(|tried| std::ptr::eq(*tried, *secret)));
+        let others = self.some(others, self.options.secrets_max);
         let secret = self.fits(self.scheme(), &others, self.body)?;
         if let Some(until) = secret.valid_until.filter(|_| !secret.is_valid(self.walk.now)) {
             return Some(format!(
@@ -152,8 +158,9 @@ impl<'w, 'a> Search<'w, 'a> {
         let mut left = self.options.secrets_max;
         for other in self.other_sources() {
             let seen = other.secrets().filter(|secret| asker.sees(secret));
-            let usable = seen.filter(|secret| self.scheme().check_secret(secret).is_ok());
-            let secrets: Vec<&Secret> = usable.take(left).collect();
+            let scheme = self.scheme();
+            let usable = seen.filter(|secret| scheme.check_secret(secret).is_ok());
+            let secrets = self.some(usable, left);
             left -= secrets.len();
             if let Some(secret) = self.fits(self.scheme(), &secrets, self.body) {
                 return Some(format!(
@@ -171,9 +178,19 @@ impl<'w, 'a> Search<'w, 'a> {
                         own record of the delivery"
             .to_owned();
         if self.cut {
-            hint.push_str("; not everything was tried, because the body is too long (see ingest.explain)");
+            hint.push_str(
+                "; not everything was tried, because it would have been too much (see ingest.explain)",
+            );
         }
         hint
+    }
+
+    /// So many of the secrets; that there are more is remembered.
+    fn some<'s>(&mut self, secrets: impl Iterator<Item = &'s Secret>, max: usize) -> Vec<&'s Secret> {
+        let mut secrets: Vec<&Secret> = secrets.take(max.saturating_add(1)).collect();
+        self.cut |= secrets.len() > max;
+        secrets.truncate(max);
+        secrets
     }
 
     /// A token says nothing about the body.
@@ -202,7 +219,17 @@ impl<'w, 'a> Search<'w, 'a> {
         if secrets.is_empty() {
             return None;
         }
-        let cost = (body.len() as u64 + TRY_BYTES).saturating_mul(secrets.len() as u64);
+        let bytes = match scheme.shape(self.walk.head, secrets) {
+            Shape::Token(_) => 0,
+            Shape::Mac(_) => body.len() as u64,
+            // Each signature is verified by each key on its own.
+            Shape::List(list) if list.public => (body.len() as u64 + CURVE_BYTES)
+                .saturating_mul(self.walk.known.options.signatures_max as u64),
+            Shape::List(_) => body.len() as u64,
+        };
+        let cost = bytes
+            .saturating_add(TRY_BYTES)
+            .saturating_mul(secrets.len() as u64);
         let Some(left) = self.left.checked_sub(cost) else {
             self.cut = true;
             return None;

@@ -1,5 +1,7 @@
 //! What is said of each check. The words are of the caller's own request, of settings, and of ids of secrets.
 
+use domain::Hold;
+
 use super::walk::Walk;
 use super::{Asker, CheckName, CheckOutcome, Finding, Known};
 use crate::options::Secret;
@@ -34,6 +36,16 @@ pub(super) fn unknown_source(known: &Known<'_>, asker: &Asker) -> Finding {
         "there are: {}; what is paused takes no deliveries",
         listed(&names)
     ))
+}
+
+/// A source that takes nothing now.
+pub(super) fn held(why: Hold) -> Finding {
+    match why {
+        Hold::Paused => {
+            of(&Rejection::SourcePaused).with("hooklog source resume NAME lets it take deliveries again")
+        }
+        Hold::Unavailable => of(&Rejection::SourceUnavailable).with("hooklog source show NAME says why"),
+    }
 }
 
 /// A connection without a secret that the caller may hear of.

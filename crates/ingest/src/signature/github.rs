@@ -70,6 +70,7 @@ impl Scheme for Github {
             encoding: Encoding::Hex,
             hash: HashKind::Sha256,
             separators: &[],
+            signed_header: None,
         })
     }
 
@@ -173,7 +174,7 @@ mod tests {
         let secrets: Vec<Secret> = secrets.iter().map(|s| Secret::new("x", s)).collect();
         let mut headers = HeaderMap::new();
         headers.insert(SIGNATURE, HeaderValue::from_str(signature).unwrap());
-        let head = Head { peer: None, headers };
+        let head = Head::new(None, headers);
         let mut check = Github.check(&head, &secrets.iter().collect::<Vec<_>>())?;
         for piece in body.chunks(5) {
             check.update(piece);
@@ -253,10 +254,7 @@ mod tests {
             body: b"{}",
             now: domain::Timestamp::from_millis(0),
         };
-        let head = Head {
-            peer: None,
-            headers: Github.sign(&to_sign, Some(&secret)).unwrap(),
-        };
+        let head = Head::new(None, Github.sign(&to_sign, Some(&secret)).unwrap());
         let mut check = Github.check(&head, &[&secret]).unwrap();
         check.update(b"{}");
         assert_eq!(check.finish(), Some(0));

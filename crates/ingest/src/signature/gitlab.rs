@@ -38,9 +38,29 @@ fn is_signing(secret: &Secret) -> bool {
     secret.value.expose_secret().starts_with(SHARED)
 }
 
-/// Whether a request is checked by its signature and not by its token.
+/// Whether a request carries a signature, and there is something to check it with.
 fn is_signed(head: &Head, candidates: &[&Secret]) -> bool {
     candidates.iter().any(|secret| is_signing(secret)) && head.headers.contains_key(WEBHOOK.signature)
+}
+
+/// A check by signature and by token.
+struct EitherCheck {
+    signature: Option<Box<dyn Check>>,
+    token: Option<PlainCheck>,
+}
+
+impl Check for EitherCheck {
+    fn update(&mut self, piece: &[u8]) {
+        if let Some(signature) = &mut self.signature {
+            signature.update(piece);
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Option<usize> {
+        let by_signature = self.signature.and_then(Check::finish);
+        let by_token = self.token.and_then(|token| Box::new(token).finish());
+        by_signature.or(by_token)
+    }
 }
 
 impl Scheme for Gitlab {
@@ -90,17 +110,18 @@ impl Scheme for Gitlab {
         })
     }
 
-    /// A signature is what counts where there is one and a signing token to check it with: the body of a request that
-    /// also carries the right token may have been changed.
+    /// The signature where one fits, else the token: a hook may sign with a signing token that only its owner knows, beside
+    /// another that we know, and whoever has the right token needs no signature.
     fn check(&self, head: &Head, candidates: &[&Secret]) -> Option<Box<dyn Check>> {
         let numbered = || candidates.iter().copied().enumerate();
-        if is_signed(head, candidates) {
-            let signing = numbered().filter(|(_, secret)| is_signing(secret));
-            return standard::check(head, &WEBHOOK, signing, self.signatures_max);
-        }
-        let given = head.headers.get(TOKEN)?.as_bytes();
+        let signing = numbered().filter(|(_, secret)| is_signing(secret));
+        let signature = is_signed(head, candidates)
+            .then(|| standard::check(head, &WEBHOOK, signing, self.signatures_max))
+            .flatten();
         let plain = numbered().filter(|(_, secret)| !is_signing(secret));
-        Some(Box::new(PlainCheck::new(given, plain)))
+        let token = head.headers.get(TOKEN);
+        let token = token.map(|given| PlainCheck::new(given.as_bytes(), plain));
+        (signature.is_some() || token.is_some()).then(|| Box::new(EitherCheck { signature, token }) as _)
     }
 
     fn shape(&self, head: &Head, candidates: &[&Secret]) -> Shape<'_> {
@@ -224,11 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_counts_where_it_can_be_checked_and_the_token_elsewhere() {
+    fn a_signature_that_fits_counts_and_the_token_elsewhere() {
         let both = [SIGNED, &[("X-Gitlab-Token", PLAIN)]].concat();
         let which = |values: &[&str], body: &[u8]| fits(&GITLAB, &secrets(values), &head(&both), body);
         assert_eq!(which(&[PLAIN, SIGNING], BODY), Some(1));
-        assert_eq!(which(&[PLAIN, SIGNING], b"changed"), None);
+        // As if it were not signed: by a key that we don't know, or changed by somebody who has the token.
+        assert_eq!(which(&[PLAIN, SIGNING], b"changed"), Some(0));
+        assert_eq!(which(&[SIGNING], b"changed"), None);
+        assert_eq!(which(&["another token", SIGNING], b"changed"), None);
         assert_eq!(which(&[PLAIN], BODY), Some(0));
         let plain = [("X-Gitlab-Token", PLAIN)];
         assert_eq!(

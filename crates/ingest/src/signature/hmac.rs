@@ -242,6 +242,12 @@ impl Scheme for HmacScheme {
             encoding: self.encoding,
             hash: self.hash,
             separators: &SEPARATORS,
+            // That of the time is missing earlier: it has to be there.
+            signed_header: self
+                .id_header
+                .as_ref()
+                .filter(|_| self.content.has(&Part::Id))
+                .map(HeaderName::as_str),
         })
     }
 

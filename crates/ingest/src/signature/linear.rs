@@ -68,6 +68,7 @@ impl Scheme for Linear {
             encoding: Encoding::Hex,
             hash: HashKind::Sha256,
             separators: &[],
+            signed_header: None,
         })
     }
 

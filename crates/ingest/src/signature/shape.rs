@@ -33,6 +33,8 @@ pub(crate) struct MacShape<'s> {
     pub(crate) hash: HashKind,
     /// What stands between several; nothing where there is one only.
     pub(crate) separators: &'static [char],
+    /// A header that is signed beside the body.
+    pub(crate) signed_header: Option<&'s str>,
 }
 
 /// The list of Standard Webhooks.
@@ -44,6 +46,8 @@ pub(crate) struct ListShape {
     pub(crate) shared: bool,
     /// Whether a key of ed25519 is.
     pub(crate) public: bool,
+    /// The headers that are signed beside the body.
+    pub(crate) signed_headers: [&'static str; 2],
 }
 
 /// The secret itself in a header.

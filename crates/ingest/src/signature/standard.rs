@@ -135,6 +135,7 @@ pub(super) fn shape(names: &Names, candidates: &[&Secret]) -> ListShape {
         header: names.signature,
         shared: false,
         public: false,
+        signed_headers: [names.id, names.timestamp],
     };
     for secret in candidates {
         match Key::parse(secret) {

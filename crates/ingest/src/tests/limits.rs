@@ -60,6 +60,26 @@ async fn a_body_that_trickles_is_cut_off_long_before_its_time_is_over() {
     reply.data();
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_came_fast_is_no_credit_for_a_silence() {
+    let rig = Rig::with(|options, _| {
+        options.body_idle_timeout_ms = 10_000;
+        options.body_grace_ms = 1000;
+        options.body_bytes_per_second_min = 10;
+    });
+    // A minute's worth at once, and then nothing.
+    let (delivery, begun) = (Delivery::push(), Instant::now());
+    let mut request = delivery.request();
+    let first = std::io::Result::Ok(Bytes::from(vec![b'x'; 600]));
+    let pieces = stream::iter([first]).chain(stream::pending());
+    request.headers_mut().remove("content-length");
+    request.set_body(poem::Body::from_bytes_stream(pieces));
+    let reply = Reply::of(rig.ingest.get_response(request).await).await;
+    reply.assert(408, "BODY_TIMEOUT");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(1200), "{took:?}");
+}
+
 #[tokio::test]
 async fn too_many_or_too_long_headers_are_refused() {
     let rig = Rig::with(|options, _| {

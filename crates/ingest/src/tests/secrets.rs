@@ -91,10 +91,7 @@ async fn the_tenant_is_that_of_the_secret_that_fitted() {
 async fn from(rig: &Rig, peer: &str, delivery: Delivery) -> Reply {
     let peer: IpAddr = peer.parse().unwrap();
     let (path, body) = (delivery.path, delivery.body);
-    let head = Head {
-        peer: Some(peer),
-        headers: delivery.headers,
-    };
+    let head = Head::new(Some(peer), delivery.headers);
     let mut incoming = Incoming::new(Box::pin(stream::iter([Ok(body.into())])), None);
     let registry = rig.ingest.registry();
     let answer = rig

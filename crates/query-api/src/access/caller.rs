@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use domain::{ClientAddress, KeyId, KeyState, Scope, TenantId, is_forwarding_header, is_true_loopback};
+use domain::{ClientAddress, KeyId, KeyState, Scope, TenantId, is_foreign_header, is_true_loopback};
 use poem::Request;
-use poem::http::{HeaderMap, HeaderName, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
 use super::{LocalOwner, Need};
 use crate::options::{Anonymous, ApiOptions};
@@ -13,6 +13,7 @@ use crate::options::{Anonymous, ApiOptions};
 const LOOPBACK: &str = "loopback";
 /// Who asks through the socket in the data directory.
 const LOCAL: &str = "local";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Who may only read, from anywhere, or nothing at all.
 const ANONYMOUS: &str = "anonymous";
 
@@ -139,14 +140,20 @@ fn is_local(request: &Request, own_origins: &[String]) -> bool {
         _ => single(headers, header::HOST),
     };
     let origins = headers.get_all(header::ORIGIN).iter().count();
-    let origin = match (origins, single(headers, header::ORIGIN)) {
+    let given = single(headers, header::ORIGIN);
+    let is_allowed = given.is_some_and(|origin| own_origins.iter().any(|own| own == origin));
+    let origin = match (origins, given) {
         (0, _) => None,
-        (1, Some(origin)) if own_origins.iter().any(|own| own == origin) => None,
+        (1, Some(_)) if is_allowed => None,
         (1, Some(origin)) => Some(origin),
         _ => return false,
     };
-    let forwarded = headers.keys().any(|name| is_forwarding_header(name.as_str()));
-    is_true_loopback(peer, host, origin, forwarded)
+    let foreign = |(name, value): (&HeaderName, &HeaderValue)| {
+        // A page of an origin that the settings name is another site, and may all the same.
+        is_foreign_header(name.as_str(), value.as_bytes()) && !(is_allowed && *name == SEC_FETCH_SITE)
+    };
+    let is_foreign = request.version() < Version::HTTP_11 || headers.iter().any(foreign);
+    is_true_loopback(peer, host, origin, is_foreign)
 }
 
 /// The value of a header that stands exactly once and is text.

@@ -3,10 +3,14 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+/// How often at most addresses that have recovered are forgotten while the table is full.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts failures, per address, in bounded memory.
 pub(crate) struct Failures {
@@ -14,6 +18,7 @@ pub(crate) struct Failures {
     /// All addresses beyond the most that are counted apart.
     of_others: Option<DefaultDirectRateLimiter>,
     addresses_max: usize,
+    swept: Mutex<Option<Instant>>,
     clock: DefaultClock,
 }
 
@@ -25,6 +30,7 @@ impl Failures {
             of_address: quota.map(RateLimiter::keyed),
             of_others: quota.map(RateLimiter::direct),
             addresses_max,
+            swept: Mutex::default(),
             clock: DefaultClock::default(),
         }
     }
@@ -35,15 +41,28 @@ impl Failures {
             return Ok(());
         };
         let address = network(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
-        if of_address.len() >= self.addresses_max {
-            of_address.retain_recent();
-        }
-        let verdict = if of_address.len() < self.addresses_max {
+        let verdict = if self.has_room(of_address) {
             of_address.check_key(&address)
         } else {
             of_others.check()
         };
         verdict.map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+}
+
+impl Failures {
+    /// Sweeping takes as long as the table is large: whoever comes soon after a sweep, or during one, goes on without.
+    fn has_room(&self, of_address: &DefaultKeyedRateLimiter<IpAddr>) -> bool {
+        if of_address.len() < self.addresses_max {
+            return true;
+        }
+        if let Ok(mut swept) = self.swept.try_lock()
+            && swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY)
+        {
+            of_address.retain_recent();
+            *swept = Some(Instant::now());
+        }
+        of_address.len() < self.addresses_max
     }
 }
 

@@ -12,6 +12,7 @@ use poem::http::header;
 use sha2::Sha256;
 
 use super::SessionSecret;
+use super::site::is_secure;
 
 /// Over HTTPS browsers keep a cookie of this name to this very host and to HTTPS.
 const SECURE_NAME: &str = "__Host-hooklog_session";
@@ -74,15 +75,17 @@ fn mac(key: &KeyState, expires_secs: i64, secret: &SessionSecret) -> Option<Hmac
     Some(mac)
 }
 
-/// The login cookies of a request.
+/// The login cookies of a request. Over HTTPS only those count that no page of HTTP, and no other host of this domain, could
+/// have set.
 pub(crate) fn cookies(request: &Request) -> impl Iterator<Item = &str> {
+    let wanted = if is_secure(request) { SECURE_NAME } else { NAME };
     let lines = request.headers().get_all(header::COOKIE).into_iter();
     let pairs = lines
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'));
     pairs
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == NAME || *name == SECURE_NAME)
+        .filter(move |(name, _)| *name == wanted)
         .map(|(_, value)| value)
         .take(COOKIES_MAX)
 }

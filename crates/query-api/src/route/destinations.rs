@@ -57,7 +57,7 @@ impl DestinationsApi {
         name: Path<String>,
         body: JsonBody<ReasonRequest>,
     ) -> Result<Answer<DestinationShape>, Failure> {
-        let asked = body.read(self.state.options.request_bytes_max).await?;
+        let asked = body.read(&self.state.options).await?;
         let reason = order::reason(asked.reason)?;
         let name = self.own(&caller, &name).await?;
         let (tenant, by) = (&caller.tenant, caller.name.clone());

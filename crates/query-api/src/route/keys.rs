@@ -91,7 +91,7 @@ impl KeysApi {
         note: Data<&AuditNote>,
         body: JsonBody<KeyRequest>,
     ) -> Result<Answer<KeyMade>, Failure> {
-        let asked = body.read(self.state.options.request_bytes_max).await?;
+        let asked = body.read(&self.state.options).await?;
         let order = order(asked, &caller)?;
         note.set(format!("{} of {}", order.name, order.tenant));
         let made = self.state.keys.create(order).await?;

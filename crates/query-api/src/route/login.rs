@@ -86,7 +86,7 @@ impl LoginApi {
             let message = "not let in: a page of another site can't log in here";
             return Err(Failure::new(Code::Forbidden, message));
         }
-        let asked = body.read(state.options.request_bytes_max).await?;
+        let asked = body.read(&state.options).await?;
         let directory = state.keys.directory();
         let directory = directory
             .ok_or_else(|| Failure::later("closed until the API keys have been read from the log", 1))?;

@@ -55,7 +55,7 @@ impl ReplaysApi {
     ) -> Result<Answer<ReplayedShape>, Failure> {
         let choice = Choice::of(request, source.0, hook_id.0)?;
         let id = IdText::of(request, "/replay/", &id)?;
-        let asked = body.read(self.state.options.request_bytes_max).await?;
+        let asked = body.read(&self.state.options).await?;
         let to = asked.to.unwrap_or_default();
         let destinations = order::destinations(asked.destinations, to.into())?;
         let reason = order::reason(asked.reason)?;
@@ -91,7 +91,7 @@ impl ReplaysApi {
         caller: Data<&Caller>,
         body: JsonBody<ReplayRequest>,
     ) -> Result<Answer<ReplayAnswer>, Failure> {
-        let asked = body.read(self.state.options.request_bytes_max).await?;
+        let asked = body.read(&self.state.options).await?;
         let dry_run = asked.dry_run;
         let order = order::replay(asked, &caller)?;
         self.known(&caller, &order.destinations).await?;
@@ -167,7 +167,7 @@ impl ReplaysApi {
         caller: Data<&Caller>,
         body: JsonBody<ReasonRequest>,
     ) -> Result<Answer<RetryAnswer>, Failure> {
-        let asked = body.read(self.state.options.request_bytes_max).await?;
+        let asked = body.read(&self.state.options).await?;
         let reason = order::reason(asked.reason)?;
         let (tenant, by) = (caller.tenant.clone(), caller.name.clone());
         let retried = self.state.replays.retry_dead(tenant, by, reason).await?;

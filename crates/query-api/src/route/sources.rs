@@ -222,7 +222,7 @@ impl SourcesApi {
     }
 
     async fn read<T: Command>(&self, body: JsonBody<T>) -> Result<T, Failure> {
-        body.read(self.state.options.request_bytes_max).await
+        body.read(&self.state.options).await
     }
 
     /// A source as it is now. Before what is asked of it is looked at: what is another's does not exist, whatever is asked.

@@ -72,7 +72,7 @@ impl TestApi {
     /// sender would, answers as receiving does, is in the log like any other, and is left out of statistics.
     #[oai(path = "/test", method = "post", operation_id = "sendTest")]
     async fn test(&self, caller: Data<&Caller>, body: JsonBody<TestRequest>) -> Result<Received, Failure> {
-        let request = body.read(self.state.options.request_bytes_max).await?;
+        let request = body.read(&self.state.options).await?;
         checked("eventType", &request.event_type)?;
         checked("repository", &request.repository)?;
         if let Some(action) = &request.action {

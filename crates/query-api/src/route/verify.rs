@@ -16,7 +16,7 @@ use poem::web::Data;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use poem_openapi::{Object, OpenApi};
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::Group;
@@ -42,7 +42,7 @@ pub(crate) struct VerifyApi {
 }
 
 /// A request as its sender made it.
-#[derive(Debug, Default, Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[oai(rename_all = "camelCase")]
 struct VerifyRequest {
@@ -67,12 +67,12 @@ impl Command for VerifyRequest {
     const REQUIRED: bool = true;
 }
 
-/// Headers in their order.
-#[derive(Debug, Default, Clone, Serialize)]
+/// Headers in their order. Never shown: tokens stand in them.
+#[derive(Default, Clone, Serialize)]
 struct Headers(Vec<(String, Values)>);
 
 /// The values of a header.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(
     untagged,
     expecting = "the value of a header has to be a text, or a list of texts"
@@ -99,8 +99,15 @@ impl<'de> Deserialize<'de> for Headers {
                 }
                 Ok(Headers(headers))
             }
+
+            // The usual error would show what stands there: a header with its token.
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Headers, E> {
+                Err(E::custom(
+                    "headers have to be an object, each header with its value",
+                ))
+            }
         }
-        from.deserialize_map(InOrder)
+        from.deserialize_any(InOrder)
     }
 }
 

@@ -63,13 +63,14 @@ async fn a_true_loopback_client_is_let_in_everywhere() {
 #[tokio::test]
 async fn all_others_are_told_401_but_for_liveness_and_readiness() {
     let world = World::new();
-    let strangers: [(&str, &[(&'static str, &str)]); 6] = [
+    let strangers: [(&str, &[(&'static str, &str)]); 7] = [
         ("10.0.0.7:5000", &[]),
         ("127.0.0.1:5000", &[("host", "hooks.example.com")]),
         ("127.0.0.1:5000", &[("x-forwarded-for", "127.0.0.1")]),
         ("127.0.0.1:5000", &[("forwarded", "for=127.0.0.1")]),
         ("127.0.0.1:5000", &[("origin", "https://evil.example")]),
         ("127.0.0.1:5000", &[("origin", "null")]),
+        ("127.0.0.1:5000", &[("sec-fetch-site", "cross-site")]),
     ];
     for (peer, headers) in strangers {
         for path in READ {

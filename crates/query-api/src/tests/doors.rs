@@ -126,6 +126,8 @@ pub(crate) struct Written {
     pub(super) actions: Mutex<Vec<(EventId, ActionAudited)>>,
     /// Whether nothing can be written.
     pub(super) full: AtomicBool,
+    /// Whether writing takes a while.
+    pub(super) slow: AtomicBool,
 }
 
 impl Written {
@@ -142,6 +144,9 @@ impl Audit for Written {
     async fn record(&self, action: ActionAudited) -> Result<EventId, CommandError> {
         if self.full.load(Ordering::SeqCst) {
             return Err(CommandError::Unavailable("the disk is full".into()));
+        }
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
         }
         let id = EventId::new(Uuid::now_v7());
         self.actions.lock().unwrap().push((id, action));

@@ -10,6 +10,31 @@ use super::World;
 use super::keys::{FAR, HERE, ask, with};
 
 #[tokio::test]
+async fn an_action_whose_client_hangs_up_is_done_and_its_end_stands_in_the_trail() {
+    let world = World::new();
+    let key = world.doors.key("ops", "default", Scope::Admin);
+    world.written.slow.store(true, Ordering::SeqCst);
+    let outcomes = || {
+        let told = world.written.told();
+        told.into_iter()
+            .map(|(_, _, outcome)| outcome)
+            .collect::<Vec<_>>()
+    };
+    let mut request = Box::pin(with(&world, Method::POST, "/api/destinations/ci/pause", &key));
+    while outcomes().is_empty() {
+        assert!(futures_util::poll!(&mut request).is_pending());
+    }
+    drop(request);
+    for _ in 0..1000 {
+        if outcomes() == [AuditOutcome::Begun, AuditOutcome::Done] {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("its end never came: {:?}", outcomes());
+}
+
+#[tokio::test]
 async fn whatever_is_done_stands_in_the_trail_before_and_after() {
     let world = World::new();
     let key = world.doors.key("ops", "default", Scope::Admin);

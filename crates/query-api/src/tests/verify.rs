@@ -41,7 +41,7 @@ async fn a_request_is_checked_byte_for_byte_and_as_it_was_sent() {
     );
     let checked = world.told.checked.lock().unwrap();
     let [request] = checked.as_slice() else {
-        panic!("{checked:?}");
+        panic!("not one request: {}", checked.len());
     };
     assert_eq!(
         (request.tenant.as_str(), request.source.as_str()),
@@ -93,6 +93,10 @@ async fn what_can_not_be_checked_is_refused_by_name_and_shows_no_value() {
         (
             json!({"source": "github", "body": "", "headers": ["swordfish"]}),
             "an object with headers",
+        ),
+        (
+            json!({"source": "github", "body": "", "headers": "X-Gitlab-Token: swordfish"}),
+            "headers have to be an object",
         ),
         (
             json!({"source": "github", "body": "", "headers": {"x": vec!["v"; 1001]}}),

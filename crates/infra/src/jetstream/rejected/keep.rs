@@ -51,12 +51,15 @@ impl RejectedKeeper {
         self.prepare(jetstream).await;
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            let count = batch.len() as u64;
+            let all = batch.len() as u64;
             match self.write(jetstream, &batch).await {
-                Ok(()) => counter!("hooklog_rejected_kept_total").increment(count),
+                Ok(refused) => {
+                    counter!("hooklog_rejected_kept_total").increment(all - refused);
+                    dropped("refused", refused);
+                }
                 Err(error) => {
-                    tracing::warn!(%error, count, "rejected requests can't be kept");
-                    dropped("unavailable", count);
+                    tracing::warn!(%error, count = all, "rejected requests can't be kept");
+                    dropped("unavailable", all);
                 }
             }
             batch.clear();
@@ -80,7 +83,8 @@ impl RejectedKeeper {
         }
     }
 
-    async fn write(&self, jetstream: &JetStream, batch: &[RejectedRequest]) -> Result<(), FanOutError> {
+    /// Writes a batch; how many of it the stream never takes.
+    async fn write(&self, jetstream: &JetStream, batch: &[RejectedRequest]) -> Result<u64, FanOutError> {
         let mut tries = 1;
         loop {
             let published = jetstream.while_connected(publish(jetstream, batch)).await;
@@ -98,9 +102,10 @@ impl RejectedKeeper {
     }
 }
 
-/// Publishes all, then waits for all. A request that was written before is known by its id.
-async fn publish(jetstream: &JetStream, batch: &[RejectedRequest]) -> Result<(), FanOutError> {
-    let mut acks = Vec::with_capacity(batch.len());
+/// Publishes all, then waits for all; how many were refused for good. A request that was written before is known by its id, so
+/// that after an error all may be published again.
+async fn publish(jetstream: &JetStream, batch: &[RejectedRequest]) -> Result<u64, FanOutError> {
+    let (mut acks, mut refused) = (Vec::with_capacity(batch.len()), 0);
     for request in batch {
         let message = PublishMessage::build()
             .message_id(request.request_id.to_string())
@@ -109,10 +114,26 @@ async fn publish(jetstream: &JetStream, batch: &[RejectedRequest]) -> Result<(),
             .context
             .send_publish(wire::subject(request), message)
             .await;
-        acks.push(sent.map_err(|error| publish_failed(&error))?);
+        match sent {
+            Ok(ack) => acks.push(ack),
+            Err(error) => refused += refused_for_good(publish_failed(&error))?,
+        }
     }
     for ack in acks {
-        ack.await.map_err(|error| publish_failed(&error))?;
+        if let Err(error) = ack.await {
+            refused += refused_for_good(publish_failed(&error))?;
+        }
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// One that no further try mends costs itself and none of the others.
+fn refused_for_good(error: FanOutError) -> Result<u64, FanOutError> {
+    match error {
+        FanOutError::Refused(why) => {
+            tracing::warn!(why, "a rejected request can't be kept");
+            Ok(1)
+        }
+        error @ (FanOutError::Unavailable(_) | FanOutError::Moved) => Err(error),
+    }
 }

@@ -237,6 +237,30 @@ async fn what_is_too_old_goes_by_itself() {
 }
 
 #[tokio::test]
+async fn one_that_the_stream_never_takes_costs_none_of_the_others() {
+    let (queue, keeper) = RejectedQueue::new(options());
+    // All of them in one batch; one is longer than the stream takes, one longer than the server does.
+    for (n, bytes) in [(1, 10), (2, 700 * 1024), (3, 10), (4, 3 * 1024 * 1024), (5, 10)] {
+        queue.keep(RejectedRequest {
+            body: Some(vec![b'x'; bytes].into()),
+            ..rejected(n)
+        });
+    }
+    let server = Server::start();
+    let jetstream = server.connect().await;
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(keeper.run(jetstream.clone(), stop.clone()));
+    let found = RejectedRequests::new(jetstream.clone(), options());
+    until("the others are kept", async || {
+        let page = found.find(&all(10)).await.unwrap();
+        (page.requests.len() == 3).then_some(())
+    })
+    .await;
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_full_queue_takes_no_more_and_nobody_waits() {
     let (queue, keeper) = RejectedQueue::new(RejectedOptions {
         queue_max: 3,

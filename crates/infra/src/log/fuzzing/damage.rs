@@ -20,6 +20,8 @@ use crate::log::power_cut::Disk;
 use crate::log::queue::Request;
 use crate::log::read::read_all;
 use crate::log::segmented::open_parts;
+use crate::log::shared::Shared;
+use crate::log::writer::Writer;
 
 const FILES: [&str; 4] = [
     "0000000001.segment",
@@ -29,12 +31,19 @@ const FILES: [&str; 4] = [
 ];
 /// Bodies of the log that is damaged: small ones, one that fills several blocks, enough to seal the first segment.
 const BODIES: [usize; 8] = [3000, 1, 9000, 0, 20_000, 25_000, 700, 12_000];
+/// The number of the event that is appended to a damaged log.
+const ONE_MORE: u8 = 99;
+const EVERYTHING: PageLimit = PageLimit {
+    events: usize::MAX,
+    bytes: usize::MAX,
+};
 const STEP_BYTES: usize = 5;
 const STEPS_MAX: usize = 16;
 
 /// Steps of five bytes: what is done to which file, where (two bytes, of 64 KiB), with what. The log opens with a part of its
 /// events from the beginning, all of them as they were written, or refuses by name; it never panics, and never shows anything
-/// else.
+/// else. Only what was erased can be taken for what was never written: where bytes were changed and none erased, it opens
+/// whole or not at all. What is appended then stands behind what was read, also after the next start.
 ///
 /// # Panics
 /// On a finding.
@@ -44,22 +53,38 @@ pub fn damage(data: &[u8]) {
     for step in data.chunks_exact(STEP_BYTES).take(STEPS_MAX) {
         hurt(&disk, step);
     }
-    let Ok((shared, _writer)) = open_parts(Arc::clone(&disk) as Arc<dyn Files>, None, options(), clock())
+    let Ok((shared, mut writer)) = open_parts(Arc::clone(&disk) as Arc<dyn Files>, None, options(), clock())
     else {
         return;
     };
-    let limit = PageLimit {
-        events: usize::MAX,
-        bytes: usize::MAX,
-    };
-    let Ok(page) = read_all(&shared, Position::START, limit) else {
+    let Ok(page) = read_all(&shared, Position::START, EVERYTHING) else {
         return;
     };
     assert!(page.events.len() <= whole.len());
-    for (read, written) in page.events.iter().zip(whole) {
-        assert_eq!(read, written);
-    }
+    assert_eq!(page.events, whole.get(..page.events.len()).unwrap_or_default());
     assert_eq!(page.head.get(), page.events.len() as u64);
+    if !data.chunks_exact(STEP_BYTES).take(STEPS_MAX).any(erases) {
+        assert_eq!(
+            page.events.len(),
+            whole.len(),
+            "acknowledged events are silently gone"
+        );
+    }
+    if !write(&shared, &mut writer, ONE_MORE, 5000) {
+        return;
+    }
+    drop((shared, writer));
+    let reopened = open_parts(disk as Arc<dyn Files>, None, options(), clock());
+    let (shared, _writer) = reopened.expect("what was just written to can be opened");
+    let again = read_all(&shared, Position::START, EVERYTHING).expect("it can be read again");
+    let (last, before) = again.events.split_last().expect("something was appended");
+    assert_eq!(before, page.events);
+    assert_eq!(last.data.byte_len(), 5000);
+}
+
+/// Whether a step can leave a sector of zeroes, or none.
+fn erases(step: &[u8]) -> bool {
+    matches!(step, &[what, _, _, _, with] if what % 4 > 1 || (what % 4 == 1 && with == 0))
 }
 
 fn hurt(disk: &Arc<Disk>, step: &[u8]) {
@@ -102,21 +127,9 @@ fn undamaged() -> &'static (Arc<Disk>, Vec<RecordedEvent>) {
         let (shared, mut writer) =
             open_parts(files, None, options(), clock()).expect("an empty disk is no log yet");
         for (n, len) in (1_u8..).zip(BODIES) {
-            let append = append(n, len);
-            let bytes = check(&append, &shared.options).expect("it can be appended");
-            let (answer, mut answered) = oneshot::channel();
-            writer.commit(VecDeque::from([Request {
-                append,
-                bytes,
-                answer,
-            }]));
-            assert!(answered.try_recv().is_ok_and(|appended| appended.is_ok()));
+            assert!(write(&shared, &mut writer, n, len));
         }
-        let limit = PageLimit {
-            events: usize::MAX,
-            bytes: usize::MAX,
-        };
-        let whole = read_all(&shared, Position::START, limit).expect("it can be read");
+        let whole = read_all(&shared, Position::START, EVERYTHING).expect("it can be read");
         assert_eq!(whole.events.len(), BODIES.len());
         drop((shared, writer));
         // Opened once more, so that the key file of the sealed segment is there.
@@ -128,6 +141,19 @@ fn undamaged() -> &'static (Arc<Disk>, Vec<RecordedEvent>) {
         ));
         (disk, whole.events)
     })
+}
+
+/// Appends an event; whether it was acknowledged.
+fn write(shared: &Shared, writer: &mut Writer, n: u8, len: usize) -> bool {
+    let append = append(n, len);
+    let bytes = check(&append, &shared.options).expect("it can be appended");
+    let (answer, mut answered) = oneshot::channel();
+    writer.commit(VecDeque::from([Request {
+        append,
+        bytes,
+        answer,
+    }]));
+    answered.try_recv().is_ok_and(|appended| appended.is_ok())
 }
 
 fn append(n: u8, len: usize) -> Append {

@@ -35,6 +35,61 @@ async fn a_source_is_received_at_once_where_it_was_added_and_soon_everywhere() {
 }
 
 #[tokio::test]
+async fn of_two_sources_of_one_path_the_first_in_the_log_has_it_everywhere_and_always() {
+    let rig = Rig::new();
+    let (here, there) = (rig.replica().await, rig.replica().await);
+    let with_path = |name| AddSource {
+        terms: SourceTerms {
+            path: Some("/hooks/one".into()),
+            ..SourceTerms::of_scheme("github")
+        },
+        ..order(name, "default")
+    };
+    // In the same moment: neither knows of the other.
+    let (one, other) = tokio::join!(
+        here.keeper.add(with_path("shop")),
+        there.keeper.add(with_path("hub")),
+    );
+    let (first, second) = if one.unwrap().revision.is_some() && other.is_ok() {
+        let page = rig
+            .log
+            .read_all(Position::START, PageLimit::default())
+            .await
+            .unwrap();
+        let names: Vec<String> = page
+            .events
+            .iter()
+            .map(|event| event.stream.id().to_owned())
+            .collect();
+        (names[0].clone(), names[1].clone())
+    } else {
+        panic!("both replicas had to take theirs: {other:?}")
+    };
+    let has = |replica: &Replica, name: &str| {
+        matches!(replica.receiver.of(name), Some(Told::Put { path: Some(_), .. }))
+    };
+    let agreed = |replica: &Replica| {
+        has(replica, &first) && replica.receiver.of(&second) == Some(Told::Held(Hold::Unavailable))
+    };
+    until("both agree", || agreed(&here) && agreed(&there)).await;
+    // What else becomes of the first is no reason to lose its path, at a restart either.
+    rig.clock.advance_millis(1000);
+    here.keeper
+        .rotate(rotation(&first, "default", "b", 1000))
+        .await
+        .unwrap();
+    let late = rig.replica().await;
+    assert!(agreed(&late), "{:?}", late.receiver.all());
+    here.keeper.remove(&of(&first, "default"), None).await.unwrap();
+    until("the second has it, when it is free", || {
+        [&here, &there, &late]
+            .into_iter()
+            .all(|replica| has(replica, &second))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_event_says_a_secret_and_a_second_add_of_one_name_loses() {
     let rig = Rig::new();
     let (here, there) = (rig.replica().await, rig.replica().await);
@@ -262,6 +317,62 @@ async fn without_its_key_a_source_waits_and_with_it_the_secrets_move_to_the_new_
         lost.receiver.of("shop") == put(&["a"])
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_source_that_the_settings_stand_before_is_encrypted_anew_with_the_others() {
+    let rig = Rig::new();
+    let (old, new) = (|| MasterKey::new([1; 32]), || MasterKey::new([2; 32]));
+    let before = rig.replica_beside(Vec::new(), Sealer::new(&old(), &[])).await;
+    before.keeper.add(order("fixed", "default")).await.unwrap();
+    let both = rig.replica_with(Sealer::new(&new(), &[old()])).await;
+    assert_eq!(both.receiver.of("fixed"), None, "the settings win");
+    assert_eq!(both.keeper.reseal(&TenantId::default(), "ci".into()).await, Ok(1));
+    let after = rig.replica_beside(Vec::new(), Sealer::new(&new(), &[])).await;
+    assert_eq!(after.receiver.of("fixed"), put(&["a"]));
+}
+
+#[tokio::test]
+async fn secrets_whose_key_is_lost_are_named_and_can_be_revoked_and_the_others_go_on() {
+    let rig = Rig::new();
+    let key = |n| MasterKey::new([n; 32]);
+    let first = rig.replica_with(Sealer::new(&key(1), &[])).await;
+    first.keeper.add(order("shop", "default")).await.unwrap();
+    let more = |name: &str, text: &str, hook: &str| AddSourceSecret {
+        source: of(name, "default"),
+        secret: NewSecret {
+            hook: Some(hook.into()),
+            ..secret(text)
+        },
+    };
+    first.keeper.add_secret(more("shop", "b", "41")).await.unwrap();
+    let second = rig.replica_with(Sealer::new(&key(2), &[key(1)])).await;
+    second.keeper.add_secret(more("shop", "c", "42")).await.unwrap();
+    second.keeper.add(order("till", "default")).await.unwrap();
+    // The first key is gone.
+    let third = rig.replica_with(Sealer::new(&key(3), &[key(2)])).await;
+    assert_eq!(third.receiver.of("shop"), Some(Told::Held(Hold::Unavailable)));
+    let resealed = third.keeper.reseal(&TenantId::default(), "ci".into()).await;
+    let Err(CommandError::Refused(said)) = resealed else {
+        panic!("{resealed:?}");
+    };
+    assert!(
+        said.starts_with("2 secrets") && said.contains("source shop: secret a is"),
+        "{said}"
+    );
+    for lost in ["a", "b"] {
+        third
+            .keeper
+            .revoke_secret(&of("shop", "default"), &lost.parse().unwrap())
+            .await
+            .unwrap();
+    }
+    assert_eq!(third.receiver.of("shop"), put(&["c"]));
+    let last = rig.replica_with(Sealer::new(&key(3), &[])).await;
+    assert_eq!(
+        (last.receiver.of("shop"), last.receiver.of("till")),
+        (put(&["c"]), put(&["a"]))
+    );
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ impl UseSources for Receiver {
         Ok(())
     }
 
+    /// Its path is told by whether another can have it.
     fn hold(&self, name: &SourceName, _path: Option<&str>, why: Hold) {
         self.told.lock().unwrap().insert(name.clone(), Told::Held(why));
     }
@@ -125,6 +126,11 @@ impl Rig {
     }
 
     pub(super) async fn replica_with(&self, sealer: Sealer) -> Replica {
+        let settings = vec![configured("fixed", false), configured("github", true)];
+        self.replica_beside(settings, sealer).await
+    }
+
+    pub(super) async fn replica_beside(&self, configured: Vec<Configured>, sealer: Sealer) -> Replica {
         let receiver = Arc::new(Receiver::default());
         let options = SourceKeeperOptions {
             sources_max: 4,
@@ -132,7 +138,6 @@ impl Rig {
             secrets_per_hook_max: 2,
             ..SourceKeeperOptions::default()
         };
-        let configured = vec![configured("fixed", false), configured("github", true)];
         let keeper = Arc::new(SourceKeeper::new(
             options,
             configured,

@@ -254,17 +254,11 @@ fn an_id_may_be_signed_with_the_rest() {
         now: at(1),
     };
     let secret = secrets(&["s"]);
-    let signed = Head {
-        peer: None,
-        headers: scheme.sign(&to_sign, secret.first()).unwrap(),
-    };
+    let signed = Head::new(None, scheme.sign(&to_sign, secret.first()).unwrap());
     assert_eq!(fits(&scheme, &secret, &signed, b"{}"), Some(0));
     let mut other = signed.headers.clone();
     other.insert("x-id", HeaderValue::from_static("d-2"));
-    let other = Head {
-        peer: None,
-        headers: other,
-    };
+    let other = Head::new(None, other);
     assert_eq!(fits(&scheme, &secret, &other, b"{}"), None);
 }
 

@@ -87,7 +87,7 @@ fn signed(scheme: &dyn Scheme, secret: &Secret, body: &[u8]) -> Head {
         now: at(1_700_000_000),
     };
     let headers = scheme.sign(&to_sign, Some(secret)).unwrap();
-    Head { peer: None, headers }
+    Head::new(None, headers)
 }
 
 fn any_case() -> impl Strategy<Value = Case> {
@@ -174,7 +174,7 @@ proptest! {
                 headers.append(HeaderName::from_static(NAMES[name]), value);
             }
         }
-        let head = Head { peer: None, headers };
+        let head = Head::new(None, headers);
         if let Ok(claim) = scheme.claim(&head) {
             let _ = scheme.paths(&claim);
         }

@@ -19,7 +19,7 @@ pub(super) fn head(pairs: &Pairs<'_>) -> Head {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         headers.append(name, HeaderValue::from_str(value).unwrap());
     }
-    Head { peer: None, headers }
+    Head::new(None, headers)
 }
 
 /// Which secret a request fits; the body comes in small pieces.

@@ -212,7 +212,7 @@ fn a_secret_that_is_another_one_is_found_by_its_id() {
         Fails(
             Headers,
             "X-GitHub-Event is missing",
-            "source codegen would take it, by its secret a",
+            "signed with the secret a of the source codegen",
         ),
     );
     let mut connected = by("forty-two", "7");
@@ -350,11 +350,16 @@ fn gitlab_is_checked_by_its_signature_or_else_by_its_token() {
         &without(by_token.clone(), "x-gitlab-token"),
         Fails(SignatureForm, "X-Gitlab-Token is missing", ""),
     );
+    let also_signed = with(by_token, "webhook-signature", "v1,AAAA");
+    check(&gitlab, &also_signed, Fits("a"));
+    let wrong = with(also_signed, "x-gitlab-token", "wrong");
     check(
         &gitlab,
-        &with(by_token, "webhook-signature", "v1,AAAA"),
-        Fails(SignatureForm, "has 3 bytes", ""),
+        &wrong,
+        Fails(SignatureForm, "webhook-id is missing", "the signature covers it"),
     );
+    let wrong = with(with(wrong, "webhook-id", "1"), "webhook-timestamp", "1");
+    check(&gitlab, &wrong, Fails(SignatureForm, "has 3 bytes", ""));
     let signer = [source("gitlab", SchemeKind::Gitlab, &[signing])];
     let by_signature = signed(&signer[0], "Push Hook", "{}");
     check(&gitlab, &by_signature, Fits("b"));
@@ -406,6 +411,27 @@ fn an_hmac_by_settings_is_explained_by_them() {
         &shop,
         &with(right, "x-shop", "AAAA,"),
         Fails(SignatureForm, "has 3 bytes", ""),
+    );
+    let mut zoom = source("zoom", SchemeKind::Hmac, &["hush"]);
+    zoom.proof.header = Some("x-zoom".into());
+    zoom.proof.prefix = Some("v0=".into());
+    zoom.proof.content = Some("{id}.{body}".into());
+    zoom.facts.id_header = Some("x-zoom-id".into());
+    let right = signed(&zoom, "ping", "{}");
+    let zoom = [zoom];
+    check(&zoom, &right, Fits("a"));
+    let dropped = without(right.clone(), "x-zoom-id");
+    check(
+        &zoom,
+        &dropped,
+        Fails(SignatureForm, "x-zoom-id is missing", "the signature covers it"),
+    );
+    // Only those with the prefix are counted, as receiving counts them.
+    let others = format!("{}{}", "v9=00,".repeat(20), "v0=zz");
+    check(
+        &zoom,
+        &with(right, "x-zoom", &others),
+        Fails(SignatureForm, "does not begin with v0=", ""),
     );
 }
 

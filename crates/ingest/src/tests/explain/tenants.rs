@@ -1,4 +1,4 @@
-//! A tenant hears of its own secrets, and not even that there are others.
+//! A tenant hears of its own secrets, and of others no more than receiving tells every sender.
 
 use domain::TenantId;
 
@@ -88,7 +88,7 @@ fn whoever_runs_the_instance_hears_of_all() {
         Fails(
             Signature,
             "a-general, b-general",
-            "source only-b would take it, by its secret b-only",
+            "signed with the secret b-only of the source only-b",
         ),
     );
 }

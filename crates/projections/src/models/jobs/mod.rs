@@ -82,7 +82,7 @@ impl ReadModel for Jobs {
     }
 
     fn schema(&self) -> u16 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [Table] {

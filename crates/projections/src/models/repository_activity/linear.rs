@@ -15,6 +15,26 @@ use crate::models::json::Lenient;
 const NAME_BYTES_MAX: usize = 512;
 const SYNCED_MAX: usize = 100;
 
+/// Where github.com has pages of its own that are below no repository, and nobody can be called so.
+const NO_OWNERS_OF_GITHUB: &[&str] = &[
+    "apps",
+    "codespaces",
+    "collections",
+    "enterprises",
+    "features",
+    "marketplace",
+    "notifications",
+    "organizations",
+    "orgs",
+    "search",
+    "settings",
+    "sponsors",
+    "topics",
+    "users",
+];
+/// As much of any GitLab: `/groups/acme/-/epics/7` is of a group. Source: `TOP_LEVEL_ROUTES` in `lib/gitlab/path_regex.rb`.
+const NO_NAMESPACES_OF_GITLAB: &[&str] = &["admin", "dashboard", "explore", "groups", "users"];
+
 #[derive(Debug, Deserialize)]
 struct Payload {
     #[serde(rename = "type", default)]
@@ -84,7 +104,7 @@ fn of_page(url: &str) -> Option<String> {
     }
     let (host, path) = rest.split(['?', '#']).next()?.split_once('/')?;
     if let Some((project, _)) = path.split_once("/-/") {
-        return name(project.split('/'));
+        return name(project.split('/')).filter(|_| !begins_with(project, NO_NAMESPACES_OF_GITLAB));
     }
     if !host.eq_ignore_ascii_case("github.com") {
         return None;
@@ -93,8 +113,12 @@ fn of_page(url: &str) -> Option<String> {
     let owner_and_name = [parts.next()?, parts.next()?];
     // Only what is below a repository is surely in one: `github.com/orgs/octo-org` is no repository.
     parts.next()?;
-    name(owner_and_name)
-        .filter(|_| !matches!(owner_and_name, ["orgs" | "users" | "settings" | "marketplace", _]))
+    name(owner_and_name).filter(|_| !begins_with(path, NO_OWNERS_OF_GITHUB))
+}
+
+fn begins_with(path: &str, words: &[&str]) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    words.iter().any(|word| first.eq_ignore_ascii_case(word))
 }
 
 /// The name of a repository out of its parts, at least two.
@@ -139,6 +163,12 @@ mod tests {
             "https://github.com/octo-org/hello",
             "https://github.com/octo-org",
             "https://github.com/orgs/octo-org/projects/1",
+            "https://github.com/enterprises/octo/people/x",
+            "https://github.com/organizations/octo-org/settings/profile",
+            "https://github.com/Apps/dependabot/installations",
+            "https://gitlab.com/groups/acme/-/epics/7",
+            "https://gitlab.com/groups/acme/sub/-/milestones/7",
+            "https://gitlab.com/users/acme/-/x",
             "https://example.com/octo-org/hello/pull/7",
             "https://gitlab.com/project/-/issues/7",
             "https://gitlab.com/a b/project/-/issues/7",

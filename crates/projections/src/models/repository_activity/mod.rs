@@ -199,7 +199,7 @@ impl ReadModel for RepositoryActivity {
     }
 
     fn schema(&self) -> u16 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [Table] {

@@ -21,6 +21,7 @@ struct Told {
 }
 
 const CREATED: &str = "2026-11-21 10:00:00 UTC";
+const ENDED: &str = "2026-11-21 10:01:12 UTC";
 
 fn told(id: u64, name: &'static str, status: &'static str) -> Told {
     Told {
@@ -131,6 +132,7 @@ fn session() -> Vec<Announcement> {
     let timed_out = told(504, "slow", "failed")
         .ran(0.25, "2026-11-21 10:00:10 UTC", Some("2026-11-21 11:00:10 UTC"))
         .with(json!({"build_failure_reason": "job_execution_timeout"}));
+    let optional = json!({"build_allow_failure": true});
     vec![
         of_job(&test("created")),
         of_pipeline("created", None, &[test("created"), deploy("created")]),
@@ -138,28 +140,26 @@ fn session() -> Vec<Announcement> {
         of_pipeline("running", None, &[test("pending"), deploy("created")]),
         of_job(&test("running").ran(8.5, "2026-11-21 10:00:10 UTC", None)),
         of_job(&failed),
-        of_job(&skipped),
-        of_pipeline(
-            "failed",
-            Some("2026-11-21 10:01:12 UTC"),
-            &[failed.clone(), skipped],
-        ),
+        of_pipeline("failed", Some(ENDED), &[failed.clone(), skipped]),
         // Somebody tries the first one again: it is a new job, and what was skipped comes to run after all.
         of_job(&told(503, "test", "pending")),
-        of_pipeline(
-            "running",
-            Some("2026-11-21 10:01:12 UTC"),
-            &[again, deploy("created")],
-        ),
+        of_pipeline("running", Some(ENDED), &[again, deploy("created")]),
         of_job(&passed),
         of_job(&deploy("pending")),
         of_job(&running),
         // What it was when it was looked at last: it runs, though it had ended before.
-        of_pipeline("running", Some("2026-11-21 10:01:12 UTC"), &[passed, running]),
+        of_pipeline("running", Some(ENDED), &[passed, running]),
         of_job(&timed_out),
-        // Nobody waits for it until somebody asks for it.
-        of_job(&told(505, "cleanup", "manual").with(json!({"build_allow_failure": true}))),
-        of_job(&told(506, "approve", "manual")),
+        // That a job waits for somebody to start it is told by the pipeline alone.
+        of_job(&told(505, "cleanup", "created").with(optional.clone())),
+        of_pipeline(
+            "running",
+            Some(ENDED),
+            &[
+                told(505, "cleanup", "manual").with(optional),
+                told(506, "approve", "manual"),
+            ],
+        ),
         // Of another server, by the same number.
         (
             "workflow_job",
@@ -174,8 +174,7 @@ fn session() -> Vec<Announcement> {
 }
 
 /// Announcements as they arrive.
-fn arriving(order: &[usize]) -> Vec<Projected> {
-    let session = session();
+fn arriving(session: &[Announcement], order: &[usize]) -> Vec<Projected> {
     let arrival = |(position, index): (u64, &usize)| {
         let (event, body) = session[*index].clone();
         let mut delivery = TestDelivery::new(event, body);
@@ -191,7 +190,11 @@ fn arriving(order: &[usize]) -> Vec<Projected> {
 }
 
 fn in_order() -> FoldedTables {
-    folded("jobs", &arriving(&(0..session().len()).collect::<Vec<_>>()))
+    let session = session();
+    folded(
+        "jobs",
+        &arriving(&session, &(0..session.len()).collect::<Vec<_>>()),
+    )
 }
 
 fn job<'a>(tables: &'a FoldedTables, host: &str, id: i64) -> &'a FoldedRow {
@@ -324,8 +327,64 @@ fn a_pipeline_that_goes_on_has_not_ended() {
 #[test]
 fn a_manual_job_is_waited_for_only_where_the_pipeline_waits() {
     let tables = in_order();
-    assert_eq!(text(job(&tables, "gitlab.example.com", 506), "status"), "waiting");
-    assert!(tables.rows("jobs").all(|row| number(row, "job_id") != 505));
+    let told = |id| {
+        let job = job(&tables, "gitlab.example.com", id);
+        (text(job, "status"), text(job, "conclusion"))
+    };
+    assert_eq!(told(506), ("waiting", ""));
+    assert_eq!(told(505), ("completed", "skipped"));
+}
+
+#[test]
+fn a_manual_job_that_somebody_starts_is_waited_for() {
+    let optional = json!({"build_allow_failure": true});
+    let session = [
+        of_pipeline(
+            "success",
+            Some(ENDED),
+            &[told(505, "cleanup", "manual").with(optional.clone())],
+        ),
+        of_job(&told(505, "cleanup", "pending").with(optional)),
+    ];
+    let tables = folded("jobs", &arriving(&session, &[1, 0]));
+    assert_eq!(text(job(&tables, "gitlab.example.com", 505), "status"), "queued");
+}
+
+#[test]
+fn a_pipeline_goes_on_when_somebody_starts_a_manual_job() {
+    let optional = json!({"build_allow_failure": true});
+    let built =
+        told(501, "build", "success").ran(8.5, "2026-11-21 10:00:10 UTC", Some("2026-11-21 10:01:10 UTC"));
+    let cleanup = |status| told(505, "cleanup", status).with(optional.clone());
+    // It keeps the time of its end until it ends again.
+    let session = [
+        of_pipeline("success", Some(ENDED), &[built.clone(), cleanup("manual")]),
+        of_pipeline("running", Some(ENDED), &[built, cleanup("pending")]),
+    ];
+    for order in [[0, 1], [1, 0]] {
+        let tables = folded("jobs", &arriving(&session, &order));
+        let run = tables.rows("workflow_runs").next().unwrap();
+        assert_eq!(
+            (text(run, "status"), text(run, "conclusion")),
+            ("in_progress", ""),
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn a_pipeline_that_waited_for_less_than_a_second_began_when_it_was_created() {
+    let started = |jobs: &[Told]| {
+        let mut body = pipeline("running", None, jobs);
+        body["object_attributes"]["queued_duration"] = Value::Null;
+        let tables = folded("jobs", &arriving(&[("pipeline", body.to_string())], &[0]));
+        let run = tables.rows("workflow_runs").next().unwrap();
+        run.get("run_started_at").cloned().flatten()
+    };
+    let begun = told(501, "build", "running").ran(0.25, "2026-11-21 10:00:00 UTC", None);
+    assert_eq!(started(&[begun]).as_deref(), Some("2026-11-21 10:00:00.000000"));
+    // Without a job that began, nothing says that it began.
+    assert_eq!(started(&[told(501, "build", "pending")]), None);
 }
 
 #[test]
@@ -341,7 +400,7 @@ fn a_pipeline_alone_tells_what_its_jobs_would() {
         row.remove("version");
         row
     };
-    let finished = Some("2026-11-21 10:01:12 UTC");
+    let finished = Some(ENDED);
     assert_eq!(
         tables("build", job.job_event()),
         tables(
@@ -392,7 +451,7 @@ proptest! {
     ) {
         let mut model = model("jobs", SHAPE);
         let mut tables = FoldedTables::new(model.tables());
-        for events in arriving(&order).chunks(batch) {
+        for events in arriving(&session(), &order).chunks(batch) {
             feed(model.as_mut(), events, &mut tables);
         }
         let differences = in_order().differences(&tables);

@@ -125,10 +125,14 @@ fn announced(told: &Told<'_>, about: &About) -> Option<JobAnnouncement> {
     let status = told.status?.as_str();
     let standing = status::standing(status)?;
     // Nobody waits for it: it runs when somebody asks for it, and until then the pipeline goes on without.
-    if status == "manual" && told.allow_failure {
-        return None;
-    }
-    let state = standing.state;
+    let passed_over = status == "manual" && told.allow_failure;
+    let state = if passed_over {
+        State::Completed
+    } else {
+        standing.state
+    };
+    let reason = told.failure_reason.map(String::as_str);
+    let conclusion = status::conclusion(if passed_over { "skipped" } else { status }, reason);
     let started_at = told.started_at.filter(|_| state.has_begun());
     let labels = told.runner.map(|runner| runner.tags.elements(LABELS_MAX));
     let runner = told.runner.map(|runner| Runner {
@@ -149,7 +153,7 @@ fn announced(told: &Told<'_>, about: &About) -> Option<JobAnnouncement> {
         head_sha: about.head_sha.clone(),
         state,
         rank: standing.rank,
-        conclusion: status::conclusion(status, told.failure_reason.map(String::as_str)).to_owned(),
+        conclusion: conclusion.to_owned(),
         labels: labels.into_iter().flatten().map(|label| cut(label)).collect(),
         runner: runner.unwrap_or_default(),
         at: times.into_iter().flatten().max(),
@@ -191,7 +195,8 @@ fn run(payload: &PipelinePayload) -> Option<RunAnnouncement> {
     let at = latest(payload, pipeline);
     let user = payload.user.get().map(|user| user.username.text());
     let merge_request = payload.merge_request.get().and_then(|mr| mr.iid.copied());
-    let begun = status::standing(&status).is_some_and(|standing| standing.state.has_begun());
+    let standing = status::standing(&status);
+    let begun = standing.is_some_and(|standing| standing.state.has_begun());
     Some(RunAnnouncement {
         host: host_of(if page.is_empty() { &url } else { &page }),
         run_id,
@@ -203,14 +208,14 @@ fn run(payload: &PipelinePayload) -> Option<RunAnnouncement> {
         head_sha: pipeline.sha.text(),
         event: pipeline.source.text(),
         status: status::run_status(&status).to_owned(),
-        rank: status::standing(&status).map_or(0, |standing| standing.rank),
+        rank: standing.map_or(0, |standing| rank(standing, pipeline)),
         order: Order::Time,
         conclusion: status::conclusion(&status, None).to_owned(),
         actor: user.unwrap_or_default(),
         at,
         created_at: pipeline.created_at.moment(),
         updated_at: at,
-        run_started_at: started_at(pipeline).filter(|_| begun),
+        run_started_at: started_at(payload, pipeline).filter(|_| begun),
         url: if url.is_empty() {
             page_below(&page, "pipelines", run_id)
         } else {
@@ -218,6 +223,16 @@ fn run(payload: &PipelinePayload) -> Option<RunAnnouncement> {
         },
         pull_requests: merge_request.into_iter().collect(),
     })
+}
+
+/// A pipeline that goes on after its end, with a manual job that somebody starts, keeps the time of that end until it ends again:
+/// of that time it is the later word.
+fn rank(standing: status::Standing, pipeline: &Pipeline) -> u8 {
+    if standing.state != State::Completed && pipeline.finished_at.moment().is_some() {
+        status::GOES_ON
+    } else {
+        standing.rank
+    }
 }
 
 /// The latest time in it: a job that is tried again has later ones than all before it.
@@ -237,8 +252,16 @@ fn latest(payload: &PipelinePayload, pipeline: &Pipeline) -> Option<Timestamp> {
         .max()
 }
 
-fn started_at(pipeline: &Pipeline) -> Option<Timestamp> {
+/// GitLab says how long a pipeline waited, in whole seconds, and nothing when it was none: then a job that began tells that the
+/// pipeline did, too.
+fn started_at(payload: &PipelinePayload, pipeline: &Pipeline) -> Option<Timestamp> {
     let created = pipeline.created_at.moment()?;
-    let waited = pipeline.queued_duration.copied().and_then(micros)?;
+    let waited = match pipeline.queued_duration.copied() {
+        Some(seconds) => micros(seconds)?,
+        None => {
+            let mut jobs = payload.builds.elements(JOBS_MAX);
+            jobs.find_map(|job| job.started_at.moment()).map(|_| 0)?
+        }
+    };
     Some(Timestamp::from_micros(created.as_micros().saturating_add(waited)))
 }

@@ -10,6 +10,9 @@ pub(super) struct Standing {
     pub(super) rank: u8,
 }
 
+/// The rank of a pipeline that has ended before and goes on: above all ends.
+pub(super) const GOES_ON: u8 = 9;
+
 /// Where a job of a status stands; `None` for a word that is not known.
 ///
 /// A skipped job may still come to run, when one before it is tried again: so skipped ranks below running. It ranks above

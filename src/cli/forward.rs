@@ -1,0 +1,327 @@
+//! `hooklog forward`: sends deliveries on to a program on this machine, with the headers and the body that their sender sent.
+//!
+//! In order, one after the other. While the program is away it waits; what the program answers, it only tells. With a resume file
+//! it goes on where it ended, and a delivery that it could not write down is sent again: at least once, as senders do.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use domain::Clock as _;
+use ingest::{SchemeKind, Sender, Sent};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::client::{Client, Refused, ServerArgs, part};
+use super::events::FilterArgs;
+use super::live::{Heard, Live};
+use super::table::{cell, clean, field, moment};
+use super::{row, secret, tail};
+use crate::clock::SystemClock;
+use crate::settings::Settings;
+
+/// How long the program may take for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The pauses while it is away.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// What is said anew for every connection.
+const OWN_HEADERS: [&str; 5] = [
+    "host",
+    "content-length",
+    "connection",
+    "accept-encoding",
+    "expect",
+];
+
+/// What to send on, and where.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  hooklog forward --to http://localhost:8080/hook --event push\n  hooklog forward --to http://localhost:8080/hook --resume-file .hooklog-resume\n  hooklog forward --to http://localhost:8080/hook --secret-file dev-secret"
+)]
+pub(super) struct Forward {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Where to send them.
+    #[arg(long, value_name = "URL")]
+    to: reqwest::Url,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Begins after this position of the log, 0 for its beginning [default: where the resume file says, else from now on].
+    #[arg(long, value_name = "POSITION")]
+    after: Option<String>,
+    /// A file that remembers how far it is, so that the next start goes on from there.
+    #[arg(long, value_name = "FILE", conflicts_with = "after")]
+    resume_file: Option<PathBuf>,
+    /// Sends those too that repeat another one.
+    #[arg(long)]
+    duplicates: bool,
+    /// Signs them anew with the secret of this file, `-` for standard input [default: they keep their own signatures].
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// By which scheme they are signed anew [default: as the settings say of their source, else as its name does].
+    #[arg(long, requires = "secret_file", value_parser = scheme)]
+    scheme: Option<SchemeKind>,
+}
+
+fn scheme(name: &str) -> Result<SchemeKind, String> {
+    let known = || SchemeKind::ALL.map(SchemeKind::as_str).join(", ");
+    SchemeKind::named(name).ok_or_else(|| format!("there is no such scheme; known are: {}", known()))
+}
+
+/// A delivery as its sender sent it.
+struct Original {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Sends deliveries on.
+struct Forwarder {
+    asked: Forward,
+    http: reqwest::Client,
+    /// To sign anew with.
+    signing: Option<(Settings, SecretString)>,
+}
+
+impl Forward {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if !matches!(self.to.scheme(), "http" | "https") {
+            bail!("--to: an address of http or https is expected, such as http://localhost:8080/hook");
+        }
+        let after = match (&self.after, &self.resume_file) {
+            (Some(after), _) => Some(after.clone()),
+            (None, Some(file)) => remembered(file)?,
+            (None, None) => None,
+        };
+        let signing = self
+            .secret_file
+            .as_deref()
+            .map(|file| anyhow::Ok((self.server.settings()?, secret::read(file)?)));
+        let live = Live::new(self.server.client()?, self.filter.query(), after);
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        let forwarder = Forwarder {
+            signing: signing.transpose()?,
+            http: http.build()?,
+            asked: self,
+        };
+        super::block_on(forwarder.run(live))
+    }
+}
+
+impl Forwarder {
+    async fn run(self, mut live: Live) -> anyhow::Result<ExitCode> {
+        loop {
+            match live.next().await? {
+                Heard::Delivery(row) => {
+                    if self.asked.duplicates || field(&row, "duplicateOf").is_null() {
+                        self.forward(live.client(), &row).await?;
+                    }
+                    self.remember(live.at())?;
+                }
+                Heard::Further | Heard::Change(_) => self.remember(live.at())?,
+                aside @ (Heard::Lost(_) | Heard::Back | Heard::Gap(_)) => tail::aside(&aside),
+            }
+        }
+    }
+
+    /// Sends one on, as soon as the program is there.
+    async fn forward(&self, server: &Client, row: &Value) -> anyhow::Result<()> {
+        let Original { mut headers, body } = original(server, row).await?;
+        self.sign(row, &body, &mut headers)?;
+        let (mut pause, mut told) = (PAUSE_FIRST, false);
+        loop {
+            let begun = Instant::now();
+            let request = self
+                .http
+                .post(self.asked.to.clone())
+                .headers(headers.clone())
+                .body(body.clone());
+            match request.send().await {
+                Ok(answer) => return self.tell(row, answer.status().as_u16(), begun.elapsed()),
+                Err(error) if error.is_connect() || error.is_timeout() => {
+                    if !std::mem::replace(&mut told, true) {
+                        let why = if error.is_timeout() {
+                            "does not answer"
+                        } else {
+                            "is away"
+                        };
+                        aside(&format!("{} {why}; trying until it is back", self.asked.to));
+                    }
+                }
+                Err(error) => return Err(error).context("the delivery can't be sent on"),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Puts new signatures into the place of the old ones.
+    fn sign(&self, row: &Value, body: &Bytes, headers: &mut HeaderMap) -> anyhow::Result<()> {
+        let Some((settings, secret)) = &self.signing else {
+            return Ok(());
+        };
+        let source = cell(field(row, "source"));
+        let mut options = settings.sender_of(&source, secret.expose_secret())?;
+        if let Some(scheme) = self.asked.scheme {
+            options.scheme = scheme;
+        }
+        let id = field(row, "deliveryId")
+            .as_str()
+            .map_or_else(|| cell(field(row, "id")), str::to_owned);
+        let signed = Sender::build(&options)?.sign(&Sent {
+            event: &cell(field(row, "event")),
+            delivery_id: &id,
+            body,
+            now: SystemClock.now(),
+        })?;
+        for (name, value) in signed {
+            // What the sender said of the body stays.
+            if name != "content-type" && name != "user-agent" {
+                headers.insert(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, row: &Value, status: u16, took: Duration) -> anyhow::Result<()> {
+        let mut out = anstream::stdout().lock();
+        let millis = took.as_millis();
+        let written = if self.asked.server.json {
+            let told = json!({
+                "id": field(row, "id"), "position": field(row, "position"), "event": field(row, "event"),
+                "repository": field(row, "repository"), "status": status, "durationMs": u64::try_from(millis).unwrap_or(u64::MAX),
+            });
+            writeln!(out, "{told}")
+        } else {
+            let (dim, style) = (row::DIM, if status < 300 { row::GOOD } else { row::BAD });
+            let time = moment(field(row, "timestamp"));
+            writeln!(
+                out,
+                "{dim}{}{dim:#}  {style}{status}{style:#} {millis:>5} ms  {:28}  {}",
+                time.get(11..).unwrap_or_default(),
+                clean(&row::event(row)),
+                clean(&cell(field(row, "repository")))
+            )
+        };
+        written
+            .and_then(|()| out.flush())
+            .context("what was sent on can't be printed")
+    }
+
+    /// Writes down how far it is: a file that is there whole, or as it was.
+    fn remember(&self, at: Option<&str>) -> anyhow::Result<()> {
+        let (Some(file), Some(at)) = (&self.asked.resume_file, at) else {
+            return Ok(());
+        };
+        let beside = file.with_extension("new");
+        let written =
+            std::fs::write(&beside, format!("{at}\n")).and_then(|()| std::fs::rename(&beside, file));
+        written.with_context(|| format!("{} can't be written", file.display()))
+    }
+}
+
+fn aside(text: &str) {
+    let style = row::WARN;
+    // Where nobody reads it, nobody misses it.
+    let _ = writeln!(anstream::stderr(), "{style}-- {}{style:#}", clean(text));
+}
+
+/// Where the last start ended; nothing when there was none.
+fn remembered(file: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(file) {
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} can't be read", file.display())),
+    }
+}
+
+/// The headers and the body of a delivery, from the log. While the server is away, it is waited for.
+async fn original(server: &Client, row: &Value) -> anyhow::Result<Original> {
+    let path = format!("/webhooks/events/{}", part(&cell(field(row, "id"))));
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let fetched = async {
+            anyhow::Ok((
+                server.get(&path, &[]).await?,
+                server.bytes(&format!("{path}/body")).await?,
+            ))
+        };
+        match fetched.await {
+            Ok((detail, body)) => {
+                let headers = headers(&detail);
+                return Ok(Original { headers, body });
+            }
+            Err(error) => {
+                let is_there = error
+                    .downcast_ref::<Refused>()
+                    .is_some_and(|refused| refused.status.is_client_error());
+                if is_there {
+                    return Err(error);
+                }
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// The headers as they came, but those that belong to a connection.
+fn headers(detail: &Value) -> HeaderMap {
+    let all = field(detail, "headers").as_array().map_or(&[][..], Vec::as_slice);
+    let mut headers = HeaderMap::new();
+    for header in all {
+        let (name, value) = (cell(field(header, "name")), cell(field(header, "value")));
+        if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            continue;
+        }
+        // Each was a header once.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_sent_on_as_they_came_but_those_of_the_connection() {
+        let detail = json!({"headers": [
+            {"name": "Host", "value": "hooks.example.com"}, {"name": "content-length", "value": "7"},
+            {"name": "x-hub-signature-256", "value": "sha256=00"}, {"name": "x-many", "value": "1"}, {"name": "x-many", "value": "2"},
+        ]});
+        let headers = headers(&detail);
+        let told: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("x-hub-signature-256", "sha256=00"),
+                ("x-many", "1"),
+                ("x-many", "2")
+            ]
+        );
+    }
+
+    #[test]
+    fn where_it_ended_is_remembered_and_nothing_is_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("resume");
+        assert_eq!(remembered(&file).unwrap(), None);
+        std::fs::write(&file, "log:7\n").unwrap();
+        assert_eq!(remembered(&file).unwrap().as_deref(), Some("log:7"));
+        assert!(remembered(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,207 @@
+//! Follows the live stream of a server: connects again when it breaks off, goes on where it was, and says when something may be
+//! missing.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use eventsource_stream::{EventStream, Eventsource as _};
+use futures_util::{Stream, StreamExt as _};
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::client::{Client, Refused};
+use super::table::{cell, clean, field};
+
+/// The server says something every few seconds; after so much silence the connection is taken for dead.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How often a quiet stream is looked at for how far the log is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The pauses between two tries to connect.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// What the server answers where the place to go on from is none of its log.
+const GAPS: [&str; 2] = ["LOG_CHANGED", "POSITION_BEYOND_HEAD"];
+
+type Pieces = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>>>>;
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A delivery, as lists show it.
+    Delivery(Value),
+    /// What became of one.
+    Change(Value),
+    /// Nothing, but the log has gone on: everything up to [`Live::at`] was heard, or left out by the filter.
+    Further,
+    /// The connection is gone, and why; it is tried again.
+    Lost(String),
+    /// It is there again, right after what was heard last.
+    Back,
+    /// It can't go on from where it was, and why: something may be missing.
+    Gap(String),
+}
+
+/// A part of a stream.
+enum Piece {
+    Heard(Heard),
+    /// Why the server is about to end it.
+    Notice(String),
+    End,
+}
+
+/// A stream that is followed.
+pub(super) struct Live {
+    client: Client,
+    query: Vec<(&'static str, String)>,
+    /// The id of the last event.
+    at: Option<String>,
+    stream: Option<EventStream<Pieces>>,
+    pause: Duration,
+    /// Why the server is about to end the stream.
+    notice: Option<String>,
+    /// Whether there ever was a connection, and whether the loss of it was told.
+    was_connected: bool,
+    lost: bool,
+}
+
+impl Live {
+    /// Follows from after an event on, or from now on.
+    pub(super) fn new(client: Client, query: Vec<(&'static str, String)>, after: Option<String>) -> Self {
+        Self {
+            client,
+            query,
+            at: after,
+            stream: None,
+            pause: PAUSE_FIRST,
+            notice: None,
+            was_connected: false,
+            lost: false,
+        }
+    }
+
+    /// Up to where everything was heard, as `<logId>:<position>`.
+    pub(super) fn at(&self) -> Option<&str> {
+        self.at.as_deref()
+    }
+
+    /// The server, for what the stream does not say.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What is heard next.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Heard> {
+        loop {
+            let Some(stream) = &mut self.stream else {
+                if let Some(heard) = self.connect().await? {
+                    return Ok(heard);
+                }
+                continue;
+            };
+            let piece = hear(stream).await?;
+            let last = stream.last_event_id();
+            if !last.is_empty() {
+                self.at = Some(last.to_owned());
+            }
+            self.pause = PAUSE_FIRST;
+            match piece {
+                Piece::Heard(heard) => return Ok(heard),
+                Piece::Notice(why) => self.notice = Some(why),
+                Piece::End => {
+                    self.stream = None;
+                    let why = self.notice.take();
+                    return Ok(self.lose(why.unwrap_or_else(|| "the connection broke off".to_owned())));
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, why: String) -> Heard {
+        self.lost = true;
+        Heard::Lost(why)
+    }
+
+    /// Connects; something is heard where that is news.
+    async fn connect(&mut self) -> anyhow::Result<Option<Heard>> {
+        if self.lost {
+            sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
+        }
+        let answered = self
+            .client
+            .stream("/webhooks/stream", &self.query, self.at.as_deref())
+            .await;
+        match answered {
+            Ok(answer) => {
+                let pieces: Pieces = Box::pin(answer.bytes_stream());
+                let mut stream = pieces.eventsource();
+                // What was heard before counts until something new is.
+                if let Some(at) = &self.at {
+                    stream.set_last_event_id(at.clone());
+                }
+                self.stream = Some(stream);
+                self.was_connected = true;
+                let back = match &self.at {
+                    Some(_) => Heard::Back,
+                    None => Heard::Gap("where the stream broke off is not known".to_owned()),
+                };
+                Ok(std::mem::take(&mut self.lost).then_some(back))
+            }
+            Err(error) => self.not_connected(error).map(Some),
+        }
+    }
+
+    fn not_connected(&mut self, error: anyhow::Error) -> anyhow::Result<Heard> {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            if GAPS.contains(&refused.code.as_str()) && self.at.take().is_some() {
+                // From what is there now on: nobody knows what came in between.
+                return Ok(Heard::Gap(refused.to_string()));
+            }
+            let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+            if !later.contains(&refused.status) {
+                return Err(error);
+            }
+        } else if !self.was_connected {
+            return Err(error);
+        }
+        Ok(self.lose(format!("{error:#}")))
+    }
+}
+
+/// What comes next of a connection.
+async fn hear(stream: &mut EventStream<Pieces>) -> anyhow::Result<Piece> {
+    let (before, begun) = (stream.last_event_id().to_owned(), Instant::now());
+    loop {
+        let Ok(next) = timeout(LOOK_EVERY, stream.next()).await else {
+            if stream.last_event_id() != before {
+                return Ok(Piece::Heard(Heard::Further));
+            }
+            if begun.elapsed() >= SILENCE_MAX {
+                return Ok(Piece::End);
+            }
+            continue;
+        };
+        // An event that is cut off, or no text, is one that did not come.
+        let Some(Ok(event)) = next else {
+            return Ok(Piece::End);
+        };
+        let data: Value = serde_json::from_str(&event.data).context("the stream holds what is no JSON")?;
+        match event.event.as_str() {
+            "" | "message" => return Ok(Piece::Heard(Heard::Delivery(data))),
+            "status" => return Ok(Piece::Heard(Heard::Change(data))),
+            "notice" => {
+                let (code, message) = (field(&data, "code"), field(&data, "message"));
+                return Ok(Piece::Notice(clean(&format!(
+                    "{} ({})",
+                    cell(message),
+                    cell(code)
+                ))));
+            }
+            // Of a later version.
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The terminal: what came in, as it comes in, sent on; readable at 80 columns, and by scripts.
+
+use std::collections::BTreeSet;
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Behaviour, Following, Launch, Receiver, SECRET, Server, Signed, Tools, openssl_signature,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+const COLUMNS: usize = 80;
+
+fn said(done: &Output) -> String {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout.clone()).expect("text")
+}
+
+fn run(server: &Server, arguments: &[&str]) -> String {
+    said(&server.launch().run(arguments))
+}
+
+/// A script reads no colours, and a person no line that is too long.
+fn is_readable(text: &str) {
+    for line in text.lines() {
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+        // An id, and whatever the sender says of itself, is as long as it is.
+        let is_whole = line.starts_with("  ")
+            || ["delivery", "sha256", "from"]
+                .iter()
+                .any(|name| line.starts_with(name));
+        assert!(
+            is_whole || line.chars().count() <= COLUMNS,
+            "{} columns: {line}",
+            line.chars().count()
+        );
+    }
+}
+
+/// Each delivery that was told, once, by the sender's id.
+fn told(lines: &[String]) -> Vec<String> {
+    let rows = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a row a line"));
+    rows.map(|row| row["deliveryId"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_one_delivery_and_statistics_are_read_in_a_terminal_and_by_scripts() {
+    let tools = Tools::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let sent: Vec<Signed> = Signed::examples(&tools).into_iter().take(40).collect();
+    for delivery in &sent {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    server.caught_up().await;
+    let listed = run(&server, &["events", "--limit", "10"]);
+    is_readable(&listed);
+    assert!(listed.contains("10 of 40"), "{listed}");
+    let whole: Value = serde_json::from_str(&run(&server, &["events", "--json", "--limit", "100"])).unwrap();
+    assert_eq!(whole["events"].as_array().unwrap().len(), 40);
+    let first = &sent[0];
+    let only = run(&server, &["events", "--event", &first.event, "--json"]);
+    let only: Value = serde_json::from_str(&only).unwrap();
+    assert!(
+        only["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["event"] == first.event),
+        "{only}"
+    );
+    assert!(run(&server, &["events", "--event", "nonsense"]).contains("no delivery fits"));
+
+    let shown = run(&server, &["show", &first.delivery]);
+    is_readable(&shown);
+    for part in [
+        "headers",
+        "x-hub-signature-256",
+        "DeliveryReceived",
+        "payload",
+        "status      processed",
+    ] {
+        assert!(shown.contains(part), "{part} is not in:\n{shown}");
+    }
+    let body = server.launch().run(&["show", &first.delivery, "--body"]);
+    assert_eq!(body.stdout, first.body.as_bytes(), "byte for byte");
+    let unknown = server.launch().run(&["show", "nowhere"]);
+    assert_eq!(unknown.status.code(), Some(1));
+
+    let statistics = run(&server, &["stats"]);
+    is_readable(&statistics);
+    assert!(statistics.contains("deliveries    40"), "{statistics}");
+    let statistics: Value = serde_json::from_str(&run(&server, &["stats", "--json"])).unwrap();
+    assert_eq!(statistics["summary"]["totalEvents"], 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tail_goes_on_where_it_was_when_the_server_was_killed() {
+    let tools = Tools::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let sent = Signed::many(&tools, 60, "tail");
+    let (before, after) = sent.split_at(30);
+    for delivery in &before[..10] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    let tail = server.launch().begin(&["tail", "--after", "0", "--json"]);
+    let plain = server
+        .launch()
+        .begin(&["tail", "--after", "0", "--ids", "--changes"]);
+    tail.prints(10, SOON).await;
+    for delivery in &before[10..] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    tail.prints(30, SOON).await;
+    let server = server.kill().await.start().await;
+    for delivery in after {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    let lines = tail.prints(60, SOON).await;
+    let expected: Vec<String> = sent.iter().map(|delivery| delivery.delivery.clone()).collect();
+    assert_eq!(told(&lines), expected, "each once, in order");
+    tail.says("nothing is missing", SOON).await;
+    is_readable(&plain.prints(120, SOON).await.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_can_not_go_on_says_that_there_is_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let foreign = "00000000-0000-7000-8000-000000000000:5";
+    let tail = server.launch().begin(&["tail", "--after", foreign, "--json"]);
+    tail.says("gap", SOON).await;
+    // It may take a moment until it listens again; what comes in from then on is told.
+    let mut n = 0;
+    while tail.lines().is_empty() {
+        n += 1;
+        assert!(n < 1000, "nothing was told: {:?}", tail.aside());
+        let delivery = Signed::new("push", &format!("after-the-gap-{n}"), json!({"n": n}).to_string());
+        assert_eq!(server.send(&delivery).await.status, 200);
+    }
+    for wrong in [
+        &["tail", "--after", "nonsense"][..],
+        &["tail", "--url", "http://127.0.0.1:1"],
+    ] {
+        let done = server.launch().run(wrong);
+        assert_eq!(done.status.code(), Some(1), "{wrong:?}");
+    }
+}
+
+fn forward(server: &Server, receiver: &Receiver, more: &[&str]) -> Following {
+    let to = receiver.url();
+    server
+        .launch()
+        .begin(&[&["forward", "--to", &to, "--resume-file", "resume"], more].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_sent_on_as_they_came_in_order_and_none_is_left_out_over_restarts() {
+    let tools = Tools::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let mut receiver = Receiver::with([Behaviour::status(500)]).await;
+    let sent: Vec<Signed> = Signed::examples(&tools).into_iter().take(30).collect();
+    let first = forward(&server, &receiver, &[]);
+    // Where it begins is written down at once, so that nothing that comes in later is left out.
+    crate::harness::eventually("the resume file is there", SOON, || async {
+        std::fs::read_to_string(folder.path().join("resume")).map_err(|error| error.to_string())
+    })
+    .await;
+    for delivery in &sent[..10] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    let taken = receiver.has_taken(10, SOON).await;
+    for (taken, sent) in taken.iter().zip(&sent) {
+        assert_eq!(taken.body, sent.body.as_bytes(), "byte for byte");
+        assert_eq!(taken.header("x-github-event"), Some(sent.event.as_str()));
+        assert_eq!(
+            taken.header("x-hub-signature-256"),
+            Some(sent.signature.as_str()),
+            "intact"
+        );
+    }
+    first.prints(10, SOON).await;
+    // The program is away, then the forwarder, then the server: all the same.
+    receiver.go_away().await;
+    for delivery in &sent[10..20] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    first.says("is away", SOON).await;
+    drop(first);
+    receiver.come_back().await;
+    let server = server.kill().await.start().await;
+    let second = forward(&server, &receiver, &[]);
+    for delivery in &sent[20..] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    second.prints(20, SOON).await;
+    let taken = receiver.taken();
+    let ids: BTreeSet<&str> = taken
+        .iter()
+        .filter_map(|taken| taken.header("x-github-delivery"))
+        .collect();
+    let expected: BTreeSet<&str> = sent.iter().map(|sent| sent.delivery.as_str()).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(taken.len(), 30, "nothing came twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_can_be_signed_anew_with_a_secret_of_the_developer() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let receiver = Receiver::start().await;
+    std::fs::write(folder.path().join("dev-secret"), "a secret of the laptop\n").unwrap();
+    let _forward = forward(
+        &server,
+        &receiver,
+        &["--secret-file", "dev-secret", "--event", "push"],
+    );
+    crate::harness::eventually("the resume file is there", SOON, || async {
+        std::fs::read_to_string(folder.path().join("resume")).map_err(|error| error.to_string())
+    })
+    .await;
+    let (unwanted, wanted) = (
+        Signed::new("ping", "unwanted", "{}"),
+        Signed::new("push", "wanted", "{\"a\":1}"),
+    );
+    for delivery in [&unwanted, &wanted] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    let taken = receiver.has_taken(1, SOON).await;
+    let [taken] = taken.as_slice() else {
+        panic!("{taken:?}");
+    };
+    assert_eq!(taken.header("x-github-delivery"), Some("wanted"));
+    let expected = openssl_signature("a secret of the laptop", wanted.body.as_bytes());
+    assert_eq!(taken.header("x-hub-signature-256"), Some(expected.as_str()));
+    assert_ne!(openssl_signature(SECRET, wanted.body.as_bytes()), expected);
+}
