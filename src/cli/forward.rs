@@ -145,7 +145,11 @@ impl Forwarder {
                 .body(body.clone());
             match request.send().await {
                 Ok(answer) => return self.tell(row, answer.status().as_u16(), begun.elapsed()),
-                Err(error) if error.is_connect() || error.is_timeout() => {
+                Err(error) if error.is_builder() => {
+                    return Err(error).context("the delivery can't be sent on");
+                }
+                // It went away in the middle, perhaps: then it may have taken it, and takes it again.
+                Err(error) => {
                     if !std::mem::replace(&mut told, true) {
                         let why = if error.is_timeout() {
                             "does not answer"
@@ -155,7 +159,6 @@ impl Forwarder {
                         aside(&format!("{} {why}; trying until it is back", self.asked.to));
                     }
                 }
-                Err(error) => return Err(error).context("the delivery can't be sent on"),
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);

@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use eventsource_stream::{EventStream, Eventsource as _};
 use futures_util::{Stream, StreamExt as _};
 use reqwest::StatusCode;
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use sse_stream::{Sse, SseByteStream};
+use tokio::time::{sleep, timeout};
 
 use super::client::{Client, Refused};
 use super::table::{cell, clean, field};
 
 /// The server says something every few seconds; after so much silence the connection is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How often a quiet stream is looked at for how far the log is.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The pauses between two tries to connect.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -44,21 +42,13 @@ pub(super) enum Heard {
     Gap(String),
 }
 
-/// A part of a stream.
-enum Piece {
-    Heard(Heard),
-    /// Why the server is about to end it.
-    Notice(String),
-    End,
-}
-
 /// A stream that is followed.
 pub(super) struct Live {
     client: Client,
     query: Vec<(&'static str, String)>,
     /// The id of the last event.
     at: Option<String>,
-    stream: Option<EventStream<Pieces>>,
+    stream: Option<SseByteStream<Pieces>>,
     pause: Duration,
     /// Why the server is about to end the stream.
     notice: Option<String>,
@@ -101,22 +91,38 @@ impl Live {
                 }
                 continue;
             };
-            let piece = hear(stream).await?;
-            let last = stream.last_event_id();
-            if !last.is_empty() {
-                self.at = Some(last.to_owned());
-            }
+            // An event that is cut off, or no text, is one that did not come.
+            let Ok(Some(Ok(event))) = timeout(SILENCE_MAX, stream.next()).await else {
+                self.stream = None;
+                let why = self.notice.take();
+                return Ok(self.lose(why.unwrap_or_else(|| "the connection broke off".to_owned())));
+            };
             self.pause = PAUSE_FIRST;
-            match piece {
-                Piece::Heard(heard) => return Ok(heard),
-                Piece::Notice(why) => self.notice = Some(why),
-                Piece::End => {
-                    self.stream = None;
-                    let why = self.notice.take();
-                    return Ok(self.lose(why.unwrap_or_else(|| "the connection broke off".to_owned())));
-                }
+            if let Some(heard) = self.take(event)? {
+                return Ok(heard);
             }
         }
+    }
+
+    /// What an event says.
+    fn take(&mut self, event: Sse) -> anyhow::Result<Option<Heard>> {
+        let has_id = event.id.is_some();
+        self.at = event.id.or(self.at.take());
+        let Some(data) = event.data else {
+            return Ok(has_id.then_some(Heard::Further));
+        };
+        let data: Value = serde_json::from_str(&data).context("the stream holds what is no JSON")?;
+        Ok(match event.event.as_deref().unwrap_or_default() {
+            "" | "message" => Some(Heard::Delivery(data)),
+            "status" => Some(Heard::Change(data)),
+            "notice" => {
+                let (code, message) = (cell(field(&data, "code")), cell(field(&data, "message")));
+                self.notice = Some(clean(&format!("{message} ({code})")));
+                None
+            }
+            // Of a later version.
+            _ => None,
+        })
     }
 
     fn lose(&mut self, why: String) -> Heard {
@@ -137,12 +143,7 @@ impl Live {
         match answered {
             Ok(answer) => {
                 let pieces: Pieces = Box::pin(answer.bytes_stream());
-                let mut stream = pieces.eventsource();
-                // What was heard before counts until something new is.
-                if let Some(at) = &self.at {
-                    stream.set_last_event_id(at.clone());
-                }
-                self.stream = Some(stream);
+                self.stream = Some(SseByteStream::new(pieces));
                 self.was_connected = true;
                 let back = match &self.at {
                     Some(_) => Heard::Back,
@@ -168,40 +169,5 @@ impl Live {
             return Err(error);
         }
         Ok(self.lose(format!("{error:#}")))
-    }
-}
-
-/// What comes next of a connection.
-async fn hear(stream: &mut EventStream<Pieces>) -> anyhow::Result<Piece> {
-    let (before, begun) = (stream.last_event_id().to_owned(), Instant::now());
-    loop {
-        let Ok(next) = timeout(LOOK_EVERY, stream.next()).await else {
-            if stream.last_event_id() != before {
-                return Ok(Piece::Heard(Heard::Further));
-            }
-            if begun.elapsed() >= SILENCE_MAX {
-                return Ok(Piece::End);
-            }
-            continue;
-        };
-        // An event that is cut off, or no text, is one that did not come.
-        let Some(Ok(event)) = next else {
-            return Ok(Piece::End);
-        };
-        let data: Value = serde_json::from_str(&event.data).context("the stream holds what is no JSON")?;
-        match event.event.as_str() {
-            "" | "message" => return Ok(Piece::Heard(Heard::Delivery(data))),
-            "status" => return Ok(Piece::Heard(Heard::Change(data))),
-            "notice" => {
-                let (code, message) = (field(&data, "code"), field(&data, "message"));
-                return Ok(Piece::Notice(clean(&format!(
-                    "{} ({})",
-                    cell(message),
-                    cell(code)
-                ))));
-            }
-            // Of a later version.
-            _ => {}
-        }
     }
 }
