@@ -49,7 +49,7 @@ dashboard: prerequisites ## The dashboard, which the binary contains
 # Types of the API's own document, the pages, and what they reckon.
 dashboard-test: dashboard
 	$(SAY) 'Checking the dashboard'
-	cd dashboard && npm run --silent check && npm run --silent test
+	scripts/dashboard.sh test
 
 build: dashboard
 	$(SAY) 'Building Hooklog for the tests'

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the dashboard into dashboard/dist, where the build of Hooklog finds it. Does nothing when nothing changed.
+# Usage: dashboard.sh [test]   (test: also its types, pages and unit tests)
 set -euo pipefail
 cd "$(dirname "$0")/../dashboard"
 
@@ -15,12 +16,19 @@ hash_of() { sort -z | xargs -0 cat -- | openssl dgst -sha256 -r 2>/dev/null | cu
 packages=$(printf '%s\0' package.json package-lock.json .npmrc | hash_of)
 sources=$(find . \( -path ./node_modules -o -path ./dist -o -path ./src/api/schema.d.ts \) -prune -o -type f -print0 | hash_of)
 
-if [ "$(cat dist/.built-from 2>/dev/null)" = "$sources" ]; then
-  exit 0
-fi
-if [ "$(cat node_modules/.installed-from 2>/dev/null)" != "$packages" ]; then
+install() {
+  [ "$(cat node_modules/.installed-from 2>/dev/null)" != "$packages" ] || return 0
   npm ci --ignore-scripts --loglevel=error
   echo "$packages" >node_modules/.installed-from
+}
+
+if [ "$(cat dist/.built-from 2>/dev/null)" != "$sources" ]; then
+  install
+  npm run --silent build -- --logLevel warn
+  echo "$sources" >dist/.built-from
 fi
-npm run --silent build -- --logLevel warn
-echo "$sources" >dist/.built-from
+if [ "${1:-}" = test ]; then
+  install
+  npm run --silent check
+  npm run --silent test
+fi

@@ -1,5 +1,6 @@
 // What somebody does there: filters, opens, searches, replays, retries all, watches. Usage: node walk.mjs FACTS, a JSON of
 // { base, secret, dead, repository, screenshots }. Says what did not hold, and ends with 1 then.
+import { join } from "node:path";
 import { Browser, eventually, expect } from "./browser.mjs";
 import { look, pagesOf } from "./pages.mjs";
 import { sign } from "../tools/signer.mjs";
@@ -84,7 +85,7 @@ async function delivery(page) {
   await page.getByText("Raw", { exact: true }).click();
   await page.locator("pre").getByText("repository").first().waitFor();
   await page.getByRole("button", { name: "Copy as curl" }).click();
-  await page.getByText("Copied").waitFor();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
   const command = await page.evaluate(() => navigator.clipboard.readText());
   expect(command.startsWith("curl -sS '") && command.includes("X-Hub-Signature-256".toLowerCase()), `it is a curl command: ${command.slice(0, 200)}`);
   await page.getByRole("button", { name: "Replay", exact: true }).click();
@@ -94,7 +95,7 @@ async function delivery(page) {
   await page.getByRole("dialog").getByRole("button", { name: "Close", exact: true }).last().click();
   await page.locator("h1").getByText("processed").waitFor();
   await page.getByRole("tab", { name: /History/ }).click();
-  await page.getByText("looked at by a test").waitFor();
+  await page.locator(".what").getByText("looked at by a test").first().waitFor();
 }
 
 async function retryAll(page) {
@@ -150,7 +151,8 @@ const steps = {
 try {
   for (const [name, step] of Object.entries(steps)) {
     const page = await browser.page();
-    await step(page).catch((error) => {
+    await step(page).catch(async (error) => {
+      if (facts.screenshots) await page.screenshot({ path: join(facts.screenshots, "when-it-failed.png") });
       throw new Error(`${name}: ${error.message}`, { cause: error });
     });
     await page.context().close();

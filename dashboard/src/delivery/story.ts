@@ -11,11 +11,11 @@ export interface Story {
 interface Facts {
   before?: string;
   after?: string;
-  attempts?: number;
-  reason?: string | null;
-  requestedBy?: string;
   outcome?: {
     destination?: string;
+    destinations?: string[];
+    requestedBy?: string;
+    reason?: string | null;
     nextAttemptAt?: string | null;
     attempt?: { number?: number; response?: { status: number } | null; failure?: { message: string } | null } | null;
     failure?: { message: string } | null;
@@ -41,7 +41,7 @@ export function storyOf(event: HistoryEvent): Story {
   return { title, tone, text: textOf(facts) };
 }
 
-function textOf({ outcome, reason, requestedBy, before, after }: Facts): string {
+function textOf({ outcome, before, after }: Facts): string {
   const parts: string[] = [];
   if (outcome?.destination) parts.push(outcome.destination);
   const status = outcome?.attempt?.response?.status;
@@ -49,8 +49,9 @@ function textOf({ outcome, reason, requestedBy, before, after }: Facts): string 
   if (failure) parts.push(failure);
   else if (status) parts.push(`answered ${status}`);
   if (outcome?.skipped) parts.push(outcome.skipped);
-  if (requestedBy) parts.push(`by ${requestedBy}`);
-  if (reason) parts.push(`“${reason}”`);
+  if (outcome?.destinations?.length) parts.push(`to ${outcome.destinations.join(", ")}`);
+  if (outcome?.requestedBy) parts.push(`by ${outcome.requestedBy}`);
+  if (outcome?.reason) parts.push(`“${outcome.reason}”`);
   if (parts.length === 0 && before && after && before !== after) parts.push(`${before} → ${after}`);
   return parts.join(" · ");
 }

@@ -1,4 +1,5 @@
 // What a page shows, kept fresh: read at once, then every so often while somebody can see it.
+import { untrack } from "svelte";
 import { ApiError } from "../api/client";
 
 export interface Polled<T> {
@@ -65,7 +66,8 @@ export function poll<T>(read: (signal: AbortSignal) => Promise<T>, interval: num
     get isPending() {
       return data === undefined && error === undefined;
     },
-    refresh: () => void again++,
+    // Asked for from an effect, it is no reason to run that effect again.
+    refresh: () => untrack(() => void again++),
   };
 }
 
