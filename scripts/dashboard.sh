@@ -12,13 +12,19 @@ if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); proce
   exit 0
 fi
 
-hash_of() { sort -z | xargs -0 cat -- | openssl dgst -sha256 -r 2>/dev/null | cut -c1-32; }
+# Names count as well as contents.
+hash_of() { sort -z | xargs -0 sha256sum -- | sha256sum | cut -c1-32; }
 packages=$(printf '%s\0' package.json package-lock.json .npmrc | hash_of)
 sources=$(find . \( -path ./node_modules -o -path ./dist -o -path ./src/api/schema.d.ts \) -prune -o -type f -print0 | hash_of)
 
 install() {
   [ "$(cat node_modules/.installed-from 2>/dev/null)" != "$packages" ] || return 0
-  npm ci --ignore-scripts --loglevel=error
+  if ! npm ci --ignore-scripts --loglevel=error; then
+    echo "The packages of the dashboard can't be fetched from the npm registry; run make again when it can be reached." >&2
+    echo "Until then Hooklog is built without its dashboard." >&2
+    [ -z "${HOOKLOG_DASHBOARD_REQUIRED:-}" ] || exit 1
+    exit 0
+  fi
   echo "$packages" >node_modules/.installed-from
 }
 

@@ -80,8 +80,8 @@ impl ServerArgs {
             }
         };
         Ok(Client {
+            http: trusting(direct(builder, &base), self.cacert.as_deref())?.build()?,
             base: base.trim_end_matches('/').to_owned(),
-            http: trusting(builder, self.cacert.as_deref())?.build()?,
             key: self.key.clone(),
         })
     }
@@ -90,6 +90,19 @@ impl ServerArgs {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         Ok(self.settings.overrides().load()?.settings)
     }
+}
+
+/// What is on this machine is asked without the proxy that the environment may name.
+pub(super) fn direct(builder: reqwest::ClientBuilder, url: &str) -> reqwest::ClientBuilder {
+    let is_here = reqwest::Url::parse(url).is_ok_and(|url| match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            address.is_ok_and(|address| address.to_canonical().is_loopback())
+        }
+        None => false,
+    });
+    if is_here { builder.no_proxy() } else { builder }
 }
 
 /// A client that trusts the certificates of a file beside the system's.

@@ -11,7 +11,7 @@ use super::table::{cell, clean, field, moment};
 /// Which deliveries to list.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  hooklog events --event pull_request.opened --repository octo-org/hello\n  hooklog events --status failed --since 2026-11-21 --limit 50"
+    after_help = "Examples:\n  hooklog events --event pull_request --action opened --repository octo-org/hello\n  hooklog events --status failed --since 2026-11-21 --limit 50"
 )]
 pub(super) struct Events {
     #[command(flatten)]
@@ -44,23 +44,22 @@ pub(super) struct FilterArgs {
     /// Only of this source.
     #[arg(long)]
     source: Option<String>,
-    /// Only of this event type, `event` or `event.action`.
+    /// Only of this event type.
     #[arg(long)]
     event: Option<String>,
+    /// Only of this action within the event.
+    #[arg(long)]
+    action: Option<String>,
 }
 
 impl FilterArgs {
     /// As the API takes it.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        let (event, action) = match self.event.as_deref().and_then(|event| event.split_once('.')) {
-            Some((event, action)) => (Some(event.to_owned()), Some(action.to_owned())),
-            None => (self.event.clone(), None),
-        };
         let all = [
             ("repository", self.repository.clone()),
             ("source", self.source.clone()),
-            ("event", event),
-            ("action", action),
+            ("event", self.event.clone()),
+            ("action", self.action.clone()),
         ];
         all.into_iter()
             .filter_map(|(name, value)| Some((name, value?)))

@@ -12,12 +12,13 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use domain::Clock as _;
 use ingest::{SchemeKind, Sender, Sent};
+use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::client::{Client, Refused, ServerArgs, part};
+use super::client::{Client, Refused, ServerArgs, direct, part};
 use super::events::FilterArgs;
 use super::live::{Heard, Live};
 use super::table::{cell, clean, field, moment};
@@ -37,6 +38,20 @@ const OWN_HEADERS: [&str; 5] = [
     "connection",
     "accept-encoding",
     "expect",
+];
+
+/// Where senders put their proofs: signed anew, none of an old one is left.
+const PROOF_HEADERS: [&str; 10] = [
+    "x-hub-signature",
+    "x-hub-signature-256",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "svix-id",
+    "svix-timestamp",
+    "svix-signature",
+    "linear-signature",
+    "x-codegen-signature",
 ];
 
 /// What to send on, and where.
@@ -64,7 +79,7 @@ pub(super) struct Forward {
     /// Signs them anew with the secret of this file, `-` for standard input [default: they keep their own signatures].
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// By which scheme they are signed anew [default: as the settings say of their source, else as its name does].
+    /// By which scheme they are signed anew [default: that of their source].
     #[arg(long, requires = "secret_file", value_parser = scheme)]
     scheme: Option<SchemeKind>,
 }
@@ -106,6 +121,7 @@ impl Forward {
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
+        let http = direct(http, self.to.as_str());
         let forwarder = Forwarder {
             signing: signing.transpose()?,
             http: http.build()?,
@@ -131,10 +147,18 @@ impl Forwarder {
         }
     }
 
-    /// Sends one on, as soon as the program is there.
+    /// Sends one on, as soon as the program is there. What can't be sent at all is told, and the others go on.
     async fn forward(&self, server: &Client, row: &Value) -> anyhow::Result<()> {
-        let Original { mut headers, body } = original(server, row).await?;
-        self.sign(row, &body, &mut headers)?;
+        let Some(Original { mut headers, body }) = original(server, row).await? else {
+            return Ok(());
+        };
+        if let Err(error) = self.sign(server, row, &body, &mut headers).await {
+            aside(&format!(
+                "{} is left out: it can't be signed: {error:#}",
+                cell(field(row, "id"))
+            ));
+            return Ok(());
+        }
         let (mut pause, mut told) = (PAUSE_FIRST, false);
         loop {
             let begun = Instant::now();
@@ -166,24 +190,33 @@ impl Forwarder {
     }
 
     /// Puts new signatures into the place of the old ones.
-    fn sign(&self, row: &Value, body: &Bytes, headers: &mut HeaderMap) -> anyhow::Result<()> {
+    async fn sign(
+        &self,
+        server: &Client,
+        row: &Value,
+        body: &Bytes,
+        headers: &mut HeaderMap,
+    ) -> anyhow::Result<()> {
         let Some((settings, secret)) = &self.signing else {
             return Ok(());
         };
         let source = cell(field(row, "source"));
         let mut options = settings.sender_of(&source, secret.expose_secret())?;
-        if let Some(scheme) = self.asked.scheme {
-            options.scheme = scheme;
-        }
-        let id = field(row, "deliveryId")
-            .as_str()
-            .map_or_else(|| cell(field(row, "id")), str::to_owned);
+        options.scheme = match self.asked.scheme {
+            Some(scheme) => scheme,
+            None => scheme_of(server, &source).await?,
+        };
+        let id = field(row, "deliveryId").as_str();
+        let id = id.map_or_else(|| cell(field(row, "id")), str::to_owned);
         let signed = Sender::build(&options)?.sign(&Sent {
             event: &cell(field(row, "event")),
             delivery_id: &id,
             body,
             now: SystemClock.now(),
         })?;
+        for name in PROOF_HEADERS {
+            headers.remove(name);
+        }
         for (name, value) in signed {
             // What the sender said of the body stays.
             if name != "content-type" && name != "user-agent" {
@@ -223,11 +256,25 @@ impl Forwarder {
         let (Some(file), Some(at)) = (&self.asked.resume_file, at) else {
             return Ok(());
         };
-        let beside = file.with_extension("new");
-        let written =
-            std::fs::write(&beside, format!("{at}\n")).and_then(|()| std::fs::rename(&beside, file));
+        let mut beside = file.clone().into_os_string();
+        beside.push(format!(".new.{}", std::process::id()));
+        let written = std::fs::File::create(&beside).and_then(|mut new| {
+            writeln!(new, "{at}")?;
+            new.sync_data()
+        });
+        let written = written.and_then(|()| std::fs::rename(&beside, file));
         written.with_context(|| format!("{} can't be written", file.display()))
     }
+}
+
+/// By which scheme a source signs, as the server has it.
+async fn scheme_of(server: &Client, source: &str) -> anyhow::Result<SchemeKind> {
+    let known = server.get(&format!("/sources/{}", part(source)), &[]).await;
+    let known =
+        known.with_context(|| format!("how the source {source} signs is not known; say it with --scheme"))?;
+    let name = cell(field(&known, "scheme"));
+    SchemeKind::named(&name)
+        .with_context(|| format!("the scheme {name} is not known here; say one with --scheme"))
 }
 
 fn aside(text: &str) {
@@ -239,37 +286,44 @@ fn aside(text: &str) {
 /// Where the last start ended; nothing when there was none.
 fn remembered(file: &Path) -> anyhow::Result<Option<String>> {
     match std::fs::read_to_string(file) {
-        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) if text.trim().is_empty() => bail!(
+            "{} says nothing: delete it to go on with what comes in from now on, or give --after",
+            file.display()
+        ),
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{} can't be read", file.display())),
     }
 }
 
-/// The headers and the body of a delivery, from the log. While the server is away, it is waited for.
-async fn original(server: &Client, row: &Value) -> anyhow::Result<Original> {
-    let path = format!("/webhooks/events/{}", part(&cell(field(row, "id"))));
-    let mut pause = PAUSE_FIRST;
+/// The headers and the body of a delivery, from the log; nothing where the server has it no more. While the server is away, it is
+/// waited for.
+async fn original(server: &Client, row: &Value) -> anyhow::Result<Option<Original>> {
+    let id = cell(field(row, "id"));
+    let path = format!("/webhooks/events/{}", part(&id));
+    let (mut pause, mut told) = (PAUSE_FIRST, false);
     loop {
         let fetched = async {
-            anyhow::Ok((
-                server.get(&path, &[]).await?,
-                server.bytes(&format!("{path}/body")).await?,
-            ))
+            let detail = server.get(&path, &[]).await?;
+            anyhow::Ok((detail, server.bytes(&format!("{path}/body")).await?))
         };
-        match fetched.await {
+        let error = match fetched.await {
             Ok((detail, body)) => {
                 let headers = headers(&detail);
-                return Ok(Original { headers, body });
+                return Ok(Some(Original { headers, body }));
             }
-            Err(error) => {
-                let is_there = error
-                    .downcast_ref::<Refused>()
-                    .is_some_and(|refused| refused.status.is_client_error());
-                if is_there {
-                    return Err(error);
-                }
-            }
+            Err(error) => error,
+        };
+        let status = error.downcast_ref::<Refused>().map(|refused| refused.status);
+        if status == Some(StatusCode::NOT_FOUND) {
+            aside(&format!("{id} is left out: {error:#}"));
+            return Ok(None);
+        }
+        if status.is_some_and(|status| status.is_client_error()) {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut told, true) {
+            aside(&format!("{id} can't be read now, and is tried again: {error:#}"));
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -323,6 +377,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("resume");
         assert_eq!(remembered(&file).unwrap(), None);
+        std::fs::write(&file, "").unwrap();
+        assert!(
+            remembered(&file).is_err(),
+            "it was cut off: nobody knows where it ended"
+        );
         std::fs::write(&file, "log:7\n").unwrap();
         assert_eq!(remembered(&file).unwrap().as_deref(), Some("log:7"));
         assert!(remembered(folder.path()).is_err());

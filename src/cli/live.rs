@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use reqwest::StatusCode;
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
@@ -92,12 +92,11 @@ impl Live {
                 continue;
             };
             // An event that is cut off, or no text, is one that did not come.
-            let Ok(Some(Ok(event))) = timeout(SILENCE_MAX, stream.next()).await else {
+            let Some(Ok(event)) = stream.next().await else {
                 self.stream = None;
                 let why = self.notice.take();
                 return Ok(self.lose(why.unwrap_or_else(|| "the connection broke off".to_owned())));
             };
-            self.pause = PAUSE_FIRST;
             if let Some(heard) = self.take(event)? {
                 return Ok(heard);
             }
@@ -111,6 +110,8 @@ impl Live {
         let Some(data) = event.data else {
             return Ok(has_id.then_some(Heard::Further));
         };
+        // Only what brings something shows that it is well.
+        self.pause = PAUSE_FIRST;
         let data: Value = serde_json::from_str(&data).context("the stream holds what is no JSON")?;
         Ok(match event.event.as_deref().unwrap_or_default() {
             "" | "message" => Some(Heard::Delivery(data)),
@@ -136,19 +137,21 @@ impl Live {
             sleep(self.pause).await;
             self.pause = (self.pause * 2).min(PAUSE_MAX);
         }
-        let answered = self
+        let asking = self
             .client
-            .stream("/webhooks/stream", &self.query, self.at.as_deref())
-            .await;
+            .stream("/webhooks/stream", &self.query, self.at.as_deref());
+        let answered = timeout(SILENCE_MAX, asking).await;
+        let answered = answered.unwrap_or_else(|_| Err(anyhow::anyhow!("the server does not answer")));
         match answered {
             Ok(answer) => {
-                let pieces: Pieces = Box::pin(answer.bytes_stream());
+                let pieces = living(answer.bytes_stream());
                 self.stream = Some(SseByteStream::new(pieces));
-                self.was_connected = true;
-                let back = match &self.at {
-                    Some(_) => Heard::Back,
-                    None => Heard::Gap("where the stream broke off is not known".to_owned()),
+                let back = if self.at.is_some() || !self.was_connected {
+                    Heard::Back
+                } else {
+                    Heard::Gap("where the stream broke off is not known".to_owned())
                 };
+                self.was_connected = true;
                 Ok(std::mem::take(&mut self.lost).then_some(back))
             }
             Err(error) => self.not_connected(error).map(Some),
@@ -170,4 +173,14 @@ impl Live {
         }
         Ok(self.lose(format!("{error:#}")))
     }
+}
+
+/// The pieces of an answer, up to where nothing comes any more: the server says something every few seconds, if it is only a
+/// comment.
+fn living(pieces: impl Stream<Item = reqwest::Result<Bytes>> + 'static) -> Pieces {
+    let pieces = Box::pin(pieces);
+    Box::pin(stream::unfold(pieces, |mut pieces| async {
+        let piece = timeout(SILENCE_MAX, pieces.next()).await.ok()??;
+        Some((piece, pieces))
+    }))
 }

@@ -1,8 +1,9 @@
 //! `hooklog tail`: deliveries as they come in.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use super::client::ServerArgs;
@@ -43,15 +44,16 @@ impl Tail {
         super::block_on(async {
             loop {
                 let heard = live.next().await?;
-                if !self.print(heard) {
-                    return Ok(ExitCode::SUCCESS);
+                match self.print(heard) {
+                    // Nobody reads it any more.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                    printed => printed.context("what comes in can't be printed")?,
                 }
             }
         })
     }
 
-    /// Prints it; false when nobody reads it any more.
-    fn print(&self, heard: Heard) -> bool {
+    fn print(&self, heard: Heard) -> std::io::Result<()> {
         let mut out = anstream::stdout().lock();
         let written = match heard {
             Heard::Delivery(row) | Heard::Change(row) if self.server.json => writeln!(out, "{row}"),
@@ -63,7 +65,7 @@ impl Tail {
                 Ok(())
             }
         };
-        written.and_then(|()| out.flush()).is_ok()
+        written.and_then(|()| out.flush())
     }
 
     fn write(&self, out: &mut impl std::io::Write, row: &Value) -> std::io::Result<()> {

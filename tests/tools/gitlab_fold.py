@@ -114,7 +114,7 @@ def fold_runs(bodies):
         jobs = [job[name] for job in body["builds"] for name in ("created_at", "started_at", "finished_at")]
         at = max(moment(t) for t in [pipeline["created_at"], pipeline["finished_at"], *jobs] if t)
         state, rank = STATUS[pipeline["status"]]
-        if state != "completed" and pipeline["finished_at"]:
+        if state != "completed" and moment(pipeline["finished_at"]) == at:
             rank = 9
         order = (at, rank, sha256)
         if body["merge_request"]:

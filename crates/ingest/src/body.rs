@@ -156,10 +156,12 @@ impl<'i> BodyReader<'i> {
                 return Err(Rejection::BodyTooLarge(bytes_max));
             }
             see(&piece);
+            let ours = Instant::now();
             if self.memory.is_none() && self.upload.is_none() {
                 self.memory = Some(self.memory(announced).await?);
             }
             place = self.put(place, piece).await?;
+            patience.waited_for_us(ours.elapsed());
         }
         if announced.is_some_and(|announced| announced != total) {
             return Err(Rejection::BodyIncomplete);
@@ -265,6 +267,11 @@ impl<'i> Patience<'i> {
             deadline: after(options.body_timeout_ms),
             too_slow: after(options.body_grace_ms),
         }
+    }
+
+    /// What we took for ourselves is no slowness of the sender.
+    fn waited_for_us(&mut self, time: Duration) {
+        self.too_slow += time.min(WAIT_MAX);
     }
 
     /// The next piece.

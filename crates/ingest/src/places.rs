@@ -56,7 +56,8 @@ struct Own<'p> {
 struct Claim<'p> {
     places: &'p SharedPlaces,
     key: IpAddr,
-    share: Arc<Semaphore>,
+    /// There until it is dropped.
+    share: Option<Arc<Semaphore>>,
 }
 
 impl SharedPlaces {
@@ -95,10 +96,10 @@ impl SharedPlaces {
         let claim = Claim {
             places: self,
             key,
-            share,
+            share: Some(Arc::clone(&share)),
         };
         Ok(Own {
-            _place: Arc::clone(&claim.share).acquire_owned().await?,
+            _place: share.acquire_owned().await?,
             _claim: claim,
         })
     }
@@ -111,8 +112,12 @@ impl SharedPlaces {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut of_address = self.places.of_address();
-        // The map's and this one: nobody else holds a place of it, or waits for one. New ones come under the lock.
-        if Arc::strong_count(&self.share) == 2 {
+        // Under the lock, as new ones come: of two that go at once, the second finds itself the last.
+        drop(self.share.take());
+        if of_address
+            .get(&self.key)
+            .is_some_and(|share| Arc::strong_count(share) == 1)
+        {
             of_address.remove(&self.key);
         }
     }

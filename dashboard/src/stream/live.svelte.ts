@@ -86,7 +86,8 @@ export class LiveStream {
   /** Reads what a pause could not keep out of the log, and goes on live from there. */
   reload(): void {
     this.missed = 0;
-    this.#connect(this.#pausedAt);
+    if (this.#pausedAt) this.#connect(this.#pausedAt);
+    else void this.#page();
   }
 
   async loadOlder(): Promise<void> {
@@ -94,7 +95,8 @@ export class LiveStream {
     await this.#page(this.#cursor);
   }
 
-  #connect(after = ""): void {
+  /** Connects after an event; what to say of it is said until the next connection. */
+  #connect(after = "", news = ""): void {
     this.#source?.close();
     this.connection = "connecting";
     const address = withQuery("/api/webhooks/stream", { ...liveQuery(this.filter), changes: true, after });
@@ -103,7 +105,7 @@ export class LiveStream {
     source.onopen = () => {
       this.connection = "live";
       this.trouble = undefined;
-      this.notice = "";
+      this.notice = news;
     };
     source.onmessage = (event: MessageEvent<string>) => {
       this.#lastId = event.lastEventId;
@@ -129,15 +131,24 @@ export class LiveStream {
     const stop = new AbortController();
     try {
       const response = await fetch(address, { signal: stop.signal });
-      if (response.ok) return this.#later(() => this.#connect(), POLL_MS);
+      if (response.ok) return this.#later(() => this.#goOn(), POLL_MS);
       this.trouble = await failure(response);
     } catch {
       this.trouble = new ApiError(0, "UNREACHABLE", "The server does not answer");
     } finally {
       stop.abort();
     }
-    if (this.trouble?.status === 409) return this.#connect();
+    if (this.trouble?.status === 409) {
+      this.#lastId = "";
+      return this.#goOn("The log is another one than before: what came in between may be missing here.");
+    }
     this.#later(() => void this.#poll(), POLL_MS);
+  }
+
+  /** Right after what was heard last; where nothing was, the list has what came in meanwhile. */
+  #goOn(news = ""): void {
+    this.#connect(this.#lastId, news);
+    if (!this.#lastId) void this.#page(undefined, true);
   }
 
   async #poll(): Promise<void> {
@@ -149,7 +160,7 @@ export class LiveStream {
         if (!known.has(row.id)) this.#arrived++;
         this.#hear(known.has(row.id) ? { change: row } : { row });
       }
-      if (this.trouble?.isUnreachable || (this.trouble?.status ?? 0) >= 500) return this.#connect();
+      if (this.trouble?.isUnreachable || (this.trouble?.status ?? 0) >= 500) return this.#goOn();
     } catch {
       // It is said already; the next round tries again.
     }

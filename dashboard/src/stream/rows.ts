@@ -26,7 +26,9 @@ export class StreamRows {
   addNew(rows: readonly Delivery[]): number {
     const fresh: string[] = [];
     for (const row of rows) {
-      if (!this.#byId.has(row.id)) fresh.push(row.id);
+      // One that is here may have gone on since: what the stream tells again is how it was received.
+      if (this.#byId.has(row.id)) continue;
+      fresh.push(row.id);
       this.#byId.set(row.id, row);
     }
     if (fresh.length > 0) this.#ids = fresh.reverse().concat(this.#ids);

@@ -208,7 +208,7 @@ fn run(payload: &PipelinePayload) -> Option<RunAnnouncement> {
         head_sha: pipeline.sha.text(),
         event: pipeline.source.text(),
         status: status::run_status(&status).to_owned(),
-        rank: standing.map_or(0, |standing| rank(standing, pipeline)),
+        rank: standing.map_or(0, |standing| rank(standing, pipeline, at)),
         order: Order::Time,
         conclusion: status::conclusion(&status, None).to_owned(),
         actor: user.unwrap_or_default(),
@@ -225,10 +225,11 @@ fn run(payload: &PipelinePayload) -> Option<RunAnnouncement> {
     })
 }
 
-/// A pipeline that goes on after its end, with a manual job that somebody starts, keeps the time of that end until it ends again:
-/// of that time it is the later word.
-fn rank(standing: status::Standing, pipeline: &Pipeline) -> u8 {
-    if standing.state != State::Completed && pipeline.finished_at.moment().is_some() {
+/// A pipeline that goes on after its end, with a manual job that somebody starts, keeps the time of that end until it ends again.
+/// As long as nothing in it is later than that, it is the later word; what it ends with tells another time.
+fn rank(standing: status::Standing, pipeline: &Pipeline, latest: Option<Timestamp>) -> u8 {
+    let finished = pipeline.finished_at.moment();
+    if standing.state != State::Completed && finished.is_some() && finished == latest {
         status::GOES_ON
     } else {
         standing.rank
