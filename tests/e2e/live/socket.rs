@@ -119,10 +119,6 @@ async fn programs(language: &str, transports: Value) {
     })
     .await;
 
-    // python-socketio takes the close of a stop for a farewell, and does not come back by itself.
-    if language == "python" {
-        return;
-    }
     // It goes away and comes back, and they are there again.
     let server = server.stop().await.start().await;
     room.heard("connected", 2).await;

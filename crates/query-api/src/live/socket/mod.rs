@@ -3,6 +3,7 @@
 //! One task goes through the log as any other client does, and shows each delivery to all who want it. The JSON of an event
 //! is made once; a client whose queue is full is dropped, and nobody waits for it.
 
+mod cut;
 mod endpoint;
 mod member;
 mod monitor;
@@ -21,7 +22,9 @@ use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler as _;
 use socketioxide::{SendError, SocketError, SocketIo};
+use tokio_util::sync::CancellationToken;
 
+use cut::Cut;
 pub(crate) use endpoint::SocketEndpoint;
 use member::{Choice, Member, Members};
 use visitor::{Auth, Refused};
@@ -41,6 +44,8 @@ const UPDATE_EVERY: Duration = Duration::from_secs(1);
 /// How long the last words to a slow client may take, and how often they are tried.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const LAST_WORDS_EVERY: Duration = Duration::from_millis(50);
+/// How long the last words have to leave before a WebSocket is cut off, and how long that takes to be noticed.
+const FAREWELL: Duration = Duration::from_millis(200);
 /// How long connections may take to end when the server stops.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -59,6 +64,8 @@ pub(crate) struct Sockets {
     io: SocketIo,
     polling: Arc<poem::endpoint::BoxEndpoint<'static, poem::Response>>,
     take_over: Arc<endpoint::TakeOver>,
+    /// Cuts off every WebSocket.
+    cut: CancellationToken,
 }
 
 impl Sockets {
@@ -82,17 +89,22 @@ impl Sockets {
         serve(&io, ROOT, &state, &gateway);
         serve(&io, WEBHOOKS, &state, &gateway);
         serve(&io, MONITORING, &state, &gateway);
-        let upgraded = service.clone();
+        let (upgraded, cut) = (service.clone(), CancellationToken::new());
+        let ends = cut.clone();
         Self {
             polling: Arc::new(service.compat().boxed()),
             take_over: Arc::new(move |stream, request| {
-                if let Err(error) = upgraded.call((stream, request)).into_inner() {
+                if let Err(error) = upgraded
+                    .call((Cut::new(stream, ends.clone()), request))
+                    .into_inner()
+                {
                     tracing::debug!(?error, "a websocket is not one of Socket.IO");
                 }
             }),
             state,
             gateway,
             io,
+            cut,
         }
     }
 
@@ -115,6 +127,9 @@ impl Sockets {
             () = self.monitor() => {}
         }
         self.gateway.farewell(Notice::ShuttingDown);
+        tokio::time::sleep(FAREWELL).await;
+        self.cut.cancel();
+        tokio::time::sleep(FAREWELL).await;
         if tokio::time::timeout(CLOSE, self.io.close()).await.is_err() {
             tracing::debug!("some live connections did not end in time");
         }
