@@ -27,7 +27,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ingest::Ingest;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderValue, StatusCode, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
 use query_api::{HangUp, LocalOwner};
@@ -242,7 +242,14 @@ impl Hall {
                     request.set_data(owner);
                 }
                 let response = hyper::Response::from(door.get_response(request).await);
-                Ok::<_, Infallible>(response.map(|body| Tail::new(body, caller.seat)))
+                let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                Ok::<_, Infallible>(response.map(|body| {
+                    if upgraded {
+                        Tail::of_upgrade(body)
+                    } else {
+                        Tail::new(body, caller.seat)
+                    }
+                }))
             }
         });
         let idle = self.limits.idle_timeout;

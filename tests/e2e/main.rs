@@ -28,6 +28,7 @@ mod gate;
 mod gitlab;
 mod guide;
 mod harness;
+mod live;
 mod memory;
 mod odd_inputs;
 mod payloads;

@@ -3,6 +3,7 @@
 //! Until the keys have been read from the log nobody is, whatever they show: neither a key that may have been revoked, nor
 //! anybody by the keyless rule, of which is not known yet whether it holds.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::{CommandError, KeyDirectory};
@@ -64,13 +65,7 @@ fn is_metrics(path: &str) -> bool {
 
 /// Who asks. What needs nothing is told to everybody, so there a wrong key only tells less.
 fn caller(state: &State, request: &Request, need: Need) -> Result<Caller, Failure> {
-    let shown = match state.keys.directory() {
-        Some(directory) => by_directory(state, request, &directory),
-        None => Err(Failure::later(
-            "closed until the API keys have been read from the log",
-            READING_RETRY_SECS,
-        )),
-    };
+    let shown = directory(state).and_then(|directory| by_directory(state, request, &directory));
     match shown {
         Err(_) if need == Need::Nothing => Ok(Caller::nobody(request)),
         shown => shown,
@@ -99,9 +94,59 @@ fn by_directory(state: &State, request: &Request, directory: &Arc<KeyDirectory>)
     }
 }
 
+/// Who begins a live connection, by the headers of its first request. A wrong key was counted when the request came.
+///
+/// # Errors
+/// When the keys are not known yet, or what is shown is no good key.
+pub(crate) fn by_keys(state: &State, request: &Request) -> Result<Caller, Failure> {
+    let directory = directory(state)?;
+    match credential::shown(request, &directory, &state.session_secret, state.clock.now()) {
+        Ok(Some(Shown { key, until, .. })) => Ok(Caller {
+            until,
+            ..Caller::with_key(request, key)
+        }),
+        Ok(None) => Ok(Caller::without_key(
+            request,
+            &state.options,
+            directory.is_keyless(),
+        )),
+        Err(wrong) => Err(Failure::new(Code::Authentication, wrong.to_string())),
+    }
+}
+
+/// Who shows a key in a message.
+///
+/// # Errors
+/// When the keys are not known yet, or it is no good key.
+pub(crate) fn by_token(
+    state: &State,
+    token: &str,
+    address: Option<IpAddr>,
+    remote: Option<String>,
+) -> Result<Caller, Failure> {
+    let directory = directory(state)?;
+    match credential::verify(&directory, token.trim(), state.clock.now()) {
+        Ok(key) => Ok(Caller::of_key(key, remote)),
+        Err(wrong) => Err(wrong_key_at(state, address, &wrong.to_string())),
+    }
+}
+
+fn directory(state: &State) -> Result<Arc<KeyDirectory>, Failure> {
+    state.keys.directory().ok_or_else(|| {
+        Failure::later(
+            "closed until the API keys have been read from the log",
+            READING_RETRY_SECS,
+        )
+    })
+}
+
 /// The refusal of a wrong key; from an address that shows many, another one.
 pub(crate) fn wrong_key(state: &State, request: &Request, why: &str) -> Failure {
-    match state.failures.count(address(request)) {
+    wrong_key_at(state, address(request), why)
+}
+
+fn wrong_key_at(state: &State, address: Option<IpAddr>, why: &str) -> Failure {
+    match state.failures.count(address) {
         Ok(()) => Failure::new(Code::Authentication, why),
         Err(wait) => {
             metrics::counter!("hooklog_api_refused_total", "reason" => "rate").increment(1);

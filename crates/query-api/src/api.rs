@@ -16,6 +16,7 @@ use crate::dashboard;
 use crate::document;
 use crate::edge::Edge;
 use crate::explorer;
+use crate::live::socket::Sockets;
 use crate::live::{Live, LiveOptions};
 use crate::null;
 use crate::options::ApiOptions;
@@ -108,6 +109,7 @@ type Groups = (
 pub struct Api {
     state: Arc<State>,
     events: Arc<dyn LiveEvents>,
+    sockets: Sockets,
 }
 
 const DESCRIPTION: &str = "Ask what was received and what became of it, and have it done again. Answers are `{\"success\":true,\"data\":…}`; refusals are \
@@ -121,8 +123,10 @@ impl Api {
     #[must_use]
     pub fn build(options: ApiOptions, live: LiveOptions, deps: ApiDeps) -> Self {
         let events = Arc::clone(&deps.events);
+        let state = Arc::new(State::new(Arc::new(options), live, deps));
         Self {
-            state: Arc::new(State::new(Arc::new(options), live, deps)),
+            sockets: Sockets::new(Arc::clone(&state)),
+            state,
             events,
         }
     }
@@ -130,7 +134,11 @@ impl Api {
     /// What feeds the live clients; it has to run for them to be shown anything new.
     #[must_use]
     pub fn live(&self) -> Live {
-        Live::new(Arc::clone(&self.state), Arc::clone(&self.events))
+        Live::new(
+            Arc::clone(&self.state),
+            Arc::clone(&self.events),
+            self.sockets.clone(),
+        )
     }
 
     /// The OpenAPI document, as served at `/openapi.json`.
@@ -160,6 +168,7 @@ impl Api {
                         .body(document.clone())
                 }),
             )
+            .nest_no_strip("/socket.io", self.sockets.endpoint())
             .nest_no_strip("/", service);
         Edge {
             inner: Arc::new(routes.map_to_response()),

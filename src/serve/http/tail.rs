@@ -11,12 +11,21 @@ use super::guests::Seat;
 /// A body. When it is gone, its connection waits for a request again.
 pub(super) struct Tail<B> {
     body: B,
-    seat: Arc<Seat>,
+    /// None where no other request will come: the connection was given away.
+    seat: Option<Arc<Seat>>,
 }
 
 impl<B> Tail<B> {
     pub(super) const fn new(body: B, seat: Arc<Seat>) -> Self {
-        Self { body, seat }
+        Self {
+            body,
+            seat: Some(seat),
+        }
+    }
+
+    /// Of an answer after which the connection is no longer one of HTTP: it keeps its place until it ends.
+    pub(super) const fn of_upgrade(body: B) -> Self {
+        Self { body, seat: None }
     }
 }
 
@@ -42,6 +51,8 @@ impl<B: Body + Unpin> Body for Tail<B> {
 
 impl<B> Drop for Tail<B> {
     fn drop(&mut self) {
-        self.seat.waits();
+        if let Some(seat) = &self.seat {
+            seat.waits();
+        }
     }
 }

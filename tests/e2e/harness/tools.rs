@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The installed test tools.
 pub(crate) struct Tools {
@@ -53,6 +53,27 @@ impl Tools {
                 .args(["--seed", "20261127", "--no-color"])
                 .current_dir(place.path()),
         )
+    }
+
+    /// A client of Socket.IO, in node or in Python, that runs until it is dropped.
+    pub(crate) fn listener(&self, language: &str, base: &str, wanted: &serde_json::Value) -> Child {
+        let program = |name: &str| self.programs.join(name);
+        let mut command = match language {
+            "python" => {
+                let mut command = Command::new(self.installed.join("venv/bin/python"));
+                command.arg(program("listen.py"));
+                command
+            }
+            _ => {
+                let mut command = Command::new("node");
+                command.arg(program("listen.mjs"));
+                command
+            }
+        };
+        command.args([base, &wanted.to_string()]);
+        command.env("HOOKLOG_TEST_TOOLS", &self.installed);
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        spawned.unwrap_or_else(|e| panic!("{command:?} can't be run: {e}"))
     }
 
     /// As [`Tools::python`], with JSON on its standard output.

@@ -39,12 +39,17 @@ pub(crate) struct Caller {
 impl Caller {
     /// A request with a good key, or with a login that was made with one.
     pub(crate) fn with_key(request: &Request, key: &KeyState) -> Self {
+        Self::of_key(key, remote(request))
+    }
+
+    /// Somebody at an address with a good key.
+    pub(crate) fn of_key(key: &KeyState, remote: Option<String>) -> Self {
         Self {
             tenant: key.created.tenant.clone(),
             name: key.created.name.to_string(),
             key: Some(key.created.key.clone()),
             scope: key.scope(),
-            remote: remote(request),
+            remote,
             until: None,
         }
     }

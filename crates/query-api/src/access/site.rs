@@ -12,9 +12,12 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Whether it would change something for the page of another origin. Without either header no browser of the last years
 /// made it.
 pub(crate) fn is_foreign(request: &Request, own_origins: &[String]) -> bool {
-    if is_safe(request.method()) {
-        return false;
-    }
+    !is_safe(request.method()) && is_of_another_page(request, own_origins)
+}
+
+/// Whether the page of another origin made it, whatever it asks for: what answers may be kept from by the browser, a
+/// WebSocket is not.
+pub(crate) fn is_of_another_page(request: &Request, own_origins: &[String]) -> bool {
     let headers = request.headers();
     let origin = single(headers, header::ORIGIN);
     if origin.is_some_and(|origin| own_origins.iter().any(|own| own == origin)) {

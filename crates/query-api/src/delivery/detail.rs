@@ -21,7 +21,7 @@ struct Shown {
 }
 
 /// Where the exact body is.
-fn body_url(base_url: &str, received: &DeliveryReceived) -> String {
+pub(crate) fn body_url(base_url: &str, received: &DeliveryReceived) -> String {
     let key = received.key.as_str().replace('%', "%25");
     format!(
         "{}/api/webhooks/events/{key}/body",

@@ -18,6 +18,7 @@ pub(crate) struct Hub {
     /// Turns at reading the log for clients that are behind the ring.
     pub(crate) reads: Semaphore,
     pub(crate) streams: Arc<Places>,
+    pub(crate) sockets: Arc<Places>,
     /// Every stream ends.
     pub(crate) stop: CancellationToken,
 }
@@ -29,6 +30,7 @@ impl Hub {
             ring: Ring::new(options.ring_events_max, options.ring_bytes_max),
             reads: Semaphore::new(options.log_reads_max.max(1)),
             streams: Places::new("sse", options.streams_max, options.streams_per_client_max),
+            sockets: Places::new("socketio", options.sockets_max, options.sockets_per_address_max),
             stop: CancellationToken::new(),
             options,
         }

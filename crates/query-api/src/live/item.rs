@@ -1,7 +1,9 @@
 //! An event of the log as live clients get it: made once, shared by all who are shown it.
 
 use bytes::Bytes;
-use domain::{DeliveryOutcome, DeliveryReceived, EventData, Outcome, Position, RecordedEvent, TenantId};
+use domain::{
+    DeliveryOutcome, DeliveryReceived, EventData, Outcome, Position, RecordedEvent, TenantId, is_form,
+};
 use serde::Serialize;
 
 use crate::shape::live::{LiveDelivery, LiveStatus};
@@ -38,7 +40,14 @@ pub(crate) struct Facts {
 /// A delivery that was received.
 #[derive(Debug)]
 pub(crate) struct Delivery {
+    pub(crate) position: Position,
     pub(crate) facts: Facts,
+    /// The facts of its receipt, without the headers.
+    pub(crate) received: DeliveryReceived,
+    /// Whether the JSON payload is the field of a form.
+    pub(crate) form: bool,
+    /// Whether it repeats another one.
+    pub(crate) duplicate: bool,
     /// One line of JSON: the row of the list.
     pub(crate) row: Bytes,
     pub(crate) data: EventData,
@@ -97,11 +106,19 @@ impl Item {
 
 fn kind(event: &RecordedEvent) -> Result<Kind, serde_json::Error> {
     if let Some(received) = DeliveryReceived::of(event).transpose()? {
+        let form = received.header("content-type").is_some_and(is_form);
         let row = json(&LiveDelivery::of(event, &received))?;
         return Ok(Kind::Delivery(Box::new(Delivery {
             facts: Facts::of(&received),
+            position: event.position,
             row,
+            form,
+            duplicate: event.duplicate_of.is_some(),
             data: event.data.clone(),
+            received: DeliveryReceived {
+                headers: Vec::new(),
+                ..received
+            },
         })));
     }
     let Some(outcome) = DeliveryOutcome::of(event).transpose()? else {

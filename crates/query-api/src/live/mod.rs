@@ -15,6 +15,7 @@ pub(crate) mod places;
 mod reader;
 pub(crate) mod resume;
 mod ring;
+pub(crate) mod socket;
 pub(crate) mod sse;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use options::LiveOptions;
 
 use crate::state::State;
 use feed::Feed;
+use socket::Sockets;
 
 /// Ends a connection at once, whatever is on its way. Whoever accepts connections puts it into the request, so that a client
 /// that takes nothing any more can't hold on to its connection.
@@ -36,21 +38,29 @@ pub struct HangUp(pub CancellationToken);
 pub struct Live {
     state: Arc<State>,
     events: Arc<dyn LiveEvents>,
+    sockets: Sockets,
 }
 
 impl Live {
-    pub(crate) fn new(state: Arc<State>, events: Arc<dyn LiveEvents>) -> Self {
-        Self { state, events }
+    pub(crate) fn new(state: Arc<State>, events: Arc<dyn LiveEvents>, sockets: Sockets) -> Self {
+        Self {
+            state,
+            events,
+            sockets,
+        }
     }
 
     /// Runs until told to stop; then every stream ends, with a notice.
     pub async fn run(self, stop: CancellationToken) {
         let hub = &self.state.live;
         let feed = Feed::new(Arc::clone(hub), self.events);
-        tokio::select! {
-            () = feed.run() => {}
-            () = stop.cancelled() => {}
-        }
-        hub.stop.cancel();
+        let feeding = async {
+            tokio::select! {
+                () = feed.run() => {}
+                () = stop.cancelled() => {}
+            }
+            hub.stop.cancel();
+        };
+        tokio::join!(feeding, self.sockets.run());
     }
 }

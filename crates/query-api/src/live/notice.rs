@@ -27,7 +27,7 @@ impl Notice {
         }
     }
 
-    const fn message(self) -> &'static str {
+    pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::ShuttingDown => "the server is stopping; connect again and go on from the last id",
             Self::SlowClient => "too little was taken for too long; connect again and go on from the last id",

@@ -32,6 +32,24 @@ pub struct LiveOptions {
     pub heartbeat_ms: u64,
     /// How long a client may take nothing before its stream is ended, in milliseconds.
     pub stall_timeout_ms: u64,
+    /// The most connections of Socket.IO at once.
+    pub sockets_max: usize,
+    /// The most of one address.
+    pub sockets_per_address_max: usize,
+    /// The most subscriptions of one client in a namespace.
+    pub subscriptions_max: usize,
+    /// The most events that may wait for a client of Socket.IO; one more, and it is dropped.
+    pub socket_buffer_events: usize,
+    /// The largest message that a client may send, in bytes.
+    pub message_bytes_max: usize,
+    /// How long a client may be connected without having joined a namespace, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How often a client of Socket.IO is asked whether it is there, in milliseconds.
+    pub ping_interval_ms: u64,
+    /// How long it may take to answer, in milliseconds.
+    pub ping_timeout_ms: u64,
+    /// The largest body whose object is sent in a typed event, in bytes; of a larger one, where to read it.
+    pub object_bytes_max: usize,
     /// How often it is looked at whether a client may still listen, in milliseconds.
     pub recheck_ms: u64,
 }
@@ -52,6 +70,15 @@ impl Default for LiveOptions {
             streams_per_client_max: 100,
             heartbeat_ms: 15_000,
             stall_timeout_ms: 10_000,
+            sockets_max: 2000,
+            sockets_per_address_max: 500,
+            subscriptions_max: 100,
+            socket_buffer_events: 512,
+            message_bytes_max: 65_536,
+            connect_timeout_ms: 10_000,
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 20_000,
+            object_bytes_max: 256 * 1024,
             recheck_ms: 1000,
         }
     }

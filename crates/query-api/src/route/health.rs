@@ -37,10 +37,7 @@ impl HealthApi {
     /// requests, parts that are down. healthy from 80, degraded from 50. Always 200; what is down says so. Kept for about a second.
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
     async fn health(&self, caller: Data<&Caller>) -> Result<Answer<Health>, Failure> {
-        let key = (caller.tenant.clone(), ());
-        let asking = Box::pin(async { Ok(Arc::new(self.ask(&caller).await)) });
-        let health = self.state.health.try_get_with(key, asking).await;
-        let health: Arc<Health> = health.map_err(shared)?;
+        let health = self.of_now(&caller).await?;
         Ok(Answer(Health::clone(&health)))
     }
 }
@@ -54,6 +51,13 @@ struct Asked {
 }
 
 impl HealthApi {
+    /// The health as it is answered.
+    pub(crate) async fn of_now(&self, caller: &Caller) -> Result<Arc<Health>, Failure> {
+        let key = (caller.tenant.clone(), ());
+        let asking = Box::pin(async { Ok(Arc::new(self.ask(caller).await)) });
+        self.state.health.try_get_with(key, asking).await.map_err(shared)
+    }
+
     async fn ask(&self, caller: &Caller) -> Health {
         let now = self.state.clock.now();
         let (snapshot, destinations, asked) = tokio::join!(

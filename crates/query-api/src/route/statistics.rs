@@ -57,19 +57,40 @@ impl StatisticsApi {
             source: source.0.map(|name| name.0.to_string()),
             synthetic: synthetic.0.is_some_and(|flag| flag.0),
         };
-        let key = (caller.tenant.clone(), scope.clone());
-        let asking = Box::pin(async { self.ask(&caller, window, scope).await.map(Arc::new) });
-        let statistics = self
-            .state
-            .statistics
-            .try_get_with(key, asking)
-            .await
-            .map_err(shared)?;
+        let statistics = self.remembered(&caller, window, scope).await?;
         Ok(Answer(Statistics::clone(&statistics)))
     }
 }
 
 impl StatisticsApi {
+    /// Those of the last 24 hours, as they are answered without parameters.
+    pub(crate) async fn of_today(&self, caller: &Caller) -> Result<Arc<Statistics>, Failure> {
+        let window = Window::last(self.state.clock.now(), None, None, DEFAULT_HOURS)?;
+        let scope = Scope {
+            start_secs: window.start_secs,
+            end_secs: window.end_secs,
+            repository: None,
+            source: None,
+            synthetic: false,
+        };
+        self.remembered(caller, window, scope).await
+    }
+
+    async fn remembered(
+        &self,
+        caller: &Caller,
+        window: Window,
+        scope: Scope,
+    ) -> Result<Arc<Statistics>, Failure> {
+        let key = (caller.tenant.clone(), scope.clone());
+        let asking = Box::pin(async { self.ask(caller, window, scope).await.map(Arc::new) });
+        self.state
+            .statistics
+            .try_get_with(key, asking)
+            .await
+            .map_err(shared)
+    }
+
     async fn ask(&self, caller: &Caller, window: Window, scope: Scope) -> Result<Statistics, Failure> {
         let (store, tenant) = (&self.state.store, &caller.tenant);
         let step_secs = window.natural_step_secs();

@@ -105,7 +105,7 @@ fn every_operation_of_the_document_says_who_may_ask_and_no_rule_is_about_nothing
             "{method} {template} has no row in access/rule.rs, so it is not served: say there who may ask"
         );
     }
-    let pages = ["/", "/docs", "/openapi.json", "/dashboard/**"];
+    let pages = ["/", "/docs", "/openapi.json", "/dashboard/**", "/socket.io/**"];
     for (method, path, _) in Rule::all().filter(|(_, path, _)| !pages.contains(path)) {
         let known = all
             .iter()

@@ -1,0 +1,5 @@
+//! Live: server-sent events and Socket.IO, with clients that are not ours, across kills and stops of the server.
+
+mod client;
+mod socket;
+mod stream;
