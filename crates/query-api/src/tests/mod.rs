@@ -13,6 +13,7 @@ mod live;
 mod logins;
 mod one;
 mod outcomes;
+mod peer;
 mod rejected;
 mod replays;
 mod secrets;
@@ -34,13 +35,13 @@ use domain::{
 };
 use poem::http::StatusCode;
 use poem::test::TestClient;
-use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, Request, Response};
+use poem::{Addr, Endpoint, Response};
 use serde_json::Value;
 
 use self::commands::Commands;
 use self::doors::{Doors, Written};
 use self::live::Relayed;
+use self::peer::From;
 use self::senders::Senders;
 use crate::{
     Api, ApiDeps, ApiOptions, CheckRequest, CheckedRequest, Component, ComponentState, Difference, HangUp,
@@ -464,55 +465,5 @@ impl World {
         assert_eq!(json["success"], false, "{path}: {json}");
         assert!(json["error"]["requestId"].is_string(), "{path}: {json}");
         json["error"]["message"].as_str().unwrap().to_owned()
-    }
-}
-
-/// Gives requests the address that a connection would have.
-struct From<E> {
-    inner: E,
-    peer: Addr,
-    scheme: poem::http::uri::Scheme,
-    owner: Option<LocalOwner>,
-    hang_up: Option<HangUp>,
-}
-
-impl From<Served> {
-    fn peer(api: &Served, peer: &str) -> Self {
-        Self {
-            inner: Arc::clone(api),
-            peer: Addr::SocketAddr(peer.parse().unwrap()),
-            scheme: poem::http::uri::Scheme::HTTP,
-            owner: None,
-            hang_up: None,
-        }
-    }
-}
-
-impl<E: Endpoint<Output = Response>> Endpoint for From<E> {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let body = request.take_body();
-        let parts = poem::http::Request::builder()
-            .method(request.method().clone())
-            .uri(request.uri().clone())
-            .body(())
-            .unwrap();
-        let (mut parts, ()) = parts.into_parts();
-        parts.headers = request.headers().clone();
-        let parts = poem::RequestParts::from((
-            parts,
-            LocalAddr(Addr::SocketAddr("127.0.0.1:3000".parse().unwrap())),
-            RemoteAddr(self.peer.clone()),
-            self.scheme.clone(),
-        ));
-        let mut request = Request::from_parts(parts, body);
-        if let Some(owner) = self.owner {
-            request.set_data(owner);
-        }
-        if let Some(hang_up) = &self.hang_up {
-            request.set_data(hang_up.clone());
-        }
-        self.inner.call(request).await
     }
 }
