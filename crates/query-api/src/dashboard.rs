@@ -95,13 +95,21 @@ pub(crate) fn files() -> impl Endpoint<Output = Response> + 'static {
     let files = Arc::clone(&FILES);
     make_sync(move |request: Request| -> poem::Result<Response> {
         let path = request.uri().path();
-        let name = path.strip_prefix(PREFIX).unwrap_or(path).trim_start_matches('/');
+        let name = path.strip_prefix(PREFIX).unwrap_or(path);
+        let name = name.strip_prefix('/').unwrap_or(name);
         let known = |wanted: &str| files.iter().find(|file| file.name == wanted);
         let file = known(name)
-            .or_else(|| (!name.starts_with(HASHED)).then(|| known(INDEX)).flatten())
+            .or_else(|| is_a_page(name).then(|| known(INDEX)).flatten())
             .ok_or_else(|| Failure::of_status(StatusCode::NOT_FOUND))?;
         Ok(answer(file, &request))
     })
+}
+
+/// Whether a page may have the address: no browser asks for one with dots or nothing between its slashes.
+fn is_a_page(name: &str) -> bool {
+    let steps = name.strip_suffix('/').unwrap_or(name).split('/');
+    let plain = |step: &str| !matches!(step, "" | "." | "..");
+    name.is_empty() || (!name.starts_with(HASHED) && steps.into_iter().all(plain))
 }
 
 fn answer(file: &File, request: &Request) -> Response {

@@ -64,9 +64,14 @@ async fn every_address_below_it_is_the_one_page_but_of_files_that_are_missing() 
         answer.assert_status_is_ok();
         assert_eq!(answer.0.into_body().into_string().await.unwrap(), page, "{path}");
     }
-    get("/dashboard/assets/no-such-file.js", &[])
-        .await
-        .assert_status(StatusCode::NOT_FOUND);
+    for path in [
+        "/dashboard/assets/no-such-file.js",
+        "/dashboard/../../etc/passwd",
+        "/dashboard/deliveries/../..",
+        "/dashboard//stream",
+    ] {
+        get(path, &[]).await.assert_status(StatusCode::NOT_FOUND);
+    }
     let bare = get("/dashboard", &[]).await;
     bare.assert_status(StatusCode::PERMANENT_REDIRECT);
     bare.assert_header("location", "/dashboard/");
