@@ -1,13 +1,14 @@
 // Prints many small signed deliveries, one line of JSON each: pushes, jobs in every state, pull requests, issues, stars.
 // One in 50 repeats an earlier body under a new id, one in 200 is too large for the log itself.
-// Usage: node load.mjs SECRET COUNT PREFIX
+// Usage: node load.mjs SECRET COUNT PREFIX [REPOSITORIES], 20 of them unless said otherwise
 import { delivery } from "./signer.mjs";
 
-const [secret, count, prefix] = process.argv.slice(2);
+const [secret, count, prefix, repositories = "20"] = process.argv.slice(2);
 const STATES = ["queued", "in_progress", "completed"];
 
 function payload(n) {
-  const repository = { id: n % 20, full_name: `Octo-Org/repo.${n % 20}`, name: `repo.${n % 20}`, owner: { login: "Octo-Org" } };
+  const id = n % Number(repositories);
+  const repository = { id, full_name: `Octo-Org/repo.${id}`, name: `repo.${id}`, owner: { login: "Octo-Org" } };
   const common = { repository, sender: { login: `user-${n % 7}`, id: n % 7 }, serial: `${prefix}-${n}` };
   switch (n % 5) {
     case 0:

@@ -176,7 +176,7 @@ fn preflight(request: &Request, origin: Option<&HeaderValue>) -> Option<Response
             )
             .header(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "Authorization, Content-Type, X-Api-Key, X-Request-Id",
+                "Authorization, Content-Type, Last-Event-ID, X-Api-Key, X-Request-Id",
             )
             .header(header::ACCESS_CONTROL_MAX_AGE, "600")
             .finish()

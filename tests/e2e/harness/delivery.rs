@@ -48,6 +48,12 @@ impl Signed {
         Self::lines(&tools.node("load.mjs", &[SECRET, &count.to_string(), prefix]))
     }
 
+    /// The same, evenly over so many repositories.
+    pub(crate) fn spread(tools: &Tools, count: usize, prefix: &str, repositories: usize) -> Vec<Self> {
+        let (count, repositories) = (count.to_string(), repositories.to_string());
+        Self::lines(&tools.node("load.mjs", &[SECRET, &count, prefix, &repositories]))
+    }
+
     fn lines(text: &str) -> Vec<Self> {
         text.lines()
             .map(|line| serde_json::from_str(line).expect("a delivery a line"))

@@ -55,7 +55,7 @@ impl Tools {
         )
     }
 
-    /// A client of Socket.IO, in node or in Python, that runs until it is dropped.
+    /// A client of Socket.IO, in node or in Python, or a crowd of them, that runs until it is dropped.
     pub(crate) fn listener(&self, language: &str, base: &str, wanted: &serde_json::Value) -> Child {
         let program = |name: &str| self.programs.join(name);
         let mut command = match language {
@@ -66,7 +66,8 @@ impl Tools {
             }
             _ => {
                 let mut command = Command::new("node");
-                command.arg(program("listen.mjs"));
+                let many = language == "crowd";
+                command.arg(program(if many { "crowd.mjs" } else { "listen.mjs" }));
                 command
             }
         };

@@ -1,6 +1,6 @@
 //! What a client wants to be shown, decided here and not there.
 
-use domain::TenantId;
+use domain::{DeliveryStatus, TenantId};
 
 use super::item::{Facts, Item, Kind};
 
@@ -13,6 +13,8 @@ pub(crate) struct Filter {
     pub(crate) source: Option<String>,
     pub(crate) event: Option<String>,
     pub(crate) action: Option<String>,
+    /// One of these: of a delivery as it was received, of a change what it is then.
+    pub(crate) statuses: Option<Vec<DeliveryStatus>>,
     /// Whether changes of status are wanted as well.
     pub(crate) changes: bool,
 }
@@ -36,5 +38,9 @@ impl Filter {
             && same(&self.source, Some(&facts.source))
             && same(&self.event, Some(&facts.event))
             && same(&self.action, facts.action.as_deref())
+            && self
+                .statuses
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(&facts.status))
     }
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use domain::{
-    DeliveryOutcome, DeliveryReceived, EventData, Outcome, Position, RecordedEvent, TenantId, is_form,
+    DeliveryOutcome, DeliveryReceived, DeliveryStatus, EventData, Outcome, Position, RecordedEvent, TenantId,
+    is_form,
 };
 use serde::Serialize;
 
@@ -35,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) repository: Option<String>,
     pub(crate) event: String,
     pub(crate) action: Option<String>,
+    /// What it is from this event on.
+    pub(crate) status: DeliveryStatus,
 }
 
 /// A delivery that was received.
@@ -109,7 +112,7 @@ fn kind(event: &RecordedEvent) -> Result<Kind, serde_json::Error> {
         let form = received.header("content-type").is_some_and(is_form);
         let row = json(&LiveDelivery::of(event, &received))?;
         return Ok(Kind::Delivery(Box::new(Delivery {
-            facts: Facts::of(&received),
+            facts: Facts::of(&received, received.initial_status(event.duplicate_of.is_some())),
             position: event.position,
             row,
             form,
@@ -128,7 +131,7 @@ fn kind(event: &RecordedEvent) -> Result<Kind, serde_json::Error> {
         return Ok(Kind::Other);
     }
     Ok(Kind::Change(Box::new(Change {
-        facts: Facts::of(&outcome.delivery),
+        facts: Facts::of(&outcome.delivery, outcome.after),
         row: json(&LiveStatus::of(event, &outcome))?,
     })))
 }
@@ -146,13 +149,14 @@ fn json(row: &impl Serialize) -> Result<Bytes, serde_json::Error> {
 }
 
 impl Facts {
-    fn of(received: &DeliveryReceived) -> Self {
+    fn of(received: &DeliveryReceived, status: DeliveryStatus) -> Self {
         Self {
             tenant: received.tenant.clone(),
             source: received.source.to_string(),
             repository: received.repository.as_deref().map(str::to_lowercase),
             event: received.event.clone(),
             action: received.action.clone(),
+            status,
         }
     }
 }

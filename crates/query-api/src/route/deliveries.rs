@@ -236,7 +236,8 @@ impl ApiResponse for ExactBody {
 }
 
 /// Both `status` and `processed`: what fits both.
-fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<DeliveryStatus>> {
+/// The statuses that two parameters leave; none for all.
+pub(super) fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<DeliveryStatus>> {
     let Some(processed) = processed else {
         return status.map(|s| s.0);
     };

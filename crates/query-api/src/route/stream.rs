@@ -21,7 +21,8 @@ use crate::live::pass::Pass;
 use crate::live::places::Owner;
 use crate::live::resume::Resume;
 use crate::live::sse::Stream;
-use crate::param::{Flag, Source, Text, spelt};
+use crate::param::{Flag, Source, Statuses, Text, spelt};
+use crate::route::deliveries::statuses;
 use crate::shape::live::{LiveDelivery, LiveNotice, LiveStatus};
 use crate::state::State;
 
@@ -58,14 +59,31 @@ impl StreamApi {
         event: Query<Option<Text>>,
         /// The action within the event.
         action: Query<Option<Text>>,
+        /// Whether the status is processed.
+        processed: Query<Option<Flag>>,
+        /// A status; `pending` stands for received, processing and retrying, `failed` for dead. Of a delivery it is the one at
+        /// its receipt, of a change the one that it changed to.
+        status: Query<Option<Statuses>>,
         /// Whether changes of status are sent as well.
         changes: Query<Option<Flag>>,
         /// Where to begin: `<logId>:<position>` or a position, 0 for the beginning of the log. The header `Last-Event-ID` goes
         /// before it. Without either: with what is received from now on.
         after: Query<Option<Text>>,
     ) -> Result<EventStream, Failure> {
-        let known = ["repository", "source", "event", "action", "changes", "after"];
+        let known = [
+            "repository",
+            "source",
+            "event",
+            "action",
+            "processed",
+            "status",
+            "changes",
+            "after",
+        ];
         spelt(request, &known)?;
+        if self.state.live.stop.is_cancelled() {
+            return Err(Failure::later("the server is stopping", 1));
+        }
         let place = self
             .state
             .live
@@ -78,6 +96,7 @@ impl StreamApi {
             source: source.0.map(|name| name.0.to_string()),
             event: event.0.map(|text| text.0),
             action: action.0.map(|text| text.0),
+            statuses: statuses(status.0, processed.0),
             changes: changes.0.is_some_and(|flag| flag.0),
         };
         let stream = Stream {
