@@ -78,7 +78,7 @@ async fn each_of_a_crowd_hears_its_own_once_in_order_and_one_that_stalls_harms_n
     }
     let wanted = json!({
         "clients": clients, "takers": TAKERS, "stalled": 1, "rooms": rooms,
-        "patience": PATIENCE.as_millis() as u64,
+        "patience": PATIENCE.as_secs() * 1000,
     });
     let crowd = Listener::start(&tools, "crowd", &server.base(), &wanted);
     eventually("the crowd is there", PATIENCE, || async {
