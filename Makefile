@@ -70,7 +70,7 @@ test-tools: prerequisites-test
 	tests/tools/setup.sh >/dev/null
 
 # The tests and the binary that they run are built once, together.
-tests-built: export HOOKLOG_DASHBOARD_REQUIRED = 1
+tests-built: export DASHBOARD_REQUIRED = 1
 tests-built: dashboard
 	$(SAY) 'Building Hooklog and every test'
 	cargo test --workspace --locked --no-run --quiet

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../dashboard"
 if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null; then
   echo "The dashboard needs Node.js 20.19 or newer (22.12 of the 22s); here is $(node --version 2>/dev/null || echo none)." >&2
   echo "Install it from https://nodejs.org and run make again; until then Hooklog is built without its dashboard." >&2
-  [ -z "${HOOKLOG_DASHBOARD_REQUIRED:-}" ] || exit 1
+  [ -z "${DASHBOARD_REQUIRED:-}" ] || exit 1
   exit 0
 fi
 
@@ -22,7 +22,7 @@ install() {
   if ! npm ci --ignore-scripts --loglevel=error; then
     echo "The packages of the dashboard can't be fetched from the npm registry; run make again when it can be reached." >&2
     echo "Until then Hooklog is built without its dashboard." >&2
-    [ -z "${HOOKLOG_DASHBOARD_REQUIRED:-}" ] || exit 1
+    [ -z "${DASHBOARD_REQUIRED:-}" ] || exit 1
     exit 0
   fi
   echo "$packages" >node_modules/.installed-from

@@ -21,8 +21,9 @@ if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/
   exec 9>"${TMPDIR:-/tmp}/hooklog-chromium.lock"
   if command -v flock >/dev/null; then flock 9; fi
   if ! found >/dev/null; then
-    "${root[@]}" apt-get update -q >&2
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" >&2
+    # Where that fails, what is said below helps more than where it failed.
+    "${root[@]}" apt-get update -q >&2 || true
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" >&2 || true
   fi
 fi
 if found; then exit 0; fi
