@@ -17,7 +17,7 @@ pub(crate) use process::{alive, child_running, descendants, kill9, peak_resident
 pub(crate) use raw::{RawAnswer, RawConnection};
 pub(crate) use receiver::{Behaviour, Receiver, Taken};
 pub(crate) use server::{Launch, SECRET, Server};
-pub(crate) use tools::{Tools, client, openssl_signature};
+pub(crate) use tools::{Tools, body_of, client, openssl_signature};
 pub(crate) use wait::eventually;
 
 /// The binary under test.

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::process::send;
-use super::{Answer, BINARY, Following, Signed, alive, descendants, eventually, kill9};
+use super::{Answer, BINARY, Following, Signed, alive, body_of, descendants, eventually, kill9};
 
 /// The webhook secret of every server here; GitHub's own example.
 pub(crate) const SECRET: &str = "It's a Secret to Everybody";
@@ -291,7 +291,7 @@ impl Server {
         let response = self.client.get(format!("{}{path}", self.base())).send().await;
         let response = response.unwrap_or_else(|e| panic!("no answer to GET {path}: {e}"));
         let status = response.status().as_u16();
-        (status, response.bytes().await.expect("the whole answer").to_vec())
+        (status, body_of(response).await)
     }
 
     /// Waits until every projection stands at the head of the log and has nothing left to do.

@@ -125,6 +125,20 @@ fn output(command: &mut Command) -> String {
     out.into_owned()
 }
 
+/// The body of an answer: whole, or, of a stream that does not end by itself, what came before it fell silent.
+pub(crate) async fn body_of(mut answer: reqwest::Response) -> Vec<u8> {
+    const SILENCE: std::time::Duration = std::time::Duration::from_millis(500);
+    let kind = answer.headers().get("content-type").cloned();
+    if kind.is_none_or(|kind| kind != "text/event-stream") {
+        return answer.bytes().await.expect("the whole answer").to_vec();
+    }
+    let mut body = Vec::new();
+    while let Ok(Ok(Some(piece))) = tokio::time::timeout(SILENCE, answer.chunk()).await {
+        body.extend_from_slice(&piece);
+    }
+    body
+}
+
 /// A client of HTTP that is not ours.
 pub(crate) fn client() -> reqwest::Client {
     // A client can't be built without one, whether it speaks TLS or not.
