@@ -234,6 +234,8 @@ async fn a_client_that_pauses_is_overtaken_and_misses_nothing() {
     let mut world = World::new();
     world.live.ring_events_max = 2;
     world.live.page_events_max = 7;
+    // However long it pauses here: a busy machine must not be taken for a client that is gone.
+    world.live.stall_timeout_ms = 600_000;
     let running = Running::start(world);
     let mut client = running.stream("").await;
     let mut all = Vec::new();
