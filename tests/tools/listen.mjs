@@ -23,7 +23,8 @@ socket.on('connect', async () => {
   say('connected', socket.io.engine.transport.name);
   socket.io.engine.once('upgrade', (transport) => say('upgraded', transport.name));
 });
-const why = ({ message, context }) => [message, context?.status ?? context?.message].filter(Boolean).join(': ');
+// Of polling the status, of a WebSocket what was answered to it.
+const why = ({ message, description }) => [message, description?.message ?? description].filter(Boolean).join(': ');
 socket.on('connect_error', (error) => say('connect_error', why(error)));
 socket.on('disconnect', (reason) => say('disconnect', reason));
 socket.onAny((event, data) => say(event, data));
