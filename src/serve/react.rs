@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::{
     BodyError, BodyRef, BodyStore, BodyUpload, Checkpoints, CommandError, DestinationName, DestinationStatus,
     Destinations, EventId, EventLog, PublishError, PublishToSubject, ReplayCount, ReplayId, ReplayOne,
-    ReplayOrder, ReplayState, ReplayedOne, Replays, TenantId,
+    ReplayOrder, ReplayState, ReplayedOne, Replays, RetryDead, TenantId,
 };
 use reactors::destination::{self, Router, TargetPorts};
 use reactors::replay::{ReplayHandle, ReplayPorts, ReplayRunner};
@@ -193,12 +193,7 @@ impl Replays for Elsewhere {
         elsewhere()
     }
 
-    async fn retry_dead(
-        &self,
-        _: TenantId,
-        _: String,
-        _: Option<String>,
-    ) -> Result<Option<ReplayState>, CommandError> {
+    async fn retry_dead(&self, _: RetryDead) -> Result<Option<ReplayState>, CommandError> {
         elsewhere()
     }
 
