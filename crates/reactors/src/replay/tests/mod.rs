@@ -1,5 +1,6 @@
 //! A world in memory for replays: a log that can be killed, a router, and somebody who is late.
 
+mod causes;
 mod orders;
 mod property;
 mod resuming;
