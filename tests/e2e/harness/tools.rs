@@ -73,7 +73,7 @@ impl Tools {
         };
         command.args([base, &wanted.to_string()]);
         command.env("HOOKLOG_TEST_TOOLS", &self.installed);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         spawned.unwrap_or_else(|e| panic!("{command:?} can't be run: {e}"))
     }
 
