@@ -15,11 +15,11 @@ use infra::access::{AuditTrail, KeyKeeper};
 use infra::body::DirectoryBodyStore;
 use infra::budget::{DiskBudget, Shrink};
 use infra::checkpoint::DirectoryCheckpoints;
-use infra::clickhouse::{ClickHouse, ClickHouseOptions};
+use infra::clickhouse::ClickHouse;
 use infra::data_dir::DataDir;
 use infra::engine::{Endpoints, EngineOptions, Engines};
 use infra::guard::GuardedLog;
-use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
+use infra::jetstream::{JetStream, Subjects};
 use infra::log::SegmentedLog;
 use infra::source::SourceKeeper;
 use ingest::Ingest;
@@ -304,7 +304,10 @@ async fn follow(core: Arc<Core>) {
             "how to reach the engines is not written down"
         );
     }
-    let tables = connect_tables(&core, engines.endpoints());
+    let tables = tokio::select! {
+        tables = connect_tables(&core, engines.endpoints()) => tables,
+        () = stop.cancelled() => return engines.shutdown().await,
+    };
     core.tables.set(Arc::clone(&tables));
     let mut tasks = JoinSet::new();
     tokio::select! {
@@ -370,29 +373,31 @@ fn own_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hooklog"))
 }
 
-fn connect_tables(core: &Core, endpoints: &Endpoints) -> Arc<dyn Tables> {
+/// Files that can't be read yet may be there soon: it is tried again, and deliveries are taken meanwhile.
+async fn connect_tables(core: &Core, endpoints: &Endpoints) -> Arc<dyn Tables> {
     let options = core.settings.clickhouse.clone();
     let options = match &endpoints.clickhouse {
-        Some(embedded) => ClickHouseOptions {
-            url: embedded.url.clone(),
-            user: embedded.user.clone(),
-            password: embedded.password.clone(),
-            token: Some(embedded.token.clone()),
-            ..options
-        },
+        Some(embedded) => {
+            let password = embedded.password.clone();
+            options.embedded(&embedded.url, &embedded.user, password, embedded.token.clone())
+        }
         None => options,
     };
-    Arc::new(ClickHouse::new(options))
+    loop {
+        match ClickHouse::new(options.clone()) {
+            Ok(tables) => return Arc::new(tables),
+            Err(error) => {
+                tracing::error!(%error, "clickhouse can't be asked; it is tried again");
+                tokio::time::sleep(Duration::from_millis(core.settings.projections.retry_ms_max)).await;
+            }
+        }
+    }
 }
 
 async fn connect_stream(core: &Core, endpoints: &Endpoints) -> Arc<JetStream> {
     let options = core.settings.nats.clone();
     let options = match &endpoints.nats {
-        Some(embedded) => JetStreamOptions {
-            url: embedded.url.clone(),
-            token: Some(embedded.token.clone()),
-            ..options
-        },
+        Some(embedded) => options.embedded(embedded.url.clone(), embedded.token.clone()),
         None => options,
     };
     loop {

@@ -15,3 +15,4 @@ pub mod jetstream;
 pub mod log;
 pub mod secret;
 pub mod source;
+mod tls;

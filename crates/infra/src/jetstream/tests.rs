@@ -1,5 +1,7 @@
 //! Against the real server.
 
+mod certificates;
+mod cluster;
 mod rejected;
 mod server;
 mod subject;
