@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog, HeaderFact,
-    Outcome, PageLimit, Proof, RecordedEvent, Revision, Standing, StandingFailure, StreamName, Timestamp, Work,
+    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog,
+    HeaderFact, Outcome, PageLimit, Proof, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
+    Timestamp, Work,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
