@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog,
-    HeaderFact, Outcome, PageLimit, Proof, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
+    HeaderFact, Outcome, PageLimit, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
     Timestamp, Work,
 };
 use serde::{Deserialize, Serialize};
