@@ -92,6 +92,7 @@ endif
 DRILL_MORE = HOOKLOG_FORGERIES="$${HOOKLOG_FORGERIES:-100000}" HOOKLOG_SLOW="$${HOOKLOG_SLOW:-10000}" HOOKLOG_HONEST="$${HOOKLOG_HONEST:-1000}" \
 	  HOOKLOG_FUZZ_MUTATIONS="$${HOOKLOG_FUZZ_MUTATIONS:-100000}" HOOKLOG_SCHEMA_EXAMPLES="$${HOOKLOG_SCHEMA_EXAMPLES:-100}" \
 	  HOOKLOG_LIVE_CLIENTS="$${HOOKLOG_LIVE_CLIENTS:-1000}" HOOKLOG_LIVE_REPOSITORIES="$${HOOKLOG_LIVE_REPOSITORIES:-100}" \
+	  HOOKLOG_STORE_DELIVERIES="$${HOOKLOG_STORE_DELIVERIES:-1000000}" \
 	  HOOKLOG_LIVE_PER_SECOND="$${HOOKLOG_LIVE_PER_SECOND:-500}" HOOKLOG_LIVE_CROWD_DELIVERIES="$${HOOKLOG_LIVE_CROWD_DELIVERIES:-15000}"
 
 drill: tests-built test-tools prerequisites-fuzz ## The long tests
@@ -109,6 +110,8 @@ endif
 	HOOKLOG_FUZZ_SECONDS="$${HOOKLOG_FUZZ_SECONDS:-600}" fuzz/run.sh
 	$(SAY) 'Licences, sources, bans and advisories of all dependencies'
 	scripts/deny.sh
+	$(SAY) 'The key of secrets in the keychain of a desktop'
+	tests/drill/keychain.sh
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog, Outcome,
-    PageLimit, RecordedEvent, Revision, Standing, StandingFailure, StreamName, Timestamp, Work,
+    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog,
+    HeaderFact, Outcome, PageLimit, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
+    Timestamp, Work,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::answer::Json;
 use crate::failure::{Failure, unreadable};
 use crate::shape::delivery::{
-    AttemptShape, DeliveryRow, DestinationPart, HistoryEvent, ResponseShape, processing_ms,
+    AttemptShape, DeliveryRow, DestinationPart, HeaderShape, HistoryEvent, ResponseShape, processing_ms,
 };
 use crate::shape::replay::shown;
 
@@ -146,7 +147,10 @@ impl Story {
                     round: round.opened_by.to_string(),
                     since: round.since.to_string(),
                     replay_id: round.replay.map(|replay| replay.to_string()),
-                    attempts: attempts.iter().map(AttemptShape::from).collect(),
+                    attempts: attempts
+                        .iter()
+                        .map(|attempt| shape(attempt, &self.state.received.headers))
+                        .collect(),
                     next_attempt_at: (part.work == Work::Open).then(|| part.due_at.to_string()),
                     ended_at: shown(told.and_then(|t| t.ended_at)),
                     skipped: told.and_then(|t| t.skipped.clone()),
@@ -156,25 +160,27 @@ impl Story {
     }
 }
 
-impl From<&Attempt> for AttemptShape {
-    fn from(attempt: &Attempt) -> Self {
-        // Below 2^53 microseconds it is exact.
-        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
-        let duration_ms = attempt.duration_us as f64 / 1000.0;
-        Self {
-            number: attempt.number,
-            started_at: attempt.started_at.to_string(),
-            duration_ms,
-            target: attempt.target.clone(),
-            idempotency_key: attempt.idempotency_key.clone(),
-            response: attempt.response.as_ref().map(|response| ResponseShape {
-                status: response.status,
-                excerpt: response.excerpt.clone(),
-            }),
-            error: attempt.failure.as_ref().map(|f| f.message.clone()),
-            error_code: attempt.failure.as_ref().map(|f| f.code.to_string()),
-            retryable: attempt.failure.as_ref().map(|f| f.retryable),
-        }
+/// An attempt to hand on a delivery that came with these headers.
+fn shape(attempt: &Attempt, received: &[HeaderFact]) -> AttemptShape {
+    // Below 2^53 microseconds it is exact.
+    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+    let duration_ms = attempt.duration_us as f64 / 1000.0;
+    let sent = attempt.headers.as_ref().map(|sent| sent.over(received));
+    let header = |HeaderFact(name, value)| HeaderShape { name, value };
+    AttemptShape {
+        number: attempt.number,
+        started_at: attempt.started_at.to_string(),
+        duration_ms,
+        target: attempt.target.clone(),
+        idempotency_key: attempt.idempotency_key.clone(),
+        headers: sent.map(|sent| sent.into_iter().map(header).collect()),
+        response: attempt.response.as_ref().map(|response| ResponseShape {
+            status: response.status,
+            excerpt: response.excerpt.clone(),
+        }),
+        error: attempt.failure.as_ref().map(|f| f.message.clone()),
+        error_code: attempt.failure.as_ref().map(|f| f.code.to_string()),
+        retryable: attempt.failure.as_ref().map(|f| f.retryable),
     }
 }
 

@@ -123,6 +123,44 @@ pub(crate) struct DeadLetter {
     pub(crate) failed_at: Option<String>,
 }
 
+/// Dead letters that share why they were given up.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Cause", rename_all = "camelCase")]
+pub(crate) struct CauseShape {
+    /// The destination that gave them up: of several, the last.
+    pub(crate) destination: Option<String>,
+    /// As in the row of a delivery.
+    pub(crate) error_code: Option<String>,
+    /// The error without what differs from one delivery to the next: UUIDs and long numbers are `…`.
+    pub(crate) error: String,
+    /// Whether another attempt may succeed.
+    pub(crate) retryable: Option<bool>,
+    /// How many there are.
+    pub(crate) count: i64,
+    /// When the first of them was given up.
+    pub(crate) first_failed_at: Option<String>,
+    /// When the last of them was given up.
+    pub(crate) last_failed_at: Option<String>,
+    /// The ten newest of them.
+    pub(crate) newest: Vec<DeadLetter>,
+}
+
+/// All dead letters by their causes.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct CauseList {
+    /// The causes, the most frequent first.
+    pub(crate) causes: Vec<CauseShape>,
+    /// How many causes there are, those beyond `limit` included.
+    pub(crate) total: i64,
+    /// How many dead letters there are, over all causes.
+    pub(crate) dead_letters: i64,
+    /// The most causes of this answer.
+    pub(crate) limit: u32,
+}
+
 /// A page of dead letters, the newest delivery first.
 #[derive(Debug, Clone, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -210,6 +248,9 @@ pub(crate) struct AttemptShape {
     pub(crate) target: String,
     /// The key by which the receiver recognises a repeat; the same for every attempt of a round.
     pub(crate) idempotency_key: String,
+    /// The headers of the request, but those of its connection: those that the delivery came with and that went on, and those
+    /// added, with what is secret in them masked. Null where they were not taken down.
+    pub(crate) headers: Option<Vec<HeaderShape>>,
     /// What was answered; null when nothing was.
     pub(crate) response: Option<ResponseShape>,
     /// Why it failed; null when it succeeded.

@@ -1,6 +1,7 @@
 //! The API as a whole, over the in-memory log and a read store that gives canned rows.
 
 mod access;
+mod causes;
 mod ci;
 mod commands;
 mod dashboard;
