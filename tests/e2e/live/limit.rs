@@ -141,6 +141,8 @@ async fn one_that_takes_nothing_for_good_is_cut_off_and_keeps_no_place() {
     let server = Launch::in_folder(folder.path())
         .env("HOOKLOG_LIVE__SOCKET_BUFFER_EVENTS", "64")
         .env("HOOKLOG_LIVE__STALL_TIMEOUT_MS", "300")
+        // A ping for which there is no room would end it too, sooner or later.
+        .env("HOOKLOG_LIVE__PING_INTERVAL_MS", NEVER_MS)
         .env("HOOKLOG_LIVE__PING_TIMEOUT_MS", NEVER_MS)
         .start()
         .await;
