@@ -63,6 +63,14 @@ impl Settings {
             self.projections.block_size > 0,
             "setting projections.block_size: must be at least 1"
         );
+        ensure!(
+            (1..=1024).contains(&self.projections.partitions),
+            "setting projections.partitions: from 1 to 1024; each costs a lease and a progress row"
+        );
+        ensure!(
+            self.leases.ttl_ms >= 500,
+            "setting leases.ttl_ms: at least 500; it is renewed five times as often"
+        );
         Ok(())
     }
 

@@ -21,6 +21,7 @@ mod hash;
 mod id;
 mod key;
 mod keyless;
+mod lease;
 mod log;
 mod message;
 mod outcome;
@@ -66,6 +67,9 @@ pub use id::{
 };
 pub use key::DeliveryKey;
 pub use keyless::{is_foreign_header, is_forwarding_header, is_true_loopback};
+pub use lease::{
+    Holder, InvalidLeaseName, Lease, LeaseName, LeaseStanding, Leases, Onlooker, SharedWork, Unshared,
+};
 pub use log::{
     Append, AppendError, Appended, CategoryPage, ContentKey, EventLog, Expected, FindDeliveries, LogHealth,
     LogPage, PageLimit, ReadError,

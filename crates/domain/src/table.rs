@@ -38,6 +38,16 @@ impl Rows {
         Ok(())
     }
 
+    /// Adds the rows of another block.
+    pub fn append(&mut self, others: Self) {
+        if self.json.is_empty() {
+            self.json = others.json;
+        } else {
+            self.json.extend(others.json);
+        }
+        self.count += others.count;
+    }
+
     /// How many rows.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -12,6 +12,7 @@ pub mod data_dir;
 pub mod engine;
 pub mod guard;
 pub mod jetstream;
+pub mod lease;
 pub mod log;
 pub mod secret;
 pub mod source;

@@ -347,6 +347,15 @@ impl Builds {
         Ok(())
     }
 
+    /// A build that was retired by mistake is asked again.
+    pub(crate) async fn give_back(&self, row: &BuildRow) -> Result<(), TableError> {
+        let now = self.rows(&row.projection).await?;
+        let mut row = row.clone();
+        let newest = now.iter().map(|row| row.updated_us).max();
+        row.updated_us = newest.unwrap_or(0).max(row.updated_us);
+        self.put(row, BuildState::Active).await.map(drop)
+    }
+
     fn known_gone(&self) -> MutexGuard<'_, BTreeMap<uuid::Uuid, Gone>> {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -368,11 +377,13 @@ impl Builds {
             .collect();
         let building = rows.iter().filter(|row| row.state == BuildState::Building);
         let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
+        // Tables beyond every row are being made by another process: their row comes after them.
+        let last = rows.iter().map(|row| row.build).max().unwrap_or(0);
         let existing = self.existing().await?;
         let mut swept = Swept::Clean;
         for real in &existing {
             let build = tables.iter().find_map(|t| build_of(t.name, real));
-            let Some(build) = build.filter(|build| !keep.contains(build)) else {
+            let Some(build) = build.filter(|build| *build <= last && !keep.contains(build)) else {
                 continue;
             };
             if spared.contains(&build) {

@@ -3,8 +3,10 @@
 //! It holds nothing that the log doesn't, and may be wiped at any time. Never here: deciding what to publish, or
 //! reading the log when something is missing; the relay and the workers do that.
 
+mod checkpoint;
 mod error;
 mod follow;
+mod lease;
 mod options;
 mod publish;
 pub mod rejected;
@@ -14,7 +16,7 @@ mod stream;
 mod subject;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ use domain::{FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogI
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
+pub use checkpoint::NatsCheckpoints;
+pub use lease::NatsLeases;
 pub use options::JetStreamOptions;
 pub use subject::Subjects;
 

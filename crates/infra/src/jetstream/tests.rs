@@ -1,7 +1,8 @@
 //! Against the real server.
 
+mod checkpoint;
 mod rejected;
-mod server;
+pub(crate) mod server;
 mod subject;
 
 use std::time::Duration;

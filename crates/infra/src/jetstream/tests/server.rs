@@ -11,14 +11,14 @@ use crate::jetstream::{JetStream, JetStreamOptions};
 
 const TOKEN: &str = "a token for tests";
 
-pub(super) struct Server {
+pub(crate) struct Server {
     directory: TempDir,
     port: u16,
     child: Option<Child>,
 }
 
 impl Server {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// Starts it on the same port and directory.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let child = Command::new(binary())
             .arg("-c")
             .arg(self.directory.path().join("nats.conf"))
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Kills it as a crash would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -67,12 +67,12 @@ impl Server {
     }
 
     /// Deletes everything it kept.
-    pub(super) fn wipe(&mut self) {
+    pub(crate) fn wipe(&mut self) {
         assert!(self.child.is_none(), "kill it first");
         std::fs::remove_dir_all(self.directory.path().join("store")).unwrap();
     }
 
-    pub(super) fn options(&self) -> JetStreamOptions {
+    pub(crate) fn options(&self) -> JetStreamOptions {
         JetStreamOptions {
             url: format!("nats://127.0.0.1:{}", self.port),
             token: Some(TOKEN.into()),
@@ -83,11 +83,11 @@ impl Server {
         }
     }
 
-    pub(super) async fn connect(&self) -> JetStream {
+    pub(crate) async fn connect(&self) -> JetStream {
         self.connect_with(self.options()).await
     }
 
-    pub(super) async fn connect_with(&self, options: JetStreamOptions) -> JetStream {
+    pub(crate) async fn connect_with(&self, options: JetStreamOptions) -> JetStream {
         let jetstream = JetStream::connect(options).await.unwrap();
         until("connected", async || jetstream.is_connected().then_some(())).await;
         jetstream
@@ -101,7 +101,7 @@ impl Drop for Server {
 }
 
 /// Waits until something is there.
-pub(super) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = look().await {

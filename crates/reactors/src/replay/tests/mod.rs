@@ -261,6 +261,7 @@ impl World {
             router: Arc::new(Settings),
             pace: Arc::clone(&self.lag) as Arc<dyn Pace>,
             dead_letters: Arc::clone(&self.memory) as Arc<dyn DeadLetters>,
+            leases: Arc::new(domain::Unshared),
         };
         let (runner, handle) = ReplayRunner::build(self.options.clone(), ports);
         Process {
