@@ -110,6 +110,8 @@ endif
 	HOOKLOG_FUZZ_SECONDS="$${HOOKLOG_FUZZ_SECONDS:-600}" fuzz/run.sh
 	$(SAY) 'Licences, sources, bans and advisories of all dependencies'
 	scripts/deny.sh
+	$(SAY) 'The key of secrets in the keychain of a desktop'
+	tests/drill/keychain.sh
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh
 

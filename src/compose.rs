@@ -313,7 +313,10 @@ async fn follow(core: Arc<Core>) {
             "how to reach the engines is not written down"
         );
     }
-    let tables = connect::tables(&core.settings, engines.endpoints());
+    let tables = tokio::select! {
+        tables = connect::tables(&core.settings, engines.endpoints()) => tables,
+        () = stop.cancelled() => return engines.shutdown().await,
+    };
     core.tables.set(Arc::clone(&tables));
     let mut tasks = JoinSet::new();
     tokio::select! {

@@ -4,37 +4,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Tables;
-use infra::clickhouse::{ClickHouse, ClickHouseOptions};
+use infra::clickhouse::ClickHouse;
 use infra::engine::Endpoints;
-use infra::jetstream::{JetStream, JetStreamOptions};
+use infra::jetstream::JetStream;
 
 use crate::settings::Settings;
 
-/// The tables. A server that is not there yet is reached later.
-pub(crate) fn tables(settings: &Settings, endpoints: &Endpoints) -> Arc<dyn Tables> {
+/// The tables. A server that is not there yet is reached later; files that can't be read yet may be there soon, so that is tried
+/// again, and deliveries are taken meanwhile.
+pub(crate) async fn tables(settings: &Settings, endpoints: &Endpoints) -> Arc<dyn Tables> {
     let options = settings.clickhouse.clone();
     let options = match &endpoints.clickhouse {
-        Some(embedded) => ClickHouseOptions {
-            url: embedded.url.clone(),
-            user: embedded.user.clone(),
-            password: embedded.password.clone(),
-            token: Some(embedded.token.clone()),
-            ..options
-        },
+        Some(embedded) => {
+            let password = embedded.password.clone();
+            options.embedded(&embedded.url, &embedded.user, password, embedded.token.clone())
+        }
         None => options,
     };
-    Arc::new(ClickHouse::new(options))
+    loop {
+        match ClickHouse::new(options.clone()) {
+            Ok(tables) => return Arc::new(tables),
+            Err(error) => {
+                tracing::error!(%error, "clickhouse can't be asked; it is tried again");
+                tokio::time::sleep(Duration::from_millis(settings.projections.retry_ms_max)).await;
+            }
+        }
+    }
 }
 
 /// The stream, connected unless that takes long.
 pub(crate) async fn stream(settings: &Settings, endpoints: &Endpoints) -> Arc<JetStream> {
     let options = settings.nats.clone();
     let options = match &endpoints.nats {
-        Some(embedded) => JetStreamOptions {
-            url: embedded.url.clone(),
-            token: Some(embedded.token.clone()),
-            ..options
-        },
+        Some(embedded) => options.embedded(embedded.url.clone(), embedded.token.clone()),
         None => options,
     };
     loop {

@@ -45,6 +45,9 @@ impl Settings {
             "setting ingest.pressure.delay_ms_max: at most 1000; senders wait for their answer a few seconds only"
         );
         super::ranges::check(self)?;
+        let wrong = |engine: &'static str| move |why| anyhow::anyhow!("settings of [{engine}]: {why}");
+        self.nats.check().map_err(wrong("nats"))?;
+        self.clickhouse.check().map_err(wrong("clickhouse"))?;
         ensure!(
             self.rejected.body_bytes_max <= 256 * 1024,
             "setting rejected.body_bytes_max: at most 262144; longer bodies are never kept"

@@ -242,6 +242,17 @@ pub(crate) struct Loaded {
     pub(crate) notices: Vec<String>,
 }
 
+impl Settings {
+    /// Those of somebody who set nothing.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Overrides::default()
+            .load_with(std::iter::empty())
+            .unwrap()
+            .settings
+    }
+}
+
 /// What the command line says about settings.
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {

@@ -213,7 +213,8 @@ async fn run(does: Does, parts: Parts, stop: CancellationToken, ready: Sender<Ha
         let ports = ProjectorPorts {
             log,
             live: stream as Arc<dyn LiveEvents>,
-            tables: Arc::new(ClickHouse::new(parts.clickhouse)) as Arc<dyn Tables>,
+            tables: Arc::new(ClickHouse::new(parts.clickhouse).expect("a client of ClickHouse"))
+                as Arc<dyn Tables>,
             bodies: Arc::new(NoBodies),
             clock: Arc::new(Clockwork),
             leases: if does == Does::Asks {

@@ -105,6 +105,11 @@ pub trait Tables: Send + Sync {
 
     /// Runs a query and returns its rows, one JSON object a line; 64-bit numbers are not quoted.
     async fn query_json(&self, query: &Query) -> Result<Bytes, TableError>;
+
+    /// The cluster on all of whose servers tables are made; `None` where there is one server.
+    fn cluster(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl dyn Tables + '_ {

@@ -16,3 +16,4 @@ pub mod lease;
 pub mod log;
 pub mod secret;
 pub mod source;
+mod tls;

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{BuildShape, ReadModel, Table, View};
-use crate::progress;
+use crate::{ddl, migration};
 
 pub(crate) const BUILDS: &str = "projection_builds";
 
-const CREATE_BUILDS: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_builds (
+/// Its columns, engine and order. A step of [`crate::migration`]: never changed, only followed by another.
+pub(crate) const DEFINITION: &str = "(
     `projection` LowCardinality(String), schema UInt16, build UInt32, partitions UInt32, block_size UInt64, log_id UUID,
     incarnation UUID, state LowCardinality(String), updated_at DateTime64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree(updated_at) ORDER BY (projection, build)
@@ -175,6 +176,13 @@ pub(crate) async fn rows(tables: &dyn Tables, projection: &str) -> Result<Vec<Bu
     tables.query(&query.bind("projection", projection)).await
 }
 
+/// All tables of the database.
+pub(crate) async fn existing(tables: &dyn Tables) -> Result<BTreeSet<String>, TableError> {
+    let query = Query::new("SELECT name FROM system.tables WHERE database = 'hooklog'");
+    let names: Vec<Name> = tables.query(&query).await?;
+    Ok(names.into_iter().map(|row| row.name).collect())
+}
+
 /// The tables of all builds, and the rows about them.
 #[derive(Clone)]
 pub(crate) struct Builds {
@@ -222,19 +230,14 @@ struct Name {
 }
 
 impl Builds {
-    /// Creates the database and the control tables where they are missing.
+    /// Creates the database and the control tables where they are missing, and brings them up to date.
     pub(crate) async fn ensure_control(&self) -> Result<(), TableError> {
-        let database = Query::new("CREATE DATABASE IF NOT EXISTS hooklog ENGINE = Atomic");
-        self.tables.execute(&database).await?;
-        self.tables.execute(&Query::new(CREATE_BUILDS)).await?;
-        self.tables.execute(&Query::new(progress::CREATE)).await
+        migration::run(self.tables.as_ref(), self.clock.as_ref()).await
     }
 
     /// All tables of the database.
     pub(crate) async fn existing(&self) -> Result<BTreeSet<String>, TableError> {
-        let query = Query::new("SELECT name FROM system.tables WHERE database = 'hooklog'");
-        let names: Vec<Name> = self.tables.query(&query).await?;
-        Ok(names.into_iter().map(|row| row.name).collect())
+        existing(self.tables.as_ref()).await
     }
 
     /// The rows of all projections.
@@ -280,8 +283,9 @@ impl Builds {
     async fn ensure_tables(&self, tables: &'static [Table], row: &BuildRow) -> Result<(), TableError> {
         for table in tables {
             let real = row.table(table.name);
-            let statement = format!("CREATE TABLE IF NOT EXISTS hooklog.{real} {}", table.definition);
-            self.tables.execute(&Query::new(statement)).await?;
+            for statement in ddl::create_table(self.tables.cluster(), &real, table.definition) {
+                self.tables.execute(&statement).await?;
+            }
         }
         Ok(())
     }
@@ -390,9 +394,9 @@ impl Builds {
                 swept = Swept::Spared;
                 continue;
             }
-            self.tables
-                .execute(&Query::new(format!("DROP TABLE IF EXISTS hooklog.{real}")))
-                .await?;
+            for statement in ddl::drop_table(self.tables.cluster(), real) {
+                self.tables.execute(&statement).await?;
+            }
             tracing::info!(table = %real, "projection_table_dropped");
         }
         Ok(swept)
@@ -418,8 +422,8 @@ impl Builds {
     pub(crate) async fn ensure_views(&self, model: &Facts, row: &BuildRow) -> Result<(), TableError> {
         for view in model.views {
             let select = qualified(view.select, model.tables, row);
-            let statement = format!("CREATE OR REPLACE VIEW hooklog.{} AS {select}", view.name);
-            match self.tables.execute(&Query::new(statement)).await {
+            let statement = ddl::replace_view(self.tables.cluster(), view.name, &select);
+            match self.tables.execute(&statement).await {
                 Err(refused @ TableError::Refused(_)) => {
                     tracing::error!(view = view.name, error = %refused, "projection_view_refused");
                 }

@@ -12,7 +12,8 @@ use crate::builds::{BuildRow, column_time};
 
 pub(crate) const PROGRESS: &str = "projection_progress";
 
-pub(crate) const CREATE: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_progress (
+/// Its columns, engine and order. A step of [`crate::migration`]: never changed, only followed by another.
+pub(crate) const DEFINITION: &str = "(
     `projection` LowCardinality(String), build UInt32, partition UInt32, log_id UUID, upto UInt64, event_id UUID,
     incarnation UUID, at DateTime64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree(upto) ORDER BY (projection, build, partition, incarnation)

@@ -1,6 +1,8 @@
 //! Against the real server.
 
+mod certificates;
 mod checkpoint;
+mod cluster;
 mod rejected;
 pub(crate) mod server;
 mod subject;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DeliveryStatus, DestinationName, EventId,
-    EventLog, HeaderFact, Outcome, PageLimit, Proof, RecordedEvent, Revision, Standing, StandingFailure,
-    StreamName, Timestamp, Work,
+    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog,
+    HeaderFact, Outcome, PageLimit, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
+    Timestamp, Work,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,10 +13,9 @@ use serde_json::value::RawValue;
 use crate::answer::Json;
 use crate::failure::{Failure, unreadable};
 use crate::shape::delivery::{
-    AttemptShape, DeliveryRow, DestinationPart, HeaderShape, HistoryEvent, ResponseShape,
+    AttemptShape, DeliveryRow, DestinationPart, HeaderShape, HistoryEvent, ResponseShape, processing_ms,
 };
 use crate::shape::replay::shown;
-use crate::shape::round_ms;
 
 /// A delivery and what became of it.
 pub(crate) struct Story {
@@ -118,37 +117,14 @@ impl Story {
     /// The row of the delivery, as lists show it.
     pub(crate) fn row(&self) -> DeliveryRow {
         let (state, received) = (&self.state, &self.state.received);
-        let (status, failure) = (state.status(), self.failing().map(|failing| &failing.failure));
-        // Imported history was received, and processed, by somebody else.
-        let processed_at = state.processed_at.filter(|_| received.proof != Proof::Imported);
-        // Below 2^53 microseconds it is exact.
-        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
-        let elapsed_ms = |at: Timestamp| {
-            let micros = at.as_micros().saturating_sub(received.received_at.as_micros());
-            round_ms(micros.max(0) as f64 / 1000.0)
-        };
+        let failure = self.failing().map(|failing| &failing.failure);
         DeliveryRow {
-            id: received.key.to_string(),
-            delivery_id: received.delivery_id.clone(),
-            hook_id: received.hook_id.clone(),
-            source: received.source.to_string(),
-            repository: received.repository.clone(),
-            event: received.event.clone(),
-            action: received.action.clone(),
-            sender: received.sender.clone(),
-            timestamp: received.received_at.to_string(),
-            processed: status == DeliveryStatus::Processed,
-            status: status.to_string(),
             attempts: state.attempts,
-            processing_time_ms: processed_at.map(elapsed_ms),
+            processing_time_ms: processing_ms(received, state.processed_at),
             error: failure.map(|f| f.message.clone()),
             error_code: failure.map(|f| f.code.to_string()),
             retryable: failure.map(|f| f.retryable),
-            duplicate_of: state
-                .receipt
-                .duplicate_of
-                .as_ref()
-                .map(|stream| stream.id().to_owned()),
+            ..DeliveryRow::of(received, state.status(), state.receipt.duplicate_of.as_ref())
         }
     }
 

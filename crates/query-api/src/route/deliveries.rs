@@ -239,7 +239,6 @@ impl ApiResponse for ExactBody {
     }
 }
 
-/// Both `status` and `processed`: what fits both.
 /// The statuses that two parameters leave; none for all.
 pub(super) fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<DeliveryStatus>> {
     let Some(processed) = processed else {

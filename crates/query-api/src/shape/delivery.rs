@@ -1,8 +1,10 @@
 //! Deliveries: rows of lists, one in full, and the known event types.
 
+use domain::{DeliveryReceived, DeliveryStatus, Proof, StreamName, Timestamp};
 use poem_openapi::Object;
 use serde::Serialize;
 
+use super::round_ms;
 use crate::answer::Json;
 
 /// A delivery as lists show it.
@@ -45,6 +47,47 @@ pub(crate) struct DeliveryRow {
     pub(crate) retryable: Option<bool>,
     /// The id of the delivery that this one repeats.
     pub(crate) duplicate_of: Option<String>,
+}
+
+impl DeliveryRow {
+    /// What is known from its receipt, and its status; nothing was attempted.
+    pub(crate) fn of(
+        received: &DeliveryReceived,
+        status: DeliveryStatus,
+        duplicate_of: Option<&StreamName>,
+    ) -> Self {
+        Self {
+            id: received.key.to_string(),
+            delivery_id: received.delivery_id.clone(),
+            hook_id: received.hook_id.clone(),
+            source: received.source.to_string(),
+            repository: received.repository.clone(),
+            event: received.event.clone(),
+            action: received.action.clone(),
+            sender: received.sender.clone(),
+            timestamp: received.received_at.to_string(),
+            processed: status == DeliveryStatus::Processed,
+            status: status.to_string(),
+            attempts: 0,
+            processing_time_ms: None,
+            error: None,
+            error_code: None,
+            retryable: None,
+            duplicate_of: duplicate_of.map(|stream| stream.id().to_owned()),
+        }
+    }
+}
+
+/// From the receipt of a delivery to its outcome. Imported history was received, and processed, by somebody else.
+pub(crate) fn processing_ms(received: &DeliveryReceived, processed_at: Option<Timestamp>) -> Option<f64> {
+    let processed_at = processed_at.filter(|_| received.proof != Proof::Imported)?;
+    let micros = processed_at
+        .as_micros()
+        .saturating_sub(received.received_at.as_micros());
+    // Below 2^53 microseconds it is exact.
+    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+    let ms = micros.max(0) as f64 / 1000.0;
+    Some(round_ms(ms))
 }
 
 /// A page of deliveries, newest first.

@@ -19,15 +19,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(&format!("authorization {{ token: \"{TOKEN}\" }}\n"))
+    }
+
+    /// With more in its configuration than where it listens and keeps things.
+    pub(super) fn with(more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let store = directory.path().join("store");
         let config = format!(
-            "listen: \"127.0.0.1:{port}\"\nauthorization {{ token: \"{TOKEN}\" }}\n\
+            "listen: \"127.0.0.1:{port}\"\n{more}\
              jetstream {{ store_dir: \"{}\", max_file: 1073741824 }}\n",
             store.display()
         );
@@ -39,6 +40,10 @@ impl Server {
         };
         server.restart();
         server
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it on the same port and directory.
@@ -110,6 +115,11 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
         assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// The server that `make engines` fetched, else one on the PATH.
