@@ -41,7 +41,7 @@ async function theTrailIsNarrowed(page) {
   await page.getByLabel("Outcome").selectOption("begun");
   await page.getByText("Nothing fits the filter").waitFor();
   await page.getByRole("button", { name: "Clear" }).click();
-  await page.locator("tbody").getByText("Logged in").first().waitFor();
+  await page.locator("tbody").getByText("Log in").first().waitFor();
 }
 
 async function whoMayOnlyReadIsOfferedNothingElse(page) {
