@@ -72,10 +72,11 @@ async fn a_process_that_only_asks_sees_the_projections_and_has_them_rebuilt_by_o
     let load = world.keep_delivering();
     let begun = asks.rebuild_all().await;
     assert!(begun.iter().all(|(_, build)| *build == 2), "{begun:?}");
+    load.end().await;
     for process in [&asks, &one, &other] {
         process.asks_build(&world, 2).await;
     }
-    load.end().await;
+    world.deliver(30).await;
     asks.has_caught_up(&world).await;
     asks.tables_are_the_log().await;
     for process in [one, other, relay, asks] {

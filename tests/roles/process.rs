@@ -189,11 +189,7 @@ async fn run(does: Does, parts: Parts, stop: CancellationToken, ready: Sender<Ha
         host: "here".into(),
         roles: String::new(),
     };
-    let options = LeaseOptions {
-        ttl_ms: 1500,
-        unreachable_ms: 1500,
-        ..LeaseOptions::default()
-    };
+    let options = LeaseOptions::default();
     let in_nats = Arc::new(NatsLeases::new(&options.bucket));
     in_nats.set(stream.clone());
     let log: Arc<dyn EventLog> = parts.log;

@@ -317,3 +317,27 @@ impl LeaseStore for Sleepy {
         self.store.clear(key, expected).await
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn destinations_that_are_asked_for_are_handed_over_only_when_nothing_is_on_its_way() {
+    let store = Arc::new(MemoryLeaseStore::default()) as Arc<dyn LeaseStore>;
+    let options = LeaseOptions::default();
+    let (first, second) = (process(&store, 1, &options), process(&store, 2, &options));
+    let stands = first.stand(SharedWork::React, 4);
+    until("one alone has all", || first.held() == 4).await;
+    let _asks = second.stand(SharedWork::React, 4);
+    until("it is told of two", || {
+        stands.iter().filter(|lease| lease.standing().works()).count() == 2
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(second.held(), 0, "what is on its way would be sent twice");
+    for lease in stands.iter().filter(|lease| !lease.standing().works()) {
+        lease.settled();
+    }
+    until("they are handed over", || second.held() == 2).await;
+    assert_eq!(first.held(), 2);
+    first.keeper.close().await;
+    until("all of them go with the stop", || second.held() == 4).await;
+    second.keeper.close().await;
+}

@@ -223,6 +223,11 @@ impl Board {
         watch
     }
 
+    /// Why a new build can't be compared now; it is tried again.
+    pub(crate) fn not_compared(&self, row: &BuildRow, why: &str) {
+        self.with_view(&row.projection, row.incarnation, |view| view.failed(0, why));
+    }
+
     fn unwatch(&self, projection: &str, incarnation: uuid::Uuid) {
         self.with_view(projection, incarnation, |view| view.watching = None);
     }

@@ -11,7 +11,7 @@ use domain::{Position, TableError};
 use serde::Deserialize;
 
 use super::Worker;
-use super::board::{Seat, Watch};
+use super::board::Watch;
 use super::open::{OpenError, Projection};
 use crate::builds::{BuildRow, newest_active, plan};
 use crate::causes::with_causes;
@@ -125,7 +125,6 @@ impl Worker {
         &self,
         projection: &Projection,
         row: &BuildRow,
-        seat: &Seat,
     ) -> Result<VerifyReport, TableError> {
         let mut backoff = self.backoff();
         loop {
@@ -143,7 +142,7 @@ impl Worker {
                         error = why,
                         "projection_not_compared: trying again"
                     );
-                    seat.failed(&why);
+                    self.board.not_compared(row, &why);
                     backoff.wait().await;
                 }
                 Err(VerifyError::Tables(refused)) => return Err(refused),

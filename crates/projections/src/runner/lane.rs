@@ -4,6 +4,7 @@
 //! The stream is only a faster way to learn what the log holds. Whatever is odd about it (a gap, silence, another log) sends
 //! the lane back to the log; events are fed in log order, each once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{LogPage, PageLimit, Position, TableError};
@@ -32,7 +33,7 @@ impl Lane {
     }
 
     /// Runs until the store refuses, or no model is left. Dropping it at any await is as good as a crash: nothing is lost.
-    pub(crate) async fn run(mut self, worker: &Worker) -> Result<(), TableError> {
+    pub(crate) async fn run(mut self, worker: &Arc<Worker>) -> Result<(), TableError> {
         let mut backoff = worker.backoff();
         while !self.slots.is_empty() {
             let before = self.seen;
@@ -145,15 +146,22 @@ impl Lane {
 
     /// Compares new builds with the log before they are asked, and throws away what differs: the old one may be wrong, but
     /// the new one is. Returns whether there was any.
-    async fn compare_new(&mut self, worker: &Worker) -> Result<bool, TableError> {
+    async fn compare_new(&mut self, worker: &Arc<Worker>) -> Result<bool, TableError> {
         let mut any = false;
         for slot in &mut self.slots {
             if !slot.waits() || !slot.whole || slot.compared || !worker.options.verify_rebuilds {
                 continue;
             }
+            let report = if slot.row.partitions > 1 {
+                let Some(report) = slot.compare_beside(worker) else {
+                    continue;
+                };
+                report?
+            } else {
+                let projection = slot.projection();
+                worker.compare_new(&projection, &slot.row).await?
+            };
             any = true;
-            let projection = slot.projection();
-            let report = worker.compare_new(&projection, &slot.row, &slot.seat).await?;
             slot.compared = true;
             if let Some(first) = report.first_difference {
                 worker
@@ -168,7 +176,8 @@ impl Lane {
     /// The tables hold everything up to the head: builds made beside are swapped in, unless somebody has given them up.
     async fn caught_up(&mut self, worker: &Worker) -> Result<(), TableError> {
         for slot in &mut self.slots {
-            if slot.waits() && slot.whole {
+            let compared = slot.compared || !worker.options.verify_rebuilds;
+            if slot.waits() && slot.whole && compared {
                 if !slot.seat.begin_swap() {
                     continue;
                 }

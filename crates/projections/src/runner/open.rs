@@ -1,14 +1,17 @@
 //! Opening a projection: finds or makes its builds, checks them against the log, and says where each goes on.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::{PageLimit, Position, ReadError, TableError};
+use tokio::task::JoinSet;
 
 use super::Worker;
 use super::board::Seat;
 use crate::builds::{BuildRow, BuildState, Facts, Swept, newest_active, plan};
 use crate::model::{ModelFactory, ReadModel};
 use crate::progress::{self, Progress};
+use crate::verify::VerifyReport;
 
 /// A model at work on a partition of a build.
 pub(crate) struct Slot {
@@ -25,6 +28,8 @@ pub(crate) struct Slot {
     pub(crate) defect: Option<String>,
     /// It equals a fold of the log, so that it may be asked.
     pub(crate) compared: bool,
+    /// The comparison under way, if it goes on beside the lane; dropped, it ends.
+    pub(crate) comparing: JoinSet<Result<VerifyReport, TableError>>,
     /// Where it had caught up first: once every partition is that far, the build may be asked.
     pub(crate) caught_up_at: Option<Position>,
     /// Every partition was that far.
@@ -37,10 +42,27 @@ impl Slot {
         self.row.state == BuildState::Building
     }
 
+    /// Compares its build while the lane goes on; what came of it, once it is done. A lane that stood still for it would keep its
+    /// partition behind those that others fill, and rows that both write would never be those of one position.
+    pub(crate) fn compare_beside(
+        &mut self,
+        worker: &Arc<Worker>,
+    ) -> Option<Result<VerifyReport, TableError>> {
+        if self.comparing.is_empty() {
+            let (worker, projection, row) = (Arc::clone(worker), self.projection(), self.row.clone());
+            self.comparing
+                .spawn(async move { worker.compare_new(&projection, &row).await });
+            return None;
+        }
+        let broke = |error| Err(TableError::Refused(format!("the comparison broke: {error}")));
+        let done = self.comparing.try_join_next()?;
+        Some(done.unwrap_or_else(broke))
+    }
+
     pub(crate) fn projection(&self) -> Projection {
         Projection {
             facts: self.facts,
-            factory: std::sync::Arc::clone(&self.factory),
+            factory: Arc::clone(&self.factory),
         }
     }
 }
@@ -155,7 +177,7 @@ impl Worker {
             let seat = self.board.take(row, *partition, reached.unwrap_or_default())?;
             Some(Slot {
                 facts: projection.facts,
-                factory: std::sync::Arc::clone(&projection.factory),
+                factory: Arc::clone(&projection.factory),
                 model: (projection.factory)(row.shape()),
                 row: row.clone(),
                 partition: *partition,
@@ -163,6 +185,7 @@ impl Worker {
                 after: first_of_block(reached.unwrap_or_default(), row.block_size),
                 defect: None,
                 compared: false,
+                comparing: JoinSet::new(),
                 caught_up_at: None,
                 whole: false,
             })

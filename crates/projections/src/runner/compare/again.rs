@@ -34,16 +34,15 @@ impl Comparison<'_> {
         for _ in 0..PAUSES_MAX {
             sleep(PAUSE).await;
             even += u32::from(self.reached().await? >= furthest);
+            let mut again = Vec::with_capacity(aside.len());
+            for one in aside.drain(..) {
+                again.push(self.row_again(one).await?);
+            }
+            // Whatever the rows hold by now stands in the log before this.
             let head = self.worker.log.head().await?;
             self.feed(fold, head, true).await?;
-            let mut still = Vec::new();
-            for one in aside.drain(..) {
-                let one = self.row_again(one).await?;
-                if fold.judge(&one.digest) != Standing::Right {
-                    still.push(one);
-                }
-            }
-            *aside = still;
+            again.retain(|one| fold.judge(&one.digest) != Standing::Right);
+            *aside = again;
             if aside.is_empty() || even >= EVEN_READS {
                 return Ok(());
             }
