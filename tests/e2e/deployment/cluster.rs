@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::engine;
-use crate::harness::{Launch, Server, Signed, Tools, eventually};
+use crate::harness::{Launch, Server, Signed, Tools, client, eventually};
 use crate::reconcile::{Sent, same_answers_as_the_fold};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ impl Cluster {
         }
         for port in http {
             eventually("the engine answers", SOON, || async move {
-                let asked = reqwest::get(format!("http://127.0.0.1:{port}/ping")).await;
+                let asked = client().get(format!("http://127.0.0.1:{port}/ping")).send().await;
                 asked.map(drop).map_err(|error| error.to_string())
             })
             .await;
@@ -103,7 +103,7 @@ impl Cluster {
     /// A number that one of the shards answers.
     async fn count(&self, shard: usize, query: &str) -> u64 {
         let url = format!("http://127.0.0.1:{}/", self.http[shard]);
-        let asked = reqwest::Client::new()
+        let asked = client()
             .post(url)
             .header("X-ClickHouse-User", "hooklog")
             .header("X-ClickHouse-Key", PASSWORD)
@@ -114,7 +114,7 @@ impl Cluster {
 
     /// Whether the engine reads a statement as one of its own. It can't run those that need a Keeper.
     async fn reads(&self, statement: &str) {
-        let asked = reqwest::Client::new()
+        let asked = client()
             .post(format!("http://127.0.0.1:{}/", self.http[0]))
             .query(&[(
                 "param_text",
