@@ -39,6 +39,8 @@ fn certificate(folder: &Path) {
         ])
         .args(["-nodes", "-days", "2", "-subj", "/CN=clickhouse.test"])
         .args(["-addext", "subjectAltName=DNS:clickhouse.test"])
+        // Not an authority: no client takes one for a server.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(folder)
         .output()
