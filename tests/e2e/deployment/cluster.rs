@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::engine;
-use crate::harness::{Launch, Server, Signed, Tools, eventually};
+use crate::harness::{Launch, Server, Signed, Tools, client, eventually};
 use crate::reconcile::{Sent, same_answers_as_the_fold};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -39,6 +39,8 @@ fn certificate(folder: &Path) {
         ])
         .args(["-nodes", "-days", "2", "-subj", "/CN=clickhouse.test"])
         .args(["-addext", "subjectAltName=DNS:clickhouse.test"])
+        // Not an authority: no client takes one for a server.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(folder)
         .output()
@@ -77,7 +79,7 @@ impl Cluster {
         }
         for port in http {
             eventually("the engine answers", SOON, || async move {
-                let asked = reqwest::get(format!("http://127.0.0.1:{port}/ping")).await;
+                let asked = client().get(format!("http://127.0.0.1:{port}/ping")).send().await;
                 asked.map(drop).map_err(|error| error.to_string())
             })
             .await;
@@ -103,7 +105,7 @@ impl Cluster {
     /// A number that one of the shards answers.
     async fn count(&self, shard: usize, query: &str) -> u64 {
         let url = format!("http://127.0.0.1:{}/", self.http[shard]);
-        let asked = reqwest::Client::new()
+        let asked = client()
             .post(url)
             .header("X-ClickHouse-User", "hooklog")
             .header("X-ClickHouse-Key", PASSWORD)
@@ -114,7 +116,7 @@ impl Cluster {
 
     /// Whether the engine reads a statement as one of its own. It can't run those that need a Keeper.
     async fn reads(&self, statement: &str) {
-        let asked = reqwest::Client::new()
+        let asked = client()
             .post(format!("http://127.0.0.1:{}/", self.http[0]))
             .query(&[(
                 "param_text",
