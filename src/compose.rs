@@ -9,17 +9,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::{
-    BodyStore, Checkpoints, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Replays, Tables,
+    BodyStore, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Onlooker, Replays, Tables,
 };
 use infra::access::{AuditTrail, KeyKeeper};
 use infra::body::DirectoryBodyStore;
 use infra::budget::{DiskBudget, Shrink};
-use infra::checkpoint::DirectoryCheckpoints;
-use infra::clickhouse::{ClickHouse, ClickHouseOptions};
 use infra::data_dir::DataDir;
 use infra::engine::{Endpoints, EngineOptions, Engines};
 use infra::guard::GuardedLog;
-use infra::jetstream::{JetStream, JetStreamOptions, Subjects};
+use infra::jetstream::Subjects;
 use infra::log::SegmentedLog;
 use infra::source::SourceKeeper;
 use ingest::Ingest;
@@ -28,7 +26,6 @@ use projections::{Meter, Projector, ProjectorPorts, Relay, RelayOptions};
 use query_api::{Api, ApiDeps};
 use reactors::DestinationPlan;
 use reactors::destination::Router;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,15 +33,18 @@ use crate::clock::SystemClock;
 use crate::role::{Role, Roles};
 use crate::serve::access;
 use crate::serve::banner::{self, Banner};
+use crate::serve::connect;
 use crate::serve::endpoints;
 use crate::serve::http::tls::Tls;
 use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
 use crate::serve::ranges::Ranges;
-use crate::serve::react::{self, Elsewhere, LateSubjects};
+use crate::serve::react::{self, LateSubjects};
 use crate::serve::rejected::LateRejected;
+use crate::serve::share::{self, Sharing};
 use crate::serve::sources;
 use crate::serve::status::{Status, Synthetic, TextMetrics};
+use crate::serve::stop;
 use crate::serve::verify::ByReceiver;
 use crate::settings::Settings;
 use crate::telemetry;
@@ -64,6 +64,7 @@ struct Core {
     status: Arc<Status>,
     keys: Arc<KeyKeeper>,
     tables: Arc<LateTables>,
+    sharing: Arc<Sharing>,
     /// The relay and the projections stop first, then the log.
     stop_followers: CancellationToken,
 }
@@ -76,6 +77,7 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     if !settings.secrets.core_dumps {
         infra::secret::forbid_core_dumps().context("core dumps can't be turned off")?;
     }
+    share::check(&settings, &roles)?;
     let metrics = telemetry::start_metrics()?;
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
     let tls = settings.server.tls().map(Tls::open).transpose()?.map(Arc::new);
@@ -97,9 +99,10 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     }
     let api = api(&core, &reacting, &ingest, sources, metrics)?;
     let (stop_http, stop_live) = (CancellationToken::new(), CancellationToken::new());
+    let draining = CancellationToken::new();
     let live = tokio::spawn(api.live().run(stop_live.clone()));
     let limits = core.settings.server.limits();
-    let door = front_door(&core, &ingest, &api);
+    let door = front_door(&core, &ingest, &api, draining.clone());
     let listeners = access::listeners(&core.data, listener, tls, &core.stop_followers);
     let mut http = tokio::spawn(http::run(listeners, door, limits, stop_http.clone()));
     banner::print(&Banner {
@@ -110,10 +113,12 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     });
     let followers = tokio::spawn(follow(Arc::clone(&core)));
     let outcome = tokio::select! {
-        signal = stop_signal() => signal,
+        signal = stop::signalled() => signal,
         ended = &mut http => ended.context("the HTTP server was lost"),
     };
     core.status.stopping();
+    draining.cancel();
+    stop::drain(core.settings.server.drain_delay()).await;
     // Live clients have nothing to wait for, and the stop must not wait for them.
     stop_live.cancel();
     tracing::info!("stopping: open deliveries are finished, new ones are answered 503");
@@ -138,11 +143,12 @@ pub(crate) async fn serve(mut settings: Settings, roles: Roles) -> anyhow::Resul
     outcome
 }
 
-fn front_door(core: &Core, ingest: &Ingest, api: &Api) -> FrontDoor {
+fn front_door(core: &Core, ingest: &Ingest, api: &Api, draining: CancellationToken) -> FrontDoor {
     FrontDoor {
         ingest: core.roles.has(Role::Ingest).then(|| ingest.clone()),
         api: api.endpoint(),
         proxies: core.settings.server.proxies(),
+        draining,
     }
 }
 
@@ -189,7 +195,8 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         .context("room on the disk can't be measured")?;
     let events: Arc<dyn EventLog> = Arc::new(GuardedLog::new(Arc::clone(&log) as _, budget.handle()));
     let bodies = DirectoryBodyStore::open(data.bodies(), settings.bodies.clone(), budget.handle())?;
-    let status = Arc::new(Status::new(Arc::clone(&events), &roles));
+    let sharing = Arc::new(Sharing::new(&settings, &roles, events.id()));
+    let status = Arc::new(Status::new(Arc::clone(&events), &roles, Arc::clone(&sharing)));
     let (stream, stop_followers) = (Arc::<LateStream>::default(), CancellationToken::new());
     let keys = KeyKeeper::new(settings.keys.clone(), Arc::clone(&events), Arc::new(SystemClock));
     let keys = Arc::new(keys);
@@ -212,6 +219,7 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         status,
         keys,
         tables: Arc::default(),
+        sharing,
         stop_followers,
     })
 }
@@ -225,30 +233,31 @@ struct Reacting {
     stop: CancellationToken,
 }
 
-/// Starts to hand deliveries on. It needs the log alone, so it does not wait for the engines.
+/// Starts to hand deliveries on. It needs the log alone, so it does not wait for the engines. Without the role it only takes
+/// orders: they stand in the log, and whoever has the role carries them out.
 fn reactors(core: &Core, plans: Vec<DestinationPlan>, router: Arc<Router>) -> anyhow::Result<Reacting> {
     let stop = core.stop_followers.child_token();
-    if !core.roles.has(Role::React) {
-        return Ok(Reacting {
-            replays: Arc::new(Elsewhere),
-            destinations: Arc::new(Elsewhere),
-            tasks: JoinSet::new(),
-            stop,
-        });
-    }
-    let checkpoints = DirectoryCheckpoints::open(&core.data.checkpoints())
-        .context("the directory of checkpoints can't be read")?;
+    let reacts = core.roles.has(Role::React);
+    let checkpoints = core.sharing.checkpoints(&core.data.checkpoints())?;
+    let (log, leases) = (Arc::clone(&core.events), core.sharing.leases());
     let assembled = react::assemble(
         &core.settings,
         plans,
         router,
-        Arc::clone(&core.events),
-        Arc::new(checkpoints) as Arc<dyn Checkpoints>,
+        react::Ports {
+            log,
+            checkpoints,
+            leases,
+        },
     )?;
     Ok(Reacting {
         replays: Arc::new(assembled.replay_handle.clone()),
-        destinations: Arc::new(assembled.handle.clone()),
-        tasks: assembled.start(&stop),
+        destinations: assembled.destinations(reacts),
+        tasks: if reacts {
+            assembled.start(&stop)
+        } else {
+            JoinSet::new()
+        },
         stop,
     })
 }
@@ -304,7 +313,10 @@ async fn follow(core: Arc<Core>) {
             "how to reach the engines is not written down"
         );
     }
-    let tables = connect_tables(&core, engines.endpoints());
+    let tables = tokio::select! {
+        tables = connect::tables(&core.settings, engines.endpoints()) => tables,
+        () = stop.cancelled() => return engines.shutdown().await,
+    };
     core.tables.set(Arc::clone(&tables));
     let mut tasks = JoinSet::new();
     tokio::select! {
@@ -312,6 +324,7 @@ async fn follow(core: Arc<Core>) {
         () = stop.cancelled() => {}
     }
     join(tasks).await;
+    core.sharing.close().await;
     engines.shutdown().await;
 }
 
@@ -370,52 +383,6 @@ fn own_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hooklog"))
 }
 
-fn connect_tables(core: &Core, endpoints: &Endpoints) -> Arc<dyn Tables> {
-    let options = core.settings.clickhouse.clone();
-    let options = match &endpoints.clickhouse {
-        Some(embedded) => ClickHouseOptions {
-            url: embedded.url.clone(),
-            user: embedded.user.clone(),
-            password: embedded.password.clone(),
-            token: Some(embedded.token.clone()),
-            ..options
-        },
-        None => options,
-    };
-    Arc::new(ClickHouse::new(options))
-}
-
-async fn connect_stream(core: &Core, endpoints: &Endpoints) -> Arc<JetStream> {
-    let options = core.settings.nats.clone();
-    let options = match &endpoints.nats {
-        Some(embedded) => JetStreamOptions {
-            url: embedded.url.clone(),
-            token: Some(embedded.token.clone()),
-            ..options
-        },
-        None => options,
-    };
-    loop {
-        match JetStream::connect(options.clone()).await {
-            Ok(stream) => {
-                // A moment's patience spares the first lines of the log a false alarm; nothing depends on it.
-                let patience = Duration::from_millis(options.connect_timeout_ms);
-                let connected = async {
-                    while !stream.is_connected() {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                };
-                let _ = tokio::time::timeout(patience, connected).await;
-                return Arc::new(stream);
-            }
-            Err(error) => {
-                tracing::error!(%error, "the stream can't be reached; it is tried again");
-                tokio::time::sleep(Duration::from_millis(options.reconnect_delay_max_ms)).await;
-            }
-        }
-    }
-}
-
 /// Whether deliveries go to subjects of NATS from here.
 fn publishes(core: &Core) -> bool {
     core.roles.has(Role::React) && core.settings.destination.iter().any(|d| d.subject.is_some())
@@ -434,23 +401,31 @@ async fn start_followers(
     tasks: &mut JoinSet<()>,
 ) {
     let (relays, projects) = (core.roles.has(Role::Relay), core.roles.has(Role::Project));
-    if !relays && !projects && !publishes(core) && !looks_up(core) {
+    let (shares, queries) = (core.sharing.is_shared(), core.roles.has(Role::Query));
+    if !relays && !projects && !publishes(core) && !looks_up(core) && !shares {
         return;
     }
-    let stream = connect_stream(core, endpoints).await;
+    let stream = connect::stream(&core.settings, endpoints).await;
+    core.sharing.set(&stream);
     core.stream.set(Arc::clone(&stream));
     core.subjects.set(Arc::new(Subjects::new((*stream).clone())));
     let receives = core.roles.has(Role::Ingest) && core.settings.rejected.keep;
     core.rejected
         .start(&stream, receives, tasks, &core.stop_followers);
-    let log = Arc::clone(&core.events);
+    let (log, leases) = (Arc::clone(&core.events), core.sharing.leases());
     if relays {
         let options = RelayOptions {
             base_url: core.settings.server.base_url(),
             ..core.settings.relay.clone()
         };
         let fanout = Arc::clone(&stream) as Arc<dyn FanOut>;
-        let (relay, handle) = Relay::build(options, Arc::clone(&log), fanout, Arc::new(SystemClock));
+        let (relay, handle) = Relay::build(
+            options,
+            Arc::clone(&log),
+            fanout,
+            Arc::new(SystemClock),
+            leases.as_ref(),
+        );
         core.status.relay_started(handle);
         tasks.spawn(relay.run(core.stop_followers.clone()));
     }
@@ -460,14 +435,19 @@ async fn start_followers(
             Arc::clone(&log),
             Arc::clone(&core.bodies),
             Arc::new(SystemClock),
+            leases.as_ref(),
         );
         tasks.spawn(meter.run(core.stop_followers.clone()));
+    }
+    // Who answers questions has to know how the projections are, and takes orders to rebuild one, whoever fills them.
+    if projects || queries && shares {
         let ports = ProjectorPorts {
             log,
             live: stream,
             tables,
             bodies: Arc::clone(&core.bodies),
             clock: Arc::new(SystemClock),
+            leases: if projects { leases } else { Arc::new(Onlooker) },
         };
         let (projector, handle) = Projector::build(
             core.settings.projections.clone(),
@@ -477,15 +457,4 @@ async fn start_followers(
         core.status.projector_started(handle);
         tasks.spawn(projector.run(core.stop_followers.clone()));
     }
-}
-
-/// Waits for SIGTERM or SIGINT.
-async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals can't be listened to")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be listened to")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

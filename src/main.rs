@@ -3,6 +3,7 @@
 mod cli;
 mod clock;
 mod compose;
+mod metric;
 mod role;
 mod serve;
 mod settings;

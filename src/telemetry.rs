@@ -80,12 +80,14 @@ pub(crate) fn filter(level: &str) -> anyhow::Result<EnvFilter> {
 
 /// Starts collecting metrics; the handle renders them.
 pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), DURATION_BUCKETS)?
         .set_buckets_for_metric(Matcher::Suffix("_batch_events".into()), COUNT_BUCKETS)?
         .upkeep_timeout(Duration::from_secs(5))
         .install_recorder()
-        .context("metrics can't be collected")
+        .context("metrics can't be collected")?;
+    crate::metric::describe();
+    Ok(handle)
 }
 
 /// Prints an error and its causes, for a person.

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Plugin } from "vite";
 
-const SHIPPED = ["svelte", "uplot", "@tanstack/virtual-core", "@fontsource-variable/inter", "@fontsource-variable/jetbrains-mono"];
+const SHIPPED = ["svelte", "uplot", "lossless-json", "@tanstack/virtual-core", "@fontsource-variable/inter", "@fontsource-variable/jetbrains-mono"];
 
 export function licences(): Plugin {
   return {

@@ -141,6 +141,14 @@ impl Client {
         self.call(self.http.request(Method::DELETE, &url), &url).await
     }
 
+    /// The status that a path outside the API answers with, in time.
+    pub(super) async fn status(&self, path: &str, timeout: Duration) -> anyhow::Result<StatusCode> {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.get(&url).timeout(timeout).send().await;
+        let answer = answer.with_context(|| format!("{url} does not answer"))?;
+        Ok(answer.status())
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}/api{path}", self.base)
     }

@@ -3,6 +3,8 @@
 //! In order, one after the other. While the program is away it waits; what the program answers, it only tells. With a resume file
 //! it goes on where it ended, and a delivery that it could not write down is sent again: at least once, as senders do.
 
+mod sign;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,21 +12,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use domain::Clock as _;
-use ingest::{SchemeKind, Sender, Sent};
+use ingest::SchemeKind;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::client::{Client, Refused, ServerArgs, direct, part};
 use super::events::FilterArgs;
-use super::live::{Heard, Live};
+use super::live::{self, Begin, Heard, Live};
 use super::table::{cell, clean, field, moment};
 use super::{row, secret, tail};
-use crate::clock::SystemClock;
-use crate::settings::Settings;
+use sign::Signing;
 
 /// How long the program may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,20 +37,6 @@ const OWN_HEADERS: [&str; 5] = [
     "connection",
     "accept-encoding",
     "expect",
-];
-
-/// Where senders put their proofs: signed anew, none of an old one is left.
-const PROOF_HEADERS: [&str; 10] = [
-    "x-hub-signature",
-    "x-hub-signature-256",
-    "webhook-id",
-    "webhook-timestamp",
-    "webhook-signature",
-    "svix-id",
-    "svix-timestamp",
-    "svix-signature",
-    "linear-signature",
-    "x-codegen-signature",
 ];
 
 /// What to send on, and where.
@@ -68,7 +53,7 @@ pub(super) struct Forward {
     #[command(flatten)]
     filter: FilterArgs,
     /// Begins after this position of the log, 0 for its beginning [default: where the resume file says, else from now on].
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = live::place)]
     after: Option<String>,
     /// A file that remembers how far it is, so that the next start goes on from there.
     #[arg(long, value_name = "FILE", conflicts_with = "after")]
@@ -100,7 +85,7 @@ struct Forwarder {
     asked: Forward,
     http: reqwest::Client,
     /// To sign anew with.
-    signing: Option<(Settings, SecretString)>,
+    signing: Option<Signing>,
 }
 
 impl Forward {
@@ -108,16 +93,19 @@ impl Forward {
         if !matches!(self.to.scheme(), "http" | "https") {
             bail!("--to: an address of http or https is expected, such as http://localhost:8080/hook");
         }
-        let after = match (&self.after, &self.resume_file) {
-            (Some(after), _) => Some(after.clone()),
-            (None, Some(file)) => remembered(file)?,
-            (None, None) => None,
+        let begin = match (&self.after, &self.resume_file) {
+            (Some(after), _) => Begin::Typed(after.clone()),
+            (None, Some(file)) => remembered(file)?.map_or(Begin::Now, Begin::Remembered),
+            (None, None) => Begin::Now,
         };
-        let signing = self
-            .secret_file
-            .as_deref()
-            .map(|file| anyhow::Ok((self.server.settings()?, secret::read(file)?)));
-        let live = Live::new(self.server.client()?, self.filter.query(), after);
+        let signing = self.secret_file.as_deref().map(|file| {
+            anyhow::Ok(Signing {
+                settings: self.server.settings()?,
+                secret: secret::read(file)?,
+                scheme: self.scheme,
+            })
+        });
+        let live = Live::new(self.server.client()?, self.filter.query(), begin);
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
@@ -127,7 +115,7 @@ impl Forward {
             http: http.build()?,
             asked: self,
         };
-        super::block_on(forwarder.run(live))
+        super::block_on(forwarder.run(live)).or_else(live::wrong_usage)
     }
 }
 
@@ -152,7 +140,11 @@ impl Forwarder {
         let Some(Original { mut headers, body }) = original(server, row).await? else {
             return Ok(());
         };
-        if let Err(error) = self.sign(server, row, &body, &mut headers).await {
+        let signed = match &self.signing {
+            Some(signing) => signing.sign(server, row, &body, &mut headers).await,
+            None => Ok(()),
+        };
+        if let Err(error) = signed {
             aside(&format!(
                 "{} is left out: it can't be signed: {error:#}",
                 cell(field(row, "id"))
@@ -187,43 +179,6 @@ impl Forwarder {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-    }
-
-    /// Puts new signatures into the place of the old ones.
-    async fn sign(
-        &self,
-        server: &Client,
-        row: &Value,
-        body: &Bytes,
-        headers: &mut HeaderMap,
-    ) -> anyhow::Result<()> {
-        let Some((settings, secret)) = &self.signing else {
-            return Ok(());
-        };
-        let source = cell(field(row, "source"));
-        let mut options = settings.sender_of(&source, secret.expose_secret())?;
-        options.scheme = match self.asked.scheme {
-            Some(scheme) => scheme,
-            None => scheme_of(server, &source).await?,
-        };
-        let id = field(row, "deliveryId").as_str();
-        let id = id.map_or_else(|| cell(field(row, "id")), str::to_owned);
-        let signed = Sender::build(&options)?.sign(&Sent {
-            event: &cell(field(row, "event")),
-            delivery_id: &id,
-            body,
-            now: SystemClock.now(),
-        })?;
-        for name in PROOF_HEADERS {
-            headers.remove(name);
-        }
-        for (name, value) in signed {
-            // What the sender said of the body stays.
-            if name != "content-type" && name != "user-agent" {
-                headers.insert(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
-            }
-        }
-        Ok(())
     }
 
     fn tell(&self, row: &Value, status: u16, took: Duration) -> anyhow::Result<()> {
@@ -267,16 +222,6 @@ impl Forwarder {
     }
 }
 
-/// By which scheme a source signs, as the server has it.
-async fn scheme_of(server: &Client, source: &str) -> anyhow::Result<SchemeKind> {
-    let known = server.get(&format!("/sources/{}", part(source)), &[]).await;
-    let known =
-        known.with_context(|| format!("how the source {source} signs is not known; say it with --scheme"))?;
-    let name = cell(field(&known, "scheme"));
-    SchemeKind::named(&name)
-        .with_context(|| format!("the scheme {name} is not known here; say one with --scheme"))
-}
-
 fn aside(text: &str) {
     let style = row::WARN;
     // Where nobody reads it, nobody misses it.
@@ -296,30 +241,42 @@ fn remembered(file: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// The headers and the body of a delivery, from the log; nothing where the server has it no more. While the server is away, it is
-/// waited for.
+/// The headers and the body of a delivery, from the log; nothing where the server has it no more.
 async fn original(server: &Client, row: &Value) -> anyhow::Result<Option<Original>> {
     let id = cell(field(row, "id"));
     let path = format!("/webhooks/events/{}", part(&id));
+    let fetched = patient(&id, async || {
+        let detail = server.get(&path, &[]).await?;
+        anyhow::Ok((detail, server.bytes(&format!("{path}/body")).await?))
+    });
+    match fetched.await {
+        Ok((detail, body)) => {
+            let headers = headers(&detail);
+            Ok(Some(Original { headers, body }))
+        }
+        Err(error) if refused(&error) == Some(StatusCode::NOT_FOUND) => {
+            aside(&format!("{id} is left out: {error:#}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(error: &anyhow::Error) -> Option<StatusCode> {
+    error.downcast_ref::<Refused>().map(|refused| refused.status)
+}
+
+/// What the server says of a delivery. While it is away, it is waited for; only a refusal is one.
+async fn patient<T>(id: &str, mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let (mut pause, mut told) = (PAUSE_FIRST, false);
     loop {
-        let fetched = async {
-            let detail = server.get(&path, &[]).await?;
-            anyhow::Ok((detail, server.bytes(&format!("{path}/body")).await?))
-        };
-        let error = match fetched.await {
-            Ok((detail, body)) => {
-                let headers = headers(&detail);
-                return Ok(Some(Original { headers, body }));
-            }
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let status = error.downcast_ref::<Refused>().map(|refused| refused.status);
-        if status == Some(StatusCode::NOT_FOUND) {
-            aside(&format!("{id} is left out: {error:#}"));
-            return Ok(None);
-        }
-        if status.is_some_and(|status| status.is_client_error()) {
+        let is_final =
+            |status: StatusCode| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+        if refused(&error).is_some_and(is_final) {
             return Err(error);
         }
         if !std::mem::replace(&mut told, true) {

@@ -2,10 +2,12 @@
 //! missing.
 
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use domain::LogId;
 use futures_util::{Stream, StreamExt as _, stream};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -14,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::client::{Client, Refused};
 use super::table::{cell, clean, field};
+use crate::telemetry;
 
 /// The server says something every few seconds; after so much silence the connection is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -42,6 +45,49 @@ pub(super) enum Heard {
     Gap(String),
 }
 
+/// Where to begin.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// With what comes in from now on.
+    Now,
+    /// After a place that somebody typed: where there is none such, they are told so.
+    Typed(String),
+    /// After a place that was written down: where there is none such any more, something may be missing.
+    Remembered(String),
+}
+
+/// Reads a place: a position, or `<logId>:<position>`.
+pub(super) fn place(text: &str) -> Result<String, String> {
+    let position = match text.split_once(':') {
+        Some((log, position)) if log.parse::<LogId>().is_ok() => position,
+        Some(_) => "",
+        None => text,
+    };
+    let is_number = position.bytes().all(|byte| byte.is_ascii_digit()) && position.parse::<u64>().is_ok();
+    if is_number {
+        Ok(text.to_owned())
+    } else {
+        Err("a position of the log is expected, or <logId>:<position>".to_owned())
+    }
+}
+
+/// A place was typed that the log does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("--after {after}: {refused}")]
+struct Misplaced {
+    after: String,
+    refused: String,
+}
+
+/// The exit code where the error is that the command was used wrongly.
+pub(super) fn wrong_usage(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    if !error.is::<Misplaced>() {
+        return Err(error);
+    }
+    telemetry::print_error(&error);
+    Ok(ExitCode::from(2))
+}
+
 /// A stream that is followed.
 pub(super) struct Live {
     client: Client,
@@ -52,18 +98,26 @@ pub(super) struct Live {
     pause: Duration,
     /// Why the server is about to end the stream.
     notice: Option<String>,
+    /// Whether somebody typed where it begins.
+    is_typed: bool,
     /// Whether there ever was a connection, and whether the loss of it was told.
     was_connected: bool,
     lost: bool,
 }
 
 impl Live {
-    /// Follows from after an event on, or from now on.
-    pub(super) fn new(client: Client, query: Vec<(&'static str, String)>, after: Option<String>) -> Self {
+    /// Follows from there on.
+    pub(super) fn new(client: Client, query: Vec<(&'static str, String)>, begin: Begin) -> Self {
+        let (at, is_typed) = match begin {
+            Begin::Now => (None, false),
+            Begin::Typed(place) => (Some(place), true),
+            Begin::Remembered(place) => (Some(place), false),
+        };
         Self {
             client,
             query,
-            at: after,
+            at,
+            is_typed,
             stream: None,
             pause: PAUSE_FIRST,
             notice: None,
@@ -110,10 +164,13 @@ impl Live {
         let Some(data) = event.data else {
             return Ok(has_id.then_some(Heard::Further));
         };
-        // Only what brings something shows that it is well.
-        self.pause = PAUSE_FIRST;
         let data: Value = serde_json::from_str(&data).context("the stream holds what is no JSON")?;
-        Ok(match event.event.as_deref().unwrap_or_default() {
+        let name = event.event.as_deref().unwrap_or_default();
+        // Only what brings something shows that it is well, not why it ends.
+        if name != "notice" {
+            self.pause = PAUSE_FIRST;
+        }
+        Ok(match name {
             "" | "message" => Some(Heard::Delivery(data)),
             "status" => Some(Heard::Change(data)),
             "notice" => {
@@ -160,7 +217,13 @@ impl Live {
 
     fn not_connected(&mut self, error: anyhow::Error) -> anyhow::Result<Heard> {
         if let Some(refused) = error.downcast_ref::<Refused>() {
-            if GAPS.contains(&refused.code.as_str()) && self.at.take().is_some() {
+            if GAPS.contains(&refused.code.as_str())
+                && let Some(after) = self.at.take()
+            {
+                if self.is_typed && !self.was_connected {
+                    let refused = refused.to_string();
+                    return Err(Misplaced { after, refused }.into());
+                }
                 // From what is there now on: nobody knows what came in between.
                 return Ok(Heard::Gap(refused.to_string()));
             }
@@ -183,4 +246,30 @@ fn living(pieces: impl Stream<Item = reqwest::Result<Bytes>> + 'static) -> Piece
         let piece = timeout(SILENCE_MAX, pieces.next()).await.ok()??;
         Some((piece, pieces))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_position_with_or_without_its_log() {
+        let own = "8f4f3a1e-8d0a-4f1c-9d5e-0a6c4b7e2f11:41";
+        for good in ["0", "41", own] {
+            assert_eq!(place(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "x",
+            "-1",
+            "+1",
+            "1.5",
+            "41:",
+            ":41",
+            "x:41",
+            "18446744073709551616",
+        ] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
+    }
 }

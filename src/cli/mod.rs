@@ -9,6 +9,7 @@ mod engine;
 mod events;
 mod failed;
 mod forward;
+mod health;
 mod key;
 mod live;
 mod log;
@@ -98,6 +99,8 @@ enum Command {
     Config(config::Config),
     /// Says what is wrong on this machine and what to do about it.
     Doctor(Box<doctor::Doctor>),
+    /// Asks a server whether it lives, for containers and supervisors.
+    Health(Box<health::Health>),
     /// Fetches the embedded engines; its other forms run one as a child of `serve`.
     #[command(subcommand, after_help = "Example: hooklog engine fetch")]
     Engine(engine::Engine),
@@ -138,6 +141,7 @@ impl Cli {
             Command::Log(log) => log.run(),
             Command::Config(config) => config.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Health(health) => health.run(),
             Command::Engine(engine) => engine.run(),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::client::ServerArgs;
 use super::events::FilterArgs;
-use super::live::{Heard, Live};
+use super::live::{self, Begin, Heard, Live};
 use super::row;
 use super::table::{cell, clean, field, moment};
 
@@ -24,7 +24,7 @@ pub(super) struct Tail {
     filter: FilterArgs,
     /// Begins after this position of the log, 0 for its beginning; `<logId>:<position>` makes sure that it is the same log
     /// [default: with what comes in from now on].
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = live::place)]
     after: Option<String>,
     /// Shows what becomes of deliveries, too.
     #[arg(long)]
@@ -40,8 +40,9 @@ impl Tail {
         if self.changes {
             query.push(("changes", "true".to_owned()));
         }
-        let mut live = Live::new(self.server.client()?, query, self.after.clone());
-        super::block_on(async {
+        let begin = self.after.clone().map_or(Begin::Now, Begin::Typed);
+        let mut live = Live::new(self.server.client()?, query, begin);
+        let shown = super::block_on(async {
             loop {
                 let heard = live.next().await?;
                 match self.print(heard) {
@@ -50,7 +51,8 @@ impl Tail {
                     printed => printed.context("what comes in can't be printed")?,
                 }
             }
-        })
+        });
+        shown.or_else(live::wrong_usage)
     }
 
     fn print(&self, heard: Heard) -> std::io::Result<()> {

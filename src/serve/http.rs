@@ -52,6 +52,8 @@ pub(crate) struct FrontDoor {
     pub(crate) ingest: Option<Ingest>,
     pub(crate) api: BoxEndpoint<'static, Response>,
     pub(crate) proxies: Proxies,
+    /// Whether clients are to come back on another connection, and so to another process.
+    pub(crate) draining: CancellationToken,
 }
 
 impl Endpoint for FrontDoor {
@@ -73,7 +75,7 @@ impl Endpoint for FrontDoor {
             }
             _ => self.api.get_response(request).await,
         };
-        if ends {
+        if ends || self.draining.is_cancelled() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

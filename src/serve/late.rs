@@ -41,6 +41,10 @@ impl Tables for LateTables {
     async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
         self.get()?.query_json(query).await
     }
+
+    fn cluster(&self) -> Option<&str> {
+        self.0.get()?.cluster()
+    }
 }
 
 /// The stream, for the disk budget, which watches from the first moment, and for live clients, who read the log meanwhile.

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod banner;
+pub(crate) mod connect;
 pub(crate) mod endpoints;
 pub(crate) mod http;
 pub(crate) mod keychain;
@@ -9,6 +10,8 @@ pub(crate) mod late;
 pub(crate) mod ranges;
 pub(crate) mod react;
 pub(crate) mod rejected;
+pub(crate) mod share;
 pub(crate) mod sources;
 pub(crate) mod status;
+pub(crate) mod stop;
 pub(crate) mod verify;

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
     BodyError, BodyRef, BodyStore, BodyUpload, Checkpoints, CommandError, DestinationName, DestinationStatus,
-    Destinations, EventId, EventLog, PublishError, PublishToSubject, ReplayCount, ReplayId, ReplayOne,
-    ReplayOrder, ReplayState, ReplayedOne, Replays, TenantId,
+    Destinations, EventId, EventLog, Leases, PublishError, PublishToSubject, TenantId,
 };
 use reactors::destination::{self, Router, TargetPorts};
 use reactors::replay::{ReplayHandle, ReplayPorts, ReplayRunner};
@@ -82,14 +81,25 @@ pub(crate) struct Assembled {
     pub(crate) replay_handle: ReplayHandle,
 }
 
+/// What they need from outside.
+pub(crate) struct Ports {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) checkpoints: Arc<dyn Checkpoints>,
+    pub(crate) leases: Arc<dyn Leases>,
+}
+
 /// Puts them together.
 pub(crate) fn assemble(
     settings: &Settings,
     plans: Vec<DestinationPlan>,
     router: Arc<Router>,
-    log: Arc<dyn EventLog>,
-    checkpoints: Arc<dyn Checkpoints>,
+    ports: Ports,
 ) -> anyhow::Result<Assembled> {
+    let Ports {
+        log,
+        checkpoints,
+        leases,
+    } = ports;
     let options = settings.reactors.clone();
     let (reactors, handle) = Reactors::build(
         options.clone(),
@@ -99,6 +109,7 @@ pub(crate) fn assemble(
             checkpoints: Arc::clone(&checkpoints),
             clock: Arc::new(SystemClock),
             new_id: Arc::new(|| EventId::new(Uuid::now_v7())),
+            leases: Arc::clone(&leases),
         },
     )?;
     let (replays, replay_handle) = ReplayRunner::build(
@@ -110,6 +121,7 @@ pub(crate) fn assemble(
             router,
             pace: Arc::new(handle.clone()),
             dead_letters: Arc::new(handle.clone()),
+            leases,
         },
     );
     Ok(Assembled {
@@ -121,6 +133,16 @@ pub(crate) fn assemble(
 }
 
 impl Assembled {
+    /// The destinations, for the API of a process that hands deliveries on or does not.
+    pub(crate) fn destinations(&self, reacts: bool) -> Arc<dyn Destinations> {
+        let handle = self.handle.clone();
+        if reacts {
+            Arc::new(handle)
+        } else {
+            Arc::new(FromTheLog { handle })
+        }
+    }
+
     /// Starts them. They need neither the stream nor the tables, so only destinations with a subject wait for an engine.
     pub(crate) fn start(self, shutdown: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -170,70 +192,39 @@ impl PublishToSubject for LateSubjects {
     }
 }
 
-/// A process that hands nothing on, and so can't be told to.
-pub(crate) struct Elsewhere;
-
-fn elsewhere<T>() -> Result<T, CommandError> {
-    Err(CommandError::Unavailable(
-        "this process does not have the role react; ask one that has".into(),
-    ))
+/// The destinations of the settings, in a process that hands nothing on: orders go into the log, where those who do find
+/// them. What only they know, such as how many deliveries are open, is shown as none.
+struct FromTheLog {
+    handle: ReactorHandle,
 }
 
 #[async_trait]
-impl Replays for Elsewhere {
-    async fn replay_one(&self, _: ReplayOne) -> Result<ReplayedOne, CommandError> {
-        elsewhere()
-    }
-
-    async fn count(&self, _: &ReplayOrder) -> Result<ReplayCount, CommandError> {
-        elsewhere()
-    }
-
-    async fn start(&self, _: ReplayOrder) -> Result<ReplayState, CommandError> {
-        elsewhere()
-    }
-
-    async fn retry_dead(
-        &self,
-        _: TenantId,
-        _: String,
-        _: Option<String>,
-    ) -> Result<Option<ReplayState>, CommandError> {
-        elsewhere()
-    }
-
-    async fn state(&self, _: &TenantId, _: ReplayId) -> Result<ReplayState, CommandError> {
-        elsewhere()
-    }
-
-    async fn cancel(&self, _: &TenantId, _: ReplayId, _: String) -> Result<ReplayState, CommandError> {
-        elsewhere()
-    }
-}
-
-#[async_trait]
-impl Destinations for Elsewhere {
+impl Destinations for FromTheLog {
     async fn list(&self) -> Vec<DestinationStatus> {
-        Vec::new()
+        // One that can't be read is shown as it was known last.
+        if let Err(error) = self.handle.read_states().await {
+            tracing::warn!(%error, "which destinations are paused can't be read now");
+        }
+        self.handle.list().await
     }
 
     async fn pause(
         &self,
-        _: &TenantId,
-        _: &DestinationName,
-        _: String,
-        _: Option<String>,
+        tenant: &TenantId,
+        name: &DestinationName,
+        paused_by: String,
+        reason: Option<String>,
     ) -> Result<DestinationStatus, CommandError> {
-        elsewhere()
+        self.handle.pause(tenant, name, paused_by, reason).await
     }
 
     async fn resume(
         &self,
-        _: &TenantId,
-        _: &DestinationName,
-        _: String,
+        tenant: &TenantId,
+        name: &DestinationName,
+        resumed_by: String,
     ) -> Result<DestinationStatus, CommandError> {
-        elsewhere()
+        self.handle.resume(tenant, name, resumed_by).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::EventLog;
+use domain::{EventLog, SharedWork};
 use infra::engine::{EngineState, EngineStatus, Engines};
 use ingest::{Ingest, SyntheticDelivery};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -17,12 +17,14 @@ use query_api::{
 };
 
 use crate::role::{Role, Roles};
+use crate::serve::share::Sharing;
 
 /// Gathers what the parts say. Parts that start late are put in when they are there.
 pub(crate) struct Status {
     started: Instant,
     log: Arc<dyn EventLog>,
     roles: Roles,
+    sharing: Arc<Sharing>,
     ingest: OnceLock<Ingest>,
     relay: OnceLock<RelayHandle>,
     projector: OnceLock<ProjectorHandle>,
@@ -32,11 +34,12 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn new(log: Arc<dyn EventLog>, roles: &Roles) -> Self {
+    pub(crate) fn new(log: Arc<dyn EventLog>, roles: &Roles, sharing: Arc<Sharing>) -> Self {
         Self {
             started: Instant::now(),
             log,
             roles: roles.clone(),
+            sharing,
             ingest: OnceLock::new(),
             relay: OnceLock::new(),
             projector: OnceLock::new(),
@@ -96,15 +99,46 @@ impl Status {
         }
         if self.roles.has(Role::Project) {
             components.push(match self.projector.get() {
-                Some(projector) => projections_component(&projector.status()),
+                Some(projector) => self.projections_component(&projector.status()),
                 None => starting("projections"),
             });
+        }
+        if self.roles.has(Role::React) && self.sharing.is_shared() {
+            components.push(self.react_component());
         }
         match self.engines.get() {
             Some(engines) => components.extend(engines.status().iter().map(engine_component)),
             None => components.push(self.engines_component()),
         }
         components
+    }
+
+    fn react_component(&self) -> Component {
+        let share = self.sharing.share_of(SharedWork::React);
+        Component {
+            name: "reactors".into(),
+            state: ComponentState::Ok,
+            required: false,
+            message: share.map_or_else(String::new, |share| share.in_words()),
+        }
+    }
+
+    /// Of a standby it is said that it is one: how the projections are, those who fill them say.
+    fn projections_component(&self, statuses: &[projections::ProjectionStatus]) -> Component {
+        match self.sharing.share_of(SharedWork::Project) {
+            Some(share) if !share.works() => Component {
+                name: "projections".into(),
+                state: ComponentState::Ok,
+                required: false,
+                message: share.in_words(),
+            },
+            Some(share) => {
+                let component = projections_component(statuses);
+                let message = format!("{}; {}", component.message, share.in_words());
+                Component { message, ..component }
+            }
+            None => projections_component(statuses),
+        }
     }
 
     fn log_component(&self) -> Component {
@@ -150,14 +184,21 @@ fn starting(name: &str) -> Component {
 
 fn relay_component(status: &RelayStatus) -> Component {
     let state = match status.state {
-        RelayState::Live => ComponentState::Ok,
+        RelayState::Live | RelayState::Standby => ComponentState::Ok,
         RelayState::Starting | RelayState::CatchingUp => ComponentState::Degraded,
         RelayState::Waiting | RelayState::Ahead => ComponentState::Down,
     };
-    let message = status
-        .error
-        .clone()
-        .unwrap_or_else(|| format!("{} events behind", status.lag_events));
+    let well = || {
+        if status.state != RelayState::Standby {
+            return format!("{} events behind", status.lag_events);
+        }
+        let active = status.active.as_ref();
+        active.map_or_else(
+            || "standby".to_owned(),
+            |active| format!("standby; {active} publishes"),
+        )
+    };
+    let message = status.error.clone().unwrap_or_else(well);
     Component {
         name: "relay".into(),
         state,

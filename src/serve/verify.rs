@@ -65,8 +65,8 @@ fn question(request: RequestToCheck) -> Question {
 
 fn shown(explanation: Explanation) -> CheckedRequest {
     let check = |check: Checked| RequestCheck {
-        name: check.name.as_str(),
-        outcome: check.outcome.as_str(),
+        name: check.name.as_str().to_owned(),
+        outcome: check.outcome.as_str().to_owned(),
         message: check.message,
         hint: check.hint,
     };
@@ -74,7 +74,7 @@ fn shown(explanation: Explanation) -> CheckedRequest {
         source: explanation.source,
         scheme: explanation.scheme,
         verified: explanation.verified,
-        would_be: explanation.would_be.as_str(),
+        would_be: explanation.would_be.as_str().to_owned(),
         checks: explanation.checks.into_iter().map(check).collect(),
         secret_id: explanation.secret_id,
         tenant: explanation.tenant,

@@ -45,6 +45,9 @@ impl Settings {
             "setting ingest.pressure.delay_ms_max: at most 1000; senders wait for their answer a few seconds only"
         );
         super::ranges::check(self)?;
+        let wrong = |engine: &'static str| move |why| anyhow::anyhow!("settings of [{engine}]: {why}");
+        self.nats.check().map_err(wrong("nats"))?;
+        self.clickhouse.check().map_err(wrong("clickhouse"))?;
         ensure!(
             self.rejected.body_bytes_max <= 256 * 1024,
             "setting rejected.body_bytes_max: at most 262144; longer bodies are never kept"
@@ -62,6 +65,14 @@ impl Settings {
         ensure!(
             self.projections.block_size > 0,
             "setting projections.block_size: must be at least 1"
+        );
+        ensure!(
+            (1..=1024).contains(&self.projections.partitions),
+            "setting projections.partitions: from 1 to 1024; each costs a lease and a progress row"
+        );
+        ensure!(
+            self.leases.ttl_ms >= 500,
+            "setting leases.ttl_ms: at least 500; it is renewed five times as often"
         );
         Ok(())
     }

@@ -67,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) address_ranges: std::collections::BTreeMap<domain::SourceName, RangeSettings>,
     pub(crate) rejected: rejected::RejectedSettings,
     pub(crate) nats: infra::jetstream::JetStreamOptions,
+    pub(crate) leases: infra::lease::LeaseOptions,
     pub(crate) relay: projections::RelayOptions,
     pub(crate) clickhouse: infra::clickhouse::ClickHouseOptions,
     pub(crate) projections: projections::ProjectorOptions,
@@ -98,6 +99,7 @@ pub(crate) struct ServerOptions {
     pub(crate) head_bytes_max: usize,
     pub(crate) headers_max: usize,
     pub(crate) idle_timeout_ms: u64,
+    pub(crate) drain_delay_ms: u64,
     pub(crate) shutdown_timeout_ms: u64,
     pub(crate) tls_certificate: String,
     pub(crate) tls_key: String,
@@ -124,6 +126,11 @@ impl ServerOptions {
     /// The scheme of its addresses.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.has_tls() { "https" } else { "http" }
+    }
+
+    /// How long it goes on after it was told to stop.
+    pub(crate) const fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms)
     }
 
     /// What connections may cost.
@@ -178,9 +185,17 @@ pub(crate) struct SecretsOptions {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSettings {
-    #[expect(dead_code, reason = "one backend exists; reading the key refuses every other")]
     pub(crate) backend: LogBackend,
     pub(crate) embedded: infra::log::LogOptions,
+}
+
+impl LogSettings {
+    /// Whether several processes may work on it.
+    pub(crate) const fn is_shared(&self) -> bool {
+        match self.backend {
+            LogBackend::Embedded => false,
+        }
+    }
 }
 
 /// The kinds of log.
@@ -225,6 +240,17 @@ pub(crate) struct Loaded {
     pub(crate) figment: Figment,
     /// What to tell about variables that change nothing.
     pub(crate) notices: Vec<String>,
+}
+
+impl Settings {
+    /// Those of somebody who set nothing.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Overrides::default()
+            .load_with(std::iter::empty())
+            .unwrap()
+            .settings
+    }
 }
 
 /// What the command line says about settings.

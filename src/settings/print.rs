@@ -6,7 +6,15 @@ use figment::Figment;
 use figment::value::Value;
 
 /// Keys whose values are never shown.
-const SECRET_KEYS: &[&str] = &["secret", "secrets", "password", "token", "value", "key"];
+const SECRET_KEYS: &[&str] = &[
+    "secret",
+    "secrets",
+    "password",
+    "token",
+    "value",
+    "key",
+    "nkey_seed",
+];
 /// Tables all of whose values are never shown: what a destination is told in a header is often a credential.
 const SECRET_TABLES: &[&str] = &["headers"];
 

@@ -291,6 +291,49 @@ fn a_refusal_never_shows_a_secret() {
 }
 
 #[test]
+fn engines_of_others_are_reached_as_the_settings_say_and_seeds_are_not_printed() {
+    let text = "[nats]\nurl = \"tls://nats-1:4222\"\nnkey_seed = \"SUABC\"\ntls_ca_file = \"ca.crt\"\n\
+                [clickhouse]\nurl = \"https://a:8443,https://b:8443\"\ncluster = \"main\"\ninsert_quorum = 1\n";
+    let (_dir, overrides) = file(text);
+    let env = [
+        ("HOOKLOG_NATS__REPLICAS", "3"),
+        ("HOOKLOG_CLICKHOUSE__TLS_CA_FILE", "ca.crt"),
+    ];
+    let loaded = load(&env, overrides).unwrap();
+    loaded.settings.check().unwrap();
+    assert!(loaded.settings.nats.wants_tls());
+    assert_eq!(loaded.settings.clickhouse.insert_quorum, "1");
+    let printed = print(&loaded.figment);
+    assert!(!printed.contains("SUABC"), "{printed}");
+    assert!(printed.contains("nats.nkey_seed = ***"), "{printed}");
+}
+
+#[test]
+fn settings_of_engines_that_contradict_each_other_are_refused() {
+    for (text, part) in [
+        (
+            "[nats]\nurl = \"nats-1\"\ntoken = \"a\"\nuser = \"b\"\n",
+            "[nats]: one way to be let in",
+        ),
+        ("[nats]\nreplicas = 3\n", "[nats]: replicas"),
+        (
+            "[clickhouse]\nurl = \"http://a:8123\"\ntls_ca_file = \"ca.crt\"\n",
+            "[clickhouse]: url",
+        ),
+        ("[clickhouse]\ncluster = \"main\"\n", "[clickhouse]: cluster"),
+    ] {
+        let (_dir, overrides) = file(text);
+        let error = load(&[], overrides)
+            .unwrap()
+            .settings
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
 fn a_password_in_a_url_is_never_printed() {
     let (_dir, overrides) = file("");
     let env = [

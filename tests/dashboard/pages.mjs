@@ -7,10 +7,10 @@ export function pagesOf({ dead, repository }) {
     { name: "overview", path: "/dashboard/", shows: ["Events by type", "Top repositories", "Projections", "Success rate"] },
     { name: "stream", path: "/dashboard/stream", shows: ["Repository", "workflow"] },
     { name: "delivery", path: `/dashboard/deliveries/${dead}`, shows: ["Facts", "VALIDATION_ERROR", "action"] },
-    { name: "delivery-attempts", path: `/dashboard/deliveries/${dead}?tab=attempts`, shows: ["Idempotency-Key", "422"] },
+    { name: "delivery-attempts", path: `/dashboard/deliveries/${dead}?tab=attempts`, shows: ["idempotency-key", "x-github-event", "422"] },
     { name: "delivery-history", path: `/dashboard/deliveries/${dead}?tab=history`, shows: ["Received", "Given up"] },
     { name: "delivery-headers", path: `/dashboard/deliveries/${dead}?tab=headers`, shows: ["x-github-event"] },
-    { name: "failed", path: "/dashboard/failed", shows: ["answered 422", "Retry all"] },
+    { name: "failed", path: "/dashboard/failed", shows: ["answered 422", "Retry all", "cause"] },
     { name: "rejected", path: "/dashboard/rejected", shows: ["Signature does not fit", "Requests"] },
     { name: "security", path: "/dashboard/security", shows: ["dependabot", "Severity"] },
     { name: "repositories", path: "/dashboard/repositories", shows: [repository] },
@@ -23,8 +23,15 @@ export function pagesOf({ dead, repository }) {
   ];
 }
 
-export async function look(browser, pages, screenshots) {
-  const page = await browser.page();
+/** The pages of those who may say who may ask. */
+export function adminPages() {
+  return [
+    { name: "keys", path: "/dashboard/keys", shows: ["API keys", "active", "revoked"] },
+    { name: "audit", path: "/dashboard/audit", shows: ["Made a key", "Revoked a key", "Logged in"] },
+  ];
+}
+
+export async function look(page, pages, screenshots) {
   for (const { name, path, shows } of pages) {
     await page.setViewportSize(DESKTOP);
     await page.goto(path);
@@ -50,7 +57,6 @@ export async function look(browser, pages, screenshots) {
     expect(found.length === 0, `${path} is for everybody, on a phone:\n  ${found.join("\n  ")}`);
     if (screenshots) await page.screenshot({ path: join(screenshots, `${name}-phone.png`) });
   }
-  await page.context().close();
 }
 
 /** Waits until nothing on the page is still a promise. */

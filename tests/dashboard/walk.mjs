@@ -8,20 +8,25 @@ import { sign } from "../tools/signer.mjs";
 const facts = JSON.parse(process.argv[2]);
 let sent = 0;
 async function send(event, payload) {
-  const body = JSON.stringify({ ...payload, serial: ++sent });
-  const id = `live-${sent}`;
-  const answer = await fetch(`${facts.base}/api/webhooks/github`, {
+  const id = `live-${++sent}`;
+  const status = await deliver(`${facts.base}/api/webhooks/github`, facts.secret, event, id, JSON.stringify({ ...payload, serial: sent }));
+  expect(status === 200, `a delivery is taken: ${status}`);
+  return id;
+}
+
+/** The status that a signed delivery is answered with. */
+async function deliver(url, secret, event, id, body) {
+  const answer = await fetch(url, {
     method: "POST",
     body,
     headers: {
       "Content-Type": "application/json",
       "X-GitHub-Event": event,
       "X-GitHub-Delivery": id,
-      "X-Hub-Signature-256": await sign(facts.secret, body),
+      "X-Hub-Signature-256": await sign(secret, body),
     },
   });
-  expect(answer.status === 200, `a delivery is taken: ${answer.status}`);
-  return id;
+  return answer.status;
 }
 
 async function filters(page) {
@@ -41,6 +46,7 @@ async function filters(page) {
   await page.keyboard.press("/");
   await page.keyboard.type("no-such-text-anywhere");
   await page.getByText("Nothing fits the filter").waitFor();
+  await page.getByText(/The text is looked for in the \d+ deliver/).waitFor();
   await page.getByRole("button", { name: "Clear the filter" }).click();
   await rows.first().waitFor();
 }
@@ -88,6 +94,93 @@ async function delivery(page) {
   await page.locator(".what").getByText("looked at by a test").first().waitFor();
 }
 
+/** Whole numbers that a double can't hold are shown as they came. */
+async function longNumbers(page) {
+  const body = '{"action":"created","installation":{"id":9007199254740993},"repository":{"full_name":"octo-org/long"}}';
+  const status = await deliver(`${facts.base}/api/webhooks/github`, facts.secret, "star", "long-number", body);
+  expect(status === 200, `a delivery is taken: ${status}`);
+  await page.goto("/dashboard/deliveries/long-number");
+  await page.getByLabel("Search in the payload").fill("9007199254740993");
+  await page.locator("[role=treeitem]").getByText("9007199254740993").waitFor();
+}
+
+async function retryCause(page) {
+  await page.goto("/dashboard/failed");
+  const group = page.locator("section", { hasText: "answered 422" }).first();
+  await group.getByText("answered 422").waitFor();
+  await group.getByRole("button", { name: /^Retry \d+…/ }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Reason").fill("the project is there now");
+  const asked = [];
+  page.on("request", (request) => request.method() === "POST" && asked.push(new URL(request.url()).pathname));
+  await dialog.getByRole("button", { name: /^Retry \d+ deliver/ }).click();
+  await dialog.getByText(/dead letters? queued/).waitFor();
+  await dialog.getByText("completed").waitFor();
+  expect(asked.join() === "/api/webhooks/retry-failed", `one cause is one order: ${asked.join()}`);
+  await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+  await group.waitFor({ state: "detached" });
+  await page.locator("section", { hasText: "answered 400" }).first().waitFor();
+}
+
+/** What is shown once: a secret. */
+async function shownSecret(dialog) {
+  const text = await dialog.getByLabel("the secret", { exact: true }).textContent();
+  expect(/^[0-9a-f]{64}$/.test(text), "the secret is 32 bytes");
+  return text;
+}
+
+async function sources(page) {
+  await page.goto("/dashboard/sources");
+  await page.getByRole("button", { name: "Add a source…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel(/^\s*Name/).fill("made-here");
+  await dialog.getByRole("button", { name: "Add the source" }).click();
+  const url = await dialog.locator("code").first().textContent();
+  const first = await shownSecret(dialog);
+  await page.getByRole("button", { name: "I have entered it" }).click();
+  const card = page.getByRole("region", { name: "Source made-here" });
+  await card.waitFor();
+  const body = JSON.stringify({ repository: { full_name: "octo-org/made" } });
+  const status = (secret, id) => deliver(url, secret, "star", id, body);
+  expect((await status(first, "made-1")) === 200, "what the new secret signs is taken");
+  await card.getByRole("button", { name: "Rotate secret…" }).click();
+  await dialog.getByLabel("The old one verifies beside it").selectOption({ label: "not at all: it is known to others" });
+  await dialog.getByRole("button", { name: "Rotate the secret" }).click();
+  const second = await shownSecret(dialog);
+  await page.getByRole("button", { name: "I have entered it" }).click();
+  expect((await status(first, "made-2")) === 401 && (await status(second, "made-3")) === 200, "only the new secret verifies");
+  await card.getByRole("button", { name: "Pause" }).click();
+  await dialog.getByLabel("Reason").fill("a pause");
+  await dialog.getByRole("button", { name: "Pause" }).click();
+  await card.getByText("paused", { exact: true }).waitFor();
+  expect((await status(second, "made-4")) === 503, "a paused source puts off");
+  await card.getByRole("button", { name: "Remove…" }).click();
+  await dialog.getByRole("button", { name: "Remove the source" }).click();
+  await card.waitFor({ state: "detached" });
+  expect((await status(second, "made-5")) === 404, "what was removed is not known");
+  const kept = await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.body.innerHTML, location.href]));
+  expect(!kept.includes(first) && !kept.includes(second), "a secret is shown once");
+}
+
+/** A replay asks before it is cancelled. */
+async function cancelling(page) {
+  await page.goto("/dashboard/replays");
+  await page.getByRole("button", { name: "New replay…" }).click();
+  const bulk = page.getByRole("dialog", { name: "Replay by filter" });
+  await bulk.getByLabel("At most, a second").fill("1");
+  await bulk.getByText("Live stream (NATS)").click();
+  await bulk.getByRole("button", { name: "Count first" }).click();
+  await bulk.getByText(/fit, up to position/).waitFor();
+  await bulk.getByLabel("Reason").fill("to be cancelled");
+  await bulk.getByRole("button", { name: /^Replay \d+/ }).click();
+  await bulk.getByRole("button", { name: "Cancel…" }).click();
+  await bulk.getByRole("button", { name: "Go on" }).click();
+  await bulk.getByText("running").waitFor();
+  await bulk.getByRole("button", { name: "Cancel…" }).click();
+  await bulk.getByRole("button", { name: "Cancel the replay" }).click();
+  await bulk.getByText("cancelled", { exact: true }).waitFor();
+}
+
 async function retryAll(page) {
   await page.goto("/dashboard/failed");
   await page.getByRole("button", { name: /^Retry all/ }).click();
@@ -131,22 +224,27 @@ async function live(page) {
 
 const browser = await Browser.start(facts.base);
 const steps = {
-  "every page is there, in both themes and on a phone": () => look(browser, pagesOf(facts), facts.screenshots),
+  "every page is there, in both themes and on a phone": (page) => look(page, pagesOf(facts), facts.screenshots),
   filters,
   keys,
   "one delivery": delivery,
+  "long numbers": longNumbers,
+  "retry one cause": retryCause,
   "retry all": retryAll,
+  "cancel a replay": cancelling,
+  sources,
   live,
 };
 try {
   for (const [name, step] of Object.entries(steps)) {
     const page = await browser.page();
+    const begun = performance.now();
     await step(page).catch(async (error) => {
       if (facts.screenshots) await page.screenshot({ path: join(facts.screenshots, "when-it-failed.png") });
       throw new Error(`${name}: ${error.message}`, { cause: error });
     });
     await page.context().close();
-    console.log(`ok ${name}`);
+    console.log(`ok ${name}, ${Math.round(performance.now() - begun)} ms`);
   }
   expect(browser.complaints.length === 0, `the console is silent, and no other host is asked:\n  ${browser.complaints.join("\n  ")}`);
 } finally {

@@ -41,6 +41,7 @@ const COMMANDS: &[&[&str]] = &[
     &["source", "reseal"],
     &["audit"],
     &["doctor"],
+    &["health"],
     &["engine"],
     &["engine", "fetch"],
 ];
@@ -171,6 +172,26 @@ async fn send_signs_a_delivery_that_the_server_takes() {
         "{listed}"
     );
     server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_a_supervisor_whether_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let data = server.launch().data().display().to_string();
+    let url = server.base();
+    for arguments in [
+        &["health", "--data-dir", &data][..],
+        &["health", "--ready", "--data-dir", &data],
+        &["health", "--url", &url],
+    ] {
+        let done = server.launch().run(arguments);
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", said(&done));
+    }
+    let launch = server.launch().clone();
+    server.kill().await;
+    let done = launch.run(&["health", "--data-dir", &data]);
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,5 +2,6 @@
 
 mod client;
 mod crowd;
+mod limit;
 mod socket;
 mod stream;

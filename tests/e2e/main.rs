@@ -21,6 +21,7 @@ mod crash;
 mod crash_matrix;
 mod dashboard;
 mod data_directory;
+mod deployment;
 mod destinations;
 mod duplicates;
 mod engines;

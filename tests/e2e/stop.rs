@@ -80,3 +80,44 @@ async fn a_delivery_under_way_is_finished_before_the_end() {
         "{ids:?}"
     );
 }
+
+/// Load balancers hear of a stop before anybody is turned away by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_server_says_that_it_is_not_ready_and_still_takes_deliveries() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = Launch::in_folder(folder.path()).env("HOOKLOG_SERVER__DRAIN_DELAY_MS", "600000");
+    let mut server = launch.start().await;
+    server.terminate();
+    let ready = format!("{}/ready", server.base());
+    eventually("it is not ready any more", Duration::from_secs(10), || async {
+        let answer = crate::harness::client()
+            .get(&ready)
+            .send()
+            .await
+            .map_err(|e| e.to_string())?;
+        match answer.status().as_u16() {
+            503 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .await;
+    for n in 0..20 {
+        let delivery = Signed::new("push", &format!("while-draining-{n}"), format!(r#"{{"n":{n}}}"#));
+        assert_eq!(server.send(&delivery).await.status, 200);
+    }
+    let answer = crate::harness::client().get(&ready).send().await.unwrap();
+    let closes = answer
+        .headers()
+        .get("connection")
+        .is_some_and(|value| value == "close");
+    assert!(closes, "clients come back on another connection");
+    // A second signal ends the wait.
+    server.terminate();
+    let code = server.ended("the server stops", Duration::from_secs(30)).await;
+    assert_eq!(code, Some(0), "{}", server.printed());
+    let ids: Vec<String> = dump(server.launch()).iter().map(|e| e.delivery_id()).collect();
+    assert_eq!(
+        ids.iter().filter(|id| id.starts_with("while-draining-")).count(),
+        20
+    );
+}

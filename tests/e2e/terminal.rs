@@ -130,27 +130,62 @@ async fn the_tail_goes_on_where_it_was_when_the_server_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tail_that_can_not_go_on_says_that_there_is_a_gap() {
+async fn a_tail_whose_log_is_another_one_says_that_there_is_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::in_folder(folder.path()).start().await;
-    let foreign = "00000000-0000-7000-8000-000000000000:5";
-    let tail = server.launch().begin(&["tail", "--after", foreign, "--json"]);
+    let first = Signed::new("push", "before-the-gap", "{}");
+    let tail = server.launch().begin(&["tail", "--after", "0", "--json"]);
+    assert_eq!(server.send(&first).await.status, 200);
+    tail.prints(1, SOON).await;
+    let launch = server.stop().await;
+    std::fs::remove_dir_all(launch.data()).unwrap();
+    let server = launch.start().await;
     tail.says("gap", SOON).await;
-    // It may take a moment until it listens again; what comes in from then on is told.
+    goes_on(&server, &tail, 1).await;
+    // So does one that finds in its file that the log is another one.
+    let receiver = Receiver::start().await;
+    let foreign = "00000000-0000-7000-8000-000000000000:5";
+    std::fs::write(folder.path().join("resume"), foreign).unwrap();
+    let forward = forward(&server, &receiver, &[]);
+    forward.says("gap", SOON).await;
+    goes_on(&server, &forward, 0).await;
+}
+
+/// It may take a moment until it listens again; what comes in from then on is told.
+async fn goes_on(server: &Server, listening: &Following, told: usize) {
     let mut n = 0;
-    while tail.lines().is_empty() {
+    while listening.lines().len() <= told {
         n += 1;
-        assert!(n < 1000, "nothing was told: {:?}", tail.aside());
+        assert!(n < 1000, "nothing was told: {:?}", listening.aside());
         let delivery = Signed::new("push", &format!("after-the-gap-{n}"), json!({"n": n}).to_string());
         assert_eq!(server.send(&delivery).await.status, 200);
     }
-    for wrong in [
-        &["tail", "--after", "nonsense"][..],
-        &["tail", "--url", "http://127.0.0.1:1"],
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_typed_and_is_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let receiver = Receiver::start().await;
+    let to = receiver.url();
+    for (after, why) in [
+        ("999999", "the log ends at position"),
+        ("00000000-0000-7000-8000-000000000000:0", "another log"),
+        ("nonsense", "a position of the log is expected"),
     ] {
-        let done = server.launch().run(wrong);
-        assert_eq!(done.status.code(), Some(1), "{wrong:?}");
+        for command in [&["tail"][..], &["forward", "--to", &to]] {
+            let done = server.launch().run(&[command, &["--after", after]].concat());
+            let said = String::from_utf8_lossy(&done.stderr);
+            assert_eq!(done.status.code(), Some(2), "{command:?} --after {after}: {said}");
+            assert!(
+                said.contains(why) && !said.contains("gap"),
+                "{command:?} --after {after}: {said}"
+            );
+            assert!(done.stdout.is_empty());
+        }
     }
+    let away = server.launch().run(&["tail", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(away.status.code(), Some(1));
 }
 
 fn forward(server: &Server, receiver: &Receiver, more: &[&str]) -> Following {
@@ -245,4 +280,74 @@ async fn deliveries_can_be_signed_anew_with_a_secret_of_the_developer() {
     let expected = openssl_signature("a secret of the laptop", wanted.body.as_bytes());
     assert_eq!(taken.header("x-hub-signature-256"), Some(expected.as_str()));
     assert_ne!(openssl_signature(SECRET, wanted.body.as_bytes()), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_leaves_open_is_signed_anew_as_the_server_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path())
+        .settings(
+            "[source.shop]\nscheme = \"hmac\"\nsecrets = [\"the secret of the shop\"]\n\
+             proof = { header = \"X-Shop-Signature\", prefix = \"v1=\", encoding = \"base64\", hash = \"sha512\" }\n\
+             facts = { event_header = \"X-Topic\", id_header = \"X-Id\" }\n",
+        )
+        .start()
+        .await;
+    let receiver = Receiver::start().await;
+    std::fs::write(folder.path().join("dev-secret"), "a secret of the laptop\n").unwrap();
+    // The developer's machine knows nothing of the shop.
+    std::fs::write(folder.path().join("own.toml"), "").unwrap();
+    let to = receiver.url();
+    let base = server.base();
+    let forward = server.launch().begin(&[
+        "forward",
+        "--config",
+        "own.toml",
+        "--url",
+        &base,
+        "--to",
+        &to,
+        "--after",
+        "0",
+        "--secret-file",
+        "dev-secret",
+    ]);
+    let body = "{\"order\":7}";
+    let signature = hmac_sha512_base64("the secret of the shop", body.as_bytes());
+    let request = crate::harness::client()
+        .post(format!("{base}/api/webhooks/shop"))
+        .header("X-Shop-Signature", format!("v1={signature}"))
+        .header("X-Topic", "order.paid")
+        .header("X-Id", "7")
+        .body(body);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let taken = receiver.has_taken(1, SOON).await;
+    let expected = format!(
+        "v1={}",
+        hmac_sha512_base64("a secret of the laptop", body.as_bytes())
+    );
+    assert_eq!(
+        taken[0].header("x-shop-signature"),
+        Some(expected.as_str()),
+        "{:?}",
+        forward.aside()
+    );
+    assert_eq!(taken[0].header("x-topic"), Some("order.paid"));
+    assert_eq!(taken[0].body, body.as_bytes());
+}
+
+/// By openssl.
+fn hmac_sha512_base64(secret: &str, body: &[u8]) -> String {
+    let mut child = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "openssl dgst -sha512 -binary -hmac \"$0\" | openssl base64 -A",
+            secret,
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), body).expect("it reads");
+    String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("base64")
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    DeliveryStatus, Destinations as _, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayTo,
-    Replays as _, TenantId,
+    Cause, DeliveryStatus, Destinations as _, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayTo,
+    Replays as _, RetryDead, TenantId,
 };
 use projections::ProjectorHandle;
 
@@ -255,7 +255,14 @@ impl Subject {
                 replayed.map(|one| Some((one.replay, Some(1))))
             }
             ToReplays::RetryDead => {
-                let begun = replays.retry_dead(tenant, "operator".into(), None).await;
+                let order = RetryDead {
+                    tenant,
+                    destination: None,
+                    cause: Cause::default(),
+                    requested_by: "operator".into(),
+                    reason: None,
+                };
+                let begun = replays.retry_dead(order).await;
                 begun.map(|state| state.map(|s| (s.requested.replay, s.requested.expected)))
             }
             ToReplays::CancelLast => {

@@ -105,6 +105,7 @@ pub fn start(world: &Arc<World>, log: &Arc<LogPort>, bodies: &Arc<BodiesPort>) -
         checkpoints: Arc::new(NotesPort(Arc::clone(world))),
         clock: Arc::new(WorldClock(Arc::clone(world))),
         new_id: Arc::new(move || EventId::new(new_id(&ids))),
+        leases: Arc::new(domain::Unshared),
     };
     let plans = plans.into_iter().map(over).collect();
     let (reactors, handle) = Reactors::build(options.clone(), plans, ports).unwrap();
@@ -123,6 +124,7 @@ pub fn start(world: &Arc<World>, log: &Arc<LogPort>, bodies: &Arc<BodiesPort>) -
         router: Arc::clone(&router) as Arc<dyn reactors::replay::Wanting>,
         pace: Arc::new(handle.clone()),
         dead_letters: Arc::new(handle.clone()),
+        leases: Arc::new(domain::Unshared),
     };
     let (runner, replays) = ReplayRunner::build(options, ports);
     tokio::spawn(runner.run(shutdown));

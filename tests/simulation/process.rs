@@ -111,6 +111,7 @@ fn start(world: &Arc<World>, log: &Arc<SimulatedLog>) -> Running {
         Arc::clone(&port) as Arc<dyn EventLog>,
         Arc::clone(&stream) as Arc<dyn domain::FanOut>,
         Arc::clone(&clock) as Arc<dyn domain::Clock>,
+        &domain::Unshared,
     );
     tokio::spawn(relay.run(shutdown.clone()));
     let reacting = Arc::new(destinations::start(world, &port, &bodies));
@@ -121,6 +122,7 @@ fn start(world: &Arc<World>, log: &Arc<SimulatedLog>) -> Running {
         tables: Arc::new(TablesPort(Arc::clone(world))),
         bodies: Arc::clone(&bodies) as Arc<dyn domain::BodyStore>,
         clock: Arc::clone(&clock) as Arc<dyn domain::Clock>,
+        leases: Arc::new(domain::Unshared),
     };
     let (projector, projector_handle) = Projector::build(projector_options(), models::factories(), ports);
     tokio::spawn(projector.run(shutdown));

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    DeliveryKey, DeliveryStatus, DestinationName, Position, ReplayFilter, ReplayId, ReplayState, ReplayTo,
-    TenantId, Timestamp,
+    Cause, DeliveryKey, DeliveryStatus, DestinationName, Position, ReplayFilter, ReplayId, ReplayState,
+    ReplayTo, TenantId, Timestamp,
 };
 
 /// An order to replay what fits a filter.
@@ -46,6 +46,44 @@ pub struct ReplayOne {
     pub requested_by: String,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// An order to try dead letters again, at the destinations that were given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryDead {
+    /// Whose deliveries.
+    pub tenant: TenantId,
+    /// Only those given up at this destination; at any of them when none.
+    pub destination: Option<DestinationName>,
+    /// Only those given up for this.
+    pub cause: Cause,
+    /// Who asks.
+    pub requested_by: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl RetryDead {
+    /// The same as an order of a replay.
+    #[must_use]
+    pub fn into_order(self) -> ReplayOrder {
+        ReplayOrder {
+            tenant: self.tenant,
+            filter: ReplayFilter {
+                status: Some(DeliveryStatus::Dead),
+                error_code: self.cause.code,
+                error: self.cause.wording,
+                ..ReplayFilter::default()
+            },
+            to: ReplayTo::Processing,
+            destinations: self.destination.into_iter().collect(),
+            dead_only: true,
+            rate_per_second: None,
+            to_position: None,
+            requested_by: self.requested_by,
+            reason: self.reason,
+        }
+    }
 }
 
 /// What came of replaying one delivery.
@@ -99,14 +137,9 @@ pub trait Replays: Send + Sync {
     /// Begins a replay.
     async fn start(&self, order: ReplayOrder) -> Result<ReplayState, CommandError>;
 
-    /// Begins a replay of every dead letter of a tenant, to the destinations that were given up; returns it with its
-    /// count. When there is none, nothing begins.
-    async fn retry_dead(
-        &self,
-        tenant: TenantId,
-        requested_by: String,
-        reason: Option<String>,
-    ) -> Result<Option<ReplayState>, CommandError>;
+    /// Begins a replay of the dead letters of a tenant, to the destinations that were given up; returns it with its count.
+    /// When there is none, nothing begins.
+    async fn retry_dead(&self, order: RetryDead) -> Result<Option<ReplayState>, CommandError>;
 
     /// How a replay is doing, from the log.
     async fn state(&self, tenant: &TenantId, replay: ReplayId) -> Result<ReplayState, CommandError>;

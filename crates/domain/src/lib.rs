@@ -21,6 +21,7 @@ mod hash;
 mod id;
 mod key;
 mod keyless;
+mod lease;
 mod log;
 mod message;
 mod outcome;
@@ -39,9 +40,9 @@ pub mod catalogue;
 pub mod testing;
 
 pub use access::{
-    ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, InvalidKeyId, InvalidScope,
-    KeyCommand, KeyCreated, KeyDirectory, KeyEvent, KeyId, KeyRejection, KeyRevoked, KeyStanding, KeyState,
-    KeyText, Keys, MadeKey, NewKey, PresentedKey, RESERVED_NAMES, Scope,
+    ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, AuditWanted, InvalidKeyId,
+    InvalidScope, KeyCommand, KeyCreated, KeyDirectory, KeyEvent, KeyId, KeyRejection, KeyRevoked,
+    KeyStanding, KeyState, KeyText, Keys, MadeKey, NewKey, PresentedKey, RESERVED_NAMES, Scope,
 };
 pub use body::{BodyError, BodyRef, BodyStore, BodyUpload};
 pub use category::{Advance, CategoryFold, CategoryView};
@@ -49,7 +50,7 @@ pub use checkpoint::{CheckpointError, Checkpoints};
 pub use clock::Clock;
 pub use command::{
     BreakerState, CommandError, DestinationStatus, Destinations, PausedSince, ReplayCount, ReplayOne,
-    ReplayOrder, ReplayedOne, Replays,
+    ReplayOrder, ReplayedOne, Replays, RetryDead,
 };
 pub use delivery::{DeliveryReceived, DeliveryStatus, Entity, HeaderFact, Proof};
 pub use destination::{
@@ -66,6 +67,9 @@ pub use id::{
 };
 pub use key::DeliveryKey;
 pub use keyless::{is_foreign_header, is_forwarding_header, is_true_loopback};
+pub use lease::{
+    Holder, InvalidLeaseName, Lease, LeaseName, LeaseStanding, Leases, Onlooker, SharedWork, Unshared,
+};
 pub use log::{
     Append, AppendError, Appended, CategoryPage, ContentKey, EventLog, Expected, FindDeliveries, LogHealth,
     LogPage, PageLimit, ReadError,
@@ -74,9 +78,10 @@ pub use message::{
     Message, MessageError, event_of, message_of, replayed_message_of, subject_of, unreadable_message_of,
 };
 pub use outcome::{
-    Attempt, AttemptResult, DeliveryCommand, DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome,
+    Attempt, AttemptResult, Cause, DeliveryCommand, DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome,
     DeliveryProcessed, DeliveryRejection, DeliveryReplayRequested, DeliveryState, DestinationWork, Failure,
-    LoadError, Outcome, Receipt, ReplayTo, Response, Round, Standing, StandingFailure, Work, load_delivery,
+    InvalidErrorCode, LoadError, Outcome, Receipt, ReplayTo, Response, Round, SentHeaders, Standing,
+    StandingFailure, VARYING, VARYING_SHOWN, Work, load_delivery, wording,
 };
 pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload};
 pub use reactor::{ErrorCode, NameReactors, NoReactors};

@@ -69,6 +69,18 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::NetworkError,
+        Self::TimeoutError,
+        Self::RateLimitError,
+        Self::ServiceUnavailable,
+        Self::ValidationError,
+        Self::AuthenticationError,
+        Self::NotFoundError,
+        Self::DuplicateError,
+    ];
+
     /// The wire name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -129,10 +129,13 @@ impl StreamName {
     /// big-endian, modulo `count`.
     #[must_use]
     pub fn partition(&self, count: u32) -> u32 {
+        if count <= 1 {
+            return 0;
+        }
         let hash = ContentHash::of(self.0.as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(hash.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
-        u32::try_from(u64::from_be_bytes(first) % u64::from(count.max(1))).unwrap_or(0)
+        u32::try_from(u64::from_be_bytes(first) % u64::from(count)).unwrap_or(0)
     }
 }
 

@@ -38,6 +38,16 @@ impl Rows {
         Ok(())
     }
 
+    /// Adds the rows of another block.
+    pub fn append(&mut self, others: Self) {
+        if self.json.is_empty() {
+            self.json = others.json;
+        } else {
+            self.json.extend(others.json);
+        }
+        self.count += others.count;
+    }
+
     /// How many rows.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -95,6 +105,11 @@ pub trait Tables: Send + Sync {
 
     /// Runs a query and returns its rows, one JSON object a line; 64-bit numbers are not quoted.
     async fn query_json(&self, query: &Query) -> Result<Bytes, TableError>;
+
+    /// The cluster on all of whose servers tables are made; `None` where there is one server.
+    fn cluster(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl dyn Tables + '_ {

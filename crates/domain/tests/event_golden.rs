@@ -15,8 +15,8 @@ use domain::{
     DestinationEvent, DestinationName, DestinationPaused, DestinationResumed, DestinationState, Entity,
     ErrorCode, EventData, EventId, Failure, HeaderFact, KeyEvent, NewEvent, Outcome, Position, Proof,
     Receipt, RecordedEvent, ReplayCancelled, ReplayCompleted, ReplayCounts, ReplayEvent, ReplayFailed,
-    ReplayFilter, ReplayId, ReplayProgressed, ReplayRequested, ReplayTo, Response, Revision, SourceEvent,
-    Standing, StandingFailure, TenantId, Timestamp,
+    ReplayFilter, ReplayId, ReplayProgressed, ReplayRequested, ReplayTo, Response, Revision, SentHeaders,
+    SourceEvent, Standing, StandingFailure, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -114,6 +114,13 @@ fn attempt(number: u32, failure: Option<(ErrorCode, Option<u16>)>) -> Attempt {
         duration_us: 12_345,
         target: "https://orders.example.com/hooks".into(),
         idempotency_key: "00000000-0000-0000-0000-000000000001.orders".into(),
+        headers: (number > 1).then(|| SentHeaders {
+            added: vec![
+                HeaderFact("hooklog-attempt".into(), number.to_string()),
+                HeaderFact("authorization".into(), "***".into()),
+            ],
+            left_out: vec!["host".into()],
+        }),
         response: answered.map(|status| Response::new(status, if status == 200 { "" } else { "down" })),
         failure: failure.map(|(code, _)| Failure::new(code, "the destination did not take it")),
     }
@@ -235,6 +242,8 @@ fn order() -> ReplayRequested {
             event: Some("pull_request".into()),
             action: Some("opened".into()),
             status: Some(DeliveryStatus::Dead),
+            error_code: None,
+            error: None,
             from: Some(at("2026-07-01T00:00:00Z")),
             to: Some(at("2026-07-02T00:00:00Z")),
         },
@@ -310,6 +319,45 @@ impl Fact {
     }
 }
 
+/// What can happen to a replay.
+fn replays() -> Vec<ReplayEvent> {
+    let narrow = ReplayRequested {
+        filter: ReplayFilter::default(),
+        to: ReplayTo::Subjects,
+        destinations: Vec::new(),
+        dead_only: false,
+        expected: None,
+        reason: None,
+        ..order()
+    };
+    let by_cause = ReplayRequested {
+        filter: ReplayFilter {
+            status: Some(DeliveryStatus::Dead),
+            error_code: Some(ErrorCode::TimeoutError),
+            error: Some("no answer within … ms".into()),
+            ..ReplayFilter::default()
+        },
+        ..order()
+    };
+    vec![
+        ReplayEvent::Requested(order()),
+        ReplayEvent::Requested(narrow),
+        ReplayEvent::Requested(by_cause),
+        ReplayEvent::Progressed(ReplayProgressed {
+            upto: Position::new(500),
+            counts: COUNTS,
+        }),
+        ReplayEvent::Completed(ReplayCompleted { counts: COUNTS }),
+        ReplayEvent::Cancelled(ReplayCancelled {
+            cancelled_by: "bob".into(),
+        }),
+        ReplayEvent::Failed(ReplayFailed {
+            error: "the log is damaged: segment 3".into(),
+            counts: COUNTS,
+        }),
+    ]
+}
+
 /// Every type in its newest schema, with all that it can say and with as little as it can.
 fn facts() -> Vec<Fact> {
     let received = [received(), bare(Proof::Unverified), bare(Proof::Imported)];
@@ -323,31 +371,7 @@ fn facts() -> Vec<Fact> {
         request(ReplayTo::Processing, &["orders"], None),
         replayed(request(ReplayTo::Subjects, &[], Some(replay_id()))),
     ];
-    let narrow = ReplayRequested {
-        filter: ReplayFilter::default(),
-        to: ReplayTo::Subjects,
-        destinations: Vec::new(),
-        dead_only: false,
-        expected: None,
-        reason: None,
-        ..order()
-    };
-    let replays = [
-        ReplayEvent::Requested(order()),
-        ReplayEvent::Requested(narrow),
-        ReplayEvent::Progressed(ReplayProgressed {
-            upto: Position::new(500),
-            counts: COUNTS,
-        }),
-        ReplayEvent::Completed(ReplayCompleted { counts: COUNTS }),
-        ReplayEvent::Cancelled(ReplayCancelled {
-            cancelled_by: "bob".into(),
-        }),
-        ReplayEvent::Failed(ReplayFailed {
-            error: "the log is damaged: segment 3".into(),
-            counts: COUNTS,
-        }),
-    ];
+    let replays = replays();
     let pause = |reason: Option<&str>| {
         DestinationCommand::Pause(DestinationPaused {
             paused_by: "hooklog".into(),

@@ -56,7 +56,7 @@ impl Server {
     }
 
     fn tables(&self) -> ClickHouse {
-        ClickHouse::new(self.options.clone())
+        ClickHouse::new(self.options.clone()).unwrap()
     }
 }
 
@@ -195,12 +195,14 @@ async fn what_will_never_succeed_is_refused() {
     let stranger = ClickHouse::new(ClickHouseOptions {
         password: "wrong".into(),
         ..server.options.clone()
-    });
+    })
+    .unwrap();
     refused(stranger.ping().await, "Authentication");
     let stranger = ClickHouse::new(ClickHouseOptions {
         token: None,
         ..server.options.clone()
-    });
+    })
+    .unwrap();
     refused(stranger.ping().await, "");
     assert_eq!(count(&tables, "SELECT count() AS n FROM events_s1_b1").await, 0);
     assert_eq!(
@@ -223,7 +225,8 @@ async fn a_statement_nobody_waits_for_does_not_go_on() {
     let hurried = ClickHouse::new(ClickHouseOptions {
         query_timeout_ms: 300,
         ..server.options.clone()
-    });
+    })
+    .unwrap();
     let late = hurried.query_json(&endless).await;
     assert!(matches!(late, Err(TableError::Unavailable(_))), "{late:?}");
     gone(&tables).await;
@@ -246,7 +249,8 @@ async fn a_statement_is_bounded_in_memory_and_answer() {
         query_memory_bytes_max: 20_000_000,
         answer_bytes_max: 1000,
         ..server.options.clone()
-    });
+    })
+    .unwrap();
     create(&small).await;
     let greedy = Query::new("SELECT groupArray(number) AS n FROM numbers(100000000)");
     let answer = small.query_json(&greedy).await;

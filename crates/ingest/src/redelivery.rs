@@ -5,8 +5,8 @@
 //! second request for what is being tried already; the delivery's own rules decide that.
 
 use domain::{
-    DeliveryCommand, DeliveryOutcome, DeliveryState, DeliveryStatus, EventId, EventLog, LoadError, PageLimit,
-    Revision, StreamName, Timestamp, load_delivery,
+    Cause, DeliveryCommand, DeliveryOutcome, DeliveryState, DeliveryStatus, EventId, EventLog, LoadError,
+    PageLimit, Revision, StreamName, Timestamp, load_delivery,
 };
 use tokio::time::Instant;
 
@@ -50,6 +50,7 @@ pub(crate) async fn retry_dead(
 fn command() -> DeliveryCommand {
     DeliveryCommand::RetryDead {
         destinations: Vec::new(),
+        cause: Cause::default(),
         replay: None,
         requested_by: "sender".to_owned(),
         reason: Some("the sender delivered it again".to_owned()),

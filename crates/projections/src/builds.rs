@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{BuildShape, ReadModel, Table, View};
-use crate::progress;
+use crate::{ddl, migration};
 
 pub(crate) const BUILDS: &str = "projection_builds";
 
-const CREATE_BUILDS: &str = "CREATE TABLE IF NOT EXISTS hooklog.projection_builds (
+/// Its columns, engine and order. A step of [`crate::migration`]: never changed, only followed by another.
+pub(crate) const DEFINITION: &str = "(
     `projection` LowCardinality(String), schema UInt16, build UInt32, partitions UInt32, block_size UInt64, log_id UUID,
     incarnation UUID, state LowCardinality(String), updated_at DateTime64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree(updated_at) ORDER BY (projection, build)
@@ -175,6 +176,13 @@ pub(crate) async fn rows(tables: &dyn Tables, projection: &str) -> Result<Vec<Bu
     tables.query(&query.bind("projection", projection)).await
 }
 
+/// All tables of the database.
+pub(crate) async fn existing(tables: &dyn Tables) -> Result<BTreeSet<String>, TableError> {
+    let query = Query::new("SELECT name FROM system.tables WHERE database = 'hooklog'");
+    let names: Vec<Name> = tables.query(&query).await?;
+    Ok(names.into_iter().map(|row| row.name).collect())
+}
+
 /// The tables of all builds, and the rows about them.
 #[derive(Clone)]
 pub(crate) struct Builds {
@@ -222,19 +230,14 @@ struct Name {
 }
 
 impl Builds {
-    /// Creates the database and the control tables where they are missing.
+    /// Creates the database and the control tables where they are missing, and brings them up to date.
     pub(crate) async fn ensure_control(&self) -> Result<(), TableError> {
-        let database = Query::new("CREATE DATABASE IF NOT EXISTS hooklog ENGINE = Atomic");
-        self.tables.execute(&database).await?;
-        self.tables.execute(&Query::new(CREATE_BUILDS)).await?;
-        self.tables.execute(&Query::new(progress::CREATE)).await
+        migration::run(self.tables.as_ref(), self.clock.as_ref()).await
     }
 
     /// All tables of the database.
     pub(crate) async fn existing(&self) -> Result<BTreeSet<String>, TableError> {
-        let query = Query::new("SELECT name FROM system.tables WHERE database = 'hooklog'");
-        let names: Vec<Name> = self.tables.query(&query).await?;
-        Ok(names.into_iter().map(|row| row.name).collect())
+        existing(self.tables.as_ref()).await
     }
 
     /// The rows of all projections.
@@ -280,8 +283,9 @@ impl Builds {
     async fn ensure_tables(&self, tables: &'static [Table], row: &BuildRow) -> Result<(), TableError> {
         for table in tables {
             let real = row.table(table.name);
-            let statement = format!("CREATE TABLE IF NOT EXISTS hooklog.{real} {}", table.definition);
-            self.tables.execute(&Query::new(statement)).await?;
+            for statement in ddl::create_table(self.tables.cluster(), &real, table.definition) {
+                self.tables.execute(&statement).await?;
+            }
         }
         Ok(())
     }
@@ -347,6 +351,15 @@ impl Builds {
         Ok(())
     }
 
+    /// A build that was retired by mistake is asked again.
+    pub(crate) async fn give_back(&self, row: &BuildRow) -> Result<(), TableError> {
+        let now = self.rows(&row.projection).await?;
+        let mut row = row.clone();
+        let newest = now.iter().map(|row| row.updated_us).max();
+        row.updated_us = newest.unwrap_or(0).max(row.updated_us);
+        self.put(row, BuildState::Active).await.map(drop)
+    }
+
     fn known_gone(&self) -> MutexGuard<'_, BTreeMap<uuid::Uuid, Gone>> {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -368,20 +381,22 @@ impl Builds {
             .collect();
         let building = rows.iter().filter(|row| row.state == BuildState::Building);
         let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
+        // Tables beyond every row are being made by another process: their row comes after them.
+        let last = rows.iter().map(|row| row.build).max().unwrap_or(0);
         let existing = self.existing().await?;
         let mut swept = Swept::Clean;
         for real in &existing {
             let build = tables.iter().find_map(|t| build_of(t.name, real));
-            let Some(build) = build.filter(|build| !keep.contains(build)) else {
+            let Some(build) = build.filter(|build| *build <= last && !keep.contains(build)) else {
                 continue;
             };
             if spared.contains(&build) {
                 swept = Swept::Spared;
                 continue;
             }
-            self.tables
-                .execute(&Query::new(format!("DROP TABLE IF EXISTS hooklog.{real}")))
-                .await?;
+            for statement in ddl::drop_table(self.tables.cluster(), real) {
+                self.tables.execute(&statement).await?;
+            }
             tracing::info!(table = %real, "projection_table_dropped");
         }
         Ok(swept)
@@ -407,8 +422,8 @@ impl Builds {
     pub(crate) async fn ensure_views(&self, model: &Facts, row: &BuildRow) -> Result<(), TableError> {
         for view in model.views {
             let select = qualified(view.select, model.tables, row);
-            let statement = format!("CREATE OR REPLACE VIEW hooklog.{} AS {select}", view.name);
-            match self.tables.execute(&Query::new(statement)).await {
+            let statement = ddl::replace_view(self.tables.cluster(), view.name, &select);
+            match self.tables.execute(&statement).await {
                 Err(refused @ TableError::Refused(_)) => {
                     tracing::error!(view = view.name, error = %refused, "projection_view_refused");
                 }

@@ -26,6 +26,12 @@ impl Lag {
         self.recorded_at = Some(last.recorded_at);
     }
 
+    /// What the store says of one that another process is done with, and when that was.
+    pub(crate) fn stored(&mut self, position: Position, at: Option<Timestamp>) {
+        self.position = position;
+        self.recorded_at = at;
+    }
+
     /// Nothing was left to do at that time.
     pub(crate) const fn at_head(&mut self, now: Timestamp) {
         self.at_head = Some(now);

@@ -3,10 +3,12 @@
 mod backoff;
 mod builds;
 mod causes;
+mod ddl;
 #[cfg(test)]
 mod doubles;
 mod lag;
 mod meter;
+mod migration;
 mod model;
 pub mod models;
 mod progress;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Clock, EventId, EventLog, FanOut, FanOutError, FanOutTail, LogPage, MessageError, PageLimit, Position,
-    ReadError, RecordedEvent,
+    Clock, EventId, EventLog, FanOut, FanOutError, FanOutTail, Lease, LeaseName, Leases, LogPage,
+    MessageError, PageLimit, Position, ReadError, RecordedEvent, SharedWork,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,11 +60,14 @@ impl Default for RelayOptions {
     }
 }
 
-/// Publishes the log. Run one a process; a second one is fenced by the sequences.
+/// Publishes the log. Run one a process: of several processes one is active, by a lease, and the others stand by. Whoever
+/// wakes up stale is fenced by the sequences.
 pub struct Relay {
     options: RelayOptions,
     log: Arc<dyn EventLog>,
     fanout: Arc<dyn FanOut>,
+    /// Until it runs.
+    lease: Option<Box<dyn Lease>>,
     shared: Arc<Shared>,
 }
 
@@ -113,6 +116,7 @@ impl Relay {
         log: Arc<dyn EventLog>,
         fanout: Arc<dyn FanOut>,
         clock: Arc<dyn Clock>,
+        leases: &dyn Leases,
     ) -> (Self, RelayHandle) {
         let shared = Arc::new(Shared::new(Arc::clone(&log), clock));
         let handle = RelayHandle(Arc::clone(&shared));
@@ -120,14 +124,36 @@ impl Relay {
             options,
             log,
             fanout,
+            lease: Some(leases.stand_for(LeaseName::new(SharedWork::Relay, 0))),
             shared,
         };
         (relay, handle)
     }
 
+    /// Publishes until told to stop, while it has the lease.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        while !shutdown.is_cancelled() {
+            let standing = lease.standing();
+            if standing.works() {
+                // Leaving it in the middle is as good as a crash: the stream's end says where to go on.
+                tokio::select! {
+                    () = self.work(&shutdown) => return,
+                    () = lease.lost() => tracing::info!("relay_stands_by"),
+                }
+            } else {
+                self.shared.stand_by(standing);
+                self.shared.report(self.log.health().head);
+                let _ = shutdown.run_until_cancelled(lease.changed()).await;
+            }
+        }
+    }
+
     /// Publishes until told to stop. Failures are waited out; only a stream ahead of the log ends the work, and then this
     /// waits for the shutdown with the reason in the status.
-    pub async fn run(self, shutdown: CancellationToken) {
+    async fn work(&self, shutdown: &CancellationToken) {
         let mut backoff = Backoff::new(self.options.retry_ms_min, self.options.retry_ms_max);
         while let Some(ended) = shutdown.run_until_cancelled(self.session(&mut backoff)).await {
             match &ended {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{BodyStore, Clock, EventLog, LiveEvents, Position, TableError, Tables};
+use domain::{BodyStore, Clock, EventLog, Leases, LiveEvents, Position, TableError, Tables};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -17,11 +17,13 @@ use crate::backoff::Backoff;
 use crate::builds::{BuildRow, BuildState, Builds, Facts, Swept};
 use crate::causes::with_causes;
 use crate::model::{BuildShape, ModelFactory};
+use crate::progress;
 use board::Board;
 use crew::{Crew, Found, Member};
 use handle::Request;
 use lane::Lane;
 use open::{Projection, Slot};
+use share::{Change, Shares};
 
 mod board;
 mod compare;
@@ -33,6 +35,7 @@ mod open;
 mod options;
 mod pace;
 mod request;
+mod share;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -46,6 +49,7 @@ pub struct Projector {
     worker: Arc<Worker>,
     projections: Arc<BTreeMap<&'static str, Projection>>,
     requests: mpsc::Receiver<Request>,
+    shares: Shares,
     /// Builds in work, by the task that fills them.
     lanes: JoinSet<Result<(), TableError>>,
     crews: HashMap<Id, Crew>,
@@ -90,6 +94,8 @@ pub struct ProjectorPorts {
     pub bodies: Arc<dyn BodyStore>,
     /// The time, for lag and progress.
     pub clock: Arc<dyn Clock>,
+    /// Which partitions this process fills.
+    pub leases: Arc<dyn Leases>,
 }
 
 impl Worker {
@@ -184,6 +190,7 @@ impl Projector {
             names,
         ));
         let (requests, received) = mpsc::channel(Self::REQUESTS_MAX);
+        let shares = Shares::new(ports.leases, options.partitions);
         let worker = Worker {
             options,
             builds: Builds {
@@ -211,6 +218,7 @@ impl Projector {
             worker,
             projections,
             requests: received,
+            shares,
             lanes: JoinSet::new(),
             crews: HashMap::new(),
             due: BTreeMap::new(),
@@ -228,21 +236,26 @@ impl Projector {
         checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looks = tokio::time::interval(Duration::from_millis(self.worker.options.look_ms.max(1)));
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !shutdown.is_cancelled() {
             let stop = shutdown.clone();
             if stop.run_until_cancelled(self.open_due(&shutdown)).await.is_none() {
                 break;
             }
-            let next = self.due.values().min().copied();
+            let fills = !self.shares.ours().is_empty();
+            let next = self.due.values().min().copied().filter(|_| fills);
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.lanes.join_next_with_id(), if !self.lanes.is_empty() => self.ended(ended),
                 Some(request) = self.requests.recv() => self.heed(request).await,
+                change = self.shares.changed() => self.heed_shares(&change),
                 () = sleep_until(next) => {}
                 _ = ticks.tick() => {
                     self.worker.board.report();
                     self.heed_news().await;
                 }
+                _ = looks.tick(), if self.shares.is_shared() => self.look().await,
                 _ = checks.tick() => self.check_crews().await,
             }
         }
@@ -252,6 +265,10 @@ impl Projector {
 
     /// Opens what is due, and starts a lane for each position that models want to go on from.
     async fn open_due(&mut self, shutdown: &CancellationToken) {
+        if self.shares.ours().is_empty() {
+            // Others fill all of it. What is due is opened once anything is ours.
+            return;
+        }
         let now = Instant::now();
         let due: Vec<&'static str> = self
             .due
@@ -261,15 +278,17 @@ impl Projector {
             .collect();
         // New builds go by themselves: comparing them must not hold up those that are asked.
         let mut lanes: BTreeMap<(Position, bool), Vec<Slot>> = BTreeMap::new();
+        let mut partitions = self.worker.options.partitions;
         for name in due {
             let Some(projection) = self.projections.get(name).cloned() else {
                 continue;
             };
-            match self.worker.open(&projection).await {
+            match self.worker.open(&projection, self.shares.ours()).await {
                 Ok(slots) => {
                     self.due.remove(name);
                     self.worker.board.opened(name);
                     for slot in slots {
+                        partitions = partitions.max(slot.row.partitions);
                         let new = slot.row.state == BuildState::Building;
                         lanes.entry((slot.after, new)).or_default().push(slot);
                     }
@@ -288,6 +307,32 @@ impl Projector {
         }
         for ((after, _), slots) in lanes {
             self.start(after, slots, shutdown);
+        }
+        let known = self.shares.ours().len();
+        self.shares.stand_for(partitions);
+        if self.shares.ours().len() > known {
+            // A build has more partitions than the settings: nobody but us is asked for them.
+            self.open_all();
+        }
+    }
+
+    fn open_all(&mut self) {
+        let now = Instant::now();
+        for name in self.projections.keys() {
+            self.due.entry(*name).or_insert(now);
+        }
+    }
+
+    /// Leases were gained or lost: what is ours is opened, what is not any more is left.
+    fn heed_shares(&mut self, change: &Change) {
+        let left = |crew: &&Crew| crew.members.iter().any(|m| change.lost.contains(&m.partition));
+        // What else is in their lanes is opened again.
+        self.crews
+            .values()
+            .filter(left)
+            .for_each(|crew| crew.stop.cancel());
+        if change.gained {
+            self.open_all();
         }
     }
 
@@ -361,6 +406,49 @@ impl Projector {
 }
 
 impl Projector {
+    /// Looks what other processes did, and how far they are.
+    async fn look(&mut self) {
+        let looks_on = self.shares.ours().is_empty();
+        let found = Found::read(&self.worker.builds).await;
+        let reached = progress::read_everywhere(self.worker.tables.as_ref()).await;
+        let (found, reached) = match (found, reached) {
+            (Ok(found), Ok(reached)) => (found, reached),
+            (Err(error), _) | (_, Err(error)) => {
+                // Where something is filled the lanes tell of it.
+                let names = self.projections.keys().filter(|_| looks_on);
+                names.for_each(|name| self.worker.board.trouble(name, with_causes(&error)));
+                return;
+            }
+        };
+        let mut partitions = self.worker.options.partitions;
+        for projection in self.projections.values() {
+            let facts = &projection.facts;
+            let rows = found.rows_of(facts.name);
+            if looks_on {
+                self.worker.board.opened(facts.name);
+            }
+            self.worker.board.seen(facts.name, &rows, &reached);
+            let ours =
+                |row: &&BuildRow| row.schema == facts.schema && row.log_id == self.worker.builds.log_id;
+            let filled = rows
+                .iter()
+                .filter(|row| row.state != BuildState::Retired)
+                .filter(ours);
+            for row in filled {
+                partitions = partitions.max(row.partitions);
+                let some_ours = self
+                    .shares
+                    .ours()
+                    .iter()
+                    .any(|part| *part < row.partitions.max(1));
+                if some_ours && !self.worker.board.knows(row) {
+                    self.due.entry(facts.name).or_insert_with(Instant::now);
+                }
+            }
+        }
+        self.shares.stand_for(partitions);
+    }
+
     /// Ends the lanes whose builds are not what the store says any longer; they start over from there.
     async fn check_crews(&self) {
         let found = match Found::read(&self.worker.builds).await {

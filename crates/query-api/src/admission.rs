@@ -15,6 +15,7 @@ use crate::access::credential::{self, Shown};
 use crate::access::rule::{Found, Rule, find, shown_unknown};
 use crate::access::{Caller, Need, address, site};
 use crate::failure::{Code, Failure};
+use crate::live::socket;
 use crate::state::State;
 
 /// Seconds after which to ask again while the keys are being read.
@@ -63,11 +64,12 @@ fn is_metrics(path: &str) -> bool {
     matches!(path, "/metrics" | "/metrics.json")
 }
 
-/// Who asks. What needs nothing is told to everybody, so there a wrong key only tells less.
+/// Who asks. What needs nothing is told to everybody, so there a wrong key only tells less. Who begins a live connection may
+/// show a key later, but not a wrong one now.
 fn caller(state: &State, request: &Request, need: Need) -> Result<Caller, Failure> {
     let shown = directory(state).and_then(|directory| by_directory(state, request, &directory));
     match shown {
-        Err(_) if need == Need::Nothing => Ok(Caller::nobody(request)),
+        Err(_) if need == Need::Nothing && !socket::begins(request) => Ok(Caller::nobody(request)),
         shown => shown,
     }
 }
@@ -91,26 +93,6 @@ fn by_directory(state: &State, request: &Request, directory: &Arc<KeyDirectory>)
         }
         Ok(None) => Ok(Caller::without_key(request, options, directory.is_keyless())),
         Err(wrong) => Err(wrong_key(state, request, &wrong.to_string())),
-    }
-}
-
-/// Who begins a live connection, by the headers of its first request. A wrong key was counted when the request came.
-///
-/// # Errors
-/// When the keys are not known yet, or what is shown is no good key.
-pub(crate) fn by_keys(state: &State, request: &Request) -> Result<Caller, Failure> {
-    let directory = directory(state)?;
-    match credential::shown(request, &directory, &state.session_secret, state.clock.now()) {
-        Ok(Some(Shown { key, until, .. })) => Ok(Caller {
-            until,
-            ..Caller::with_key(request, key)
-        }),
-        Ok(None) => Ok(Caller::without_key(
-            request,
-            &state.options,
-            directory.is_keyless(),
-        )),
-        Err(wrong) => Err(Failure::new(Code::Authentication, wrong.to_string())),
     }
 }
 

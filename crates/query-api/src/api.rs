@@ -22,6 +22,7 @@ use crate::null;
 use crate::options::ApiOptions;
 use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
 use crate::route::audit::AuditApi;
+use crate::route::causes::CausesApi;
 use crate::route::deliveries::Deliveries;
 use crate::route::destinations::DestinationsApi;
 use crate::route::health::HealthApi;
@@ -86,7 +87,7 @@ pub struct ApiDeps {
 }
 
 type Groups = (
-    (Deliveries, StreamApi),
+    (Deliveries, CausesApi, StreamApi),
     Types,
     RejectedApi,
     ReplaysApi,
@@ -180,7 +181,11 @@ impl Api {
     fn service(&self) -> OpenApiService<Groups, ()> {
         let state = || Arc::clone(&self.state);
         let groups = (
-            (Deliveries { state: state() }, StreamApi { state: state() }),
+            (
+                Deliveries { state: state() },
+                CausesApi { state: state() },
+                StreamApi { state: state() },
+            ),
             Types,
             RejectedApi { state: state() },
             ReplaysApi { state: state() },

@@ -4,7 +4,8 @@
 pub(crate) mod source;
 
 use domain::{
-    DeliveryStatus, DestinationName, Position, ReplayFilter, ReplayMatch, ReplayOrder, ReplayTo, SourceName,
+    Cause, DeliveryStatus, DestinationName, ErrorCode, Position, ReplayFilter, ReplayMatch, ReplayOrder,
+    ReplayTo, RetryDead, SourceName,
 };
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
@@ -164,6 +165,57 @@ impl Command for ReasonRequest {
     const EXPECTED: &'static str = "a JSON object with reason is expected, or no body at all";
 }
 
+/// A retry of dead letters; everything may be left out, and so may the whole.
+#[derive(Debug, Default, Deserialize, Object)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct RetryRequest {
+    /// Why.
+    reason: Option<String>,
+    /// Only what was given up at this destination.
+    destination: Option<String>,
+    /// Only what was given up with this error code.
+    error_code: Option<String>,
+    /// Only what was given up with this error, in the words of `GET /api/webhooks/failed/causes`.
+    error: Option<String>,
+}
+
+impl Command for RetryRequest {
+    const WHAT: &'static str = "Which dead letters, and why";
+    const EXPECTED: &'static str = "a JSON object with reason, destination, errorCode and error is expected, each optional, or no body at all";
+}
+
+/// The retry that a request means.
+pub(crate) fn retry(request: RetryRequest, caller: &Caller) -> Result<RetryDead, Failure> {
+    let named = request.destination.map(|name| vec![name]);
+    let code = request
+        .error_code
+        .map(|text| text.parse::<ErrorCode>())
+        .transpose();
+    let one_of = |_| {
+        let known: Vec<&str> = ErrorCode::ALL.into_iter().map(ErrorCode::as_str).collect();
+        Failure::field("errorCode", &format!("one of {} is expected", known.join(", ")))
+    };
+    // The words of an error are as long as errors are.
+    let fits = |words: &String| !words.is_empty() && words.chars().count() <= REASON_CHARS_MAX;
+    if request.error.as_ref().is_some_and(|words| !fits(words)) {
+        return Err(Failure::field(
+            "error",
+            "a text of 1 to 500 characters is expected",
+        ));
+    }
+    Ok(RetryDead {
+        tenant: caller.tenant.clone(),
+        destination: named_destinations("destination", named, ReplayTo::Processing)?.pop(),
+        cause: Cause {
+            code: code.map_err(one_of)?,
+            wording: request.error,
+        },
+        requested_by: caller.name.clone(),
+        reason: reason(request.reason)?,
+    })
+}
+
 /// The order that a request means.
 pub(crate) fn replay(request: ReplayRequest, caller: &Caller) -> Result<ReplayOrder, Failure> {
     let reason = reason(request.reason)?;
@@ -208,6 +260,8 @@ fn checked(request: FilterRequest) -> Result<ReplayFilter, Failure> {
         event: text("filter.event", request.event)?,
         action: text("filter.action", request.action)?,
         status: request.status.map(DeliveryStatus::from),
+        error_code: None,
+        error: None,
         from: time("filter.from", request.from.as_deref())?,
         to: time("filter.to", request.to.as_deref())?,
     };
@@ -242,6 +296,14 @@ pub(crate) fn destinations(
     named: Option<Vec<String>>,
     to: ReplayTo,
 ) -> Result<Vec<DestinationName>, Failure> {
+    named_destinations("destinations", named, to)
+}
+
+fn named_destinations(
+    field: &str,
+    named: Option<Vec<String>>,
+    to: ReplayTo,
+) -> Result<Vec<DestinationName>, Failure> {
     let named = match named {
         None => return Ok(Vec::new()),
         Some(named) => named,
@@ -250,7 +312,7 @@ pub(crate) fn destinations(
     if named.is_empty() || named.len() > DESTINATIONS_MAX {
         let expected =
             "1 to 100 names of destinations are expected; leave it out for all that want the delivery";
-        return Err(Failure::field("destinations", expected));
+        return Err(Failure::field(field, expected));
     }
     if to == ReplayTo::Subjects {
         let expected = "only a replay to processing goes to destinations";
@@ -260,7 +322,7 @@ pub(crate) fn destinations(
     for name in named {
         let name: DestinationName = name
             .parse()
-            .map_err(|error: domain::InvalidName| Failure::field("destinations", &error.to_string()))?;
+            .map_err(|error: domain::InvalidName| Failure::field(field, &error.to_string()))?;
         if !names.contains(&name) {
             names.push(name);
         }

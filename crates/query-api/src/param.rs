@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use domain::{DeliveryStatus, SourceName, Timestamp};
+use domain::catalogue::Category;
+use domain::{AuditOutcome, DeliveryStatus, SourceName, Timestamp};
 use poem::Request;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
@@ -171,6 +172,17 @@ parameter!(
     }
 );
 
+parameter!(
+    /// What events are about.
+    OfCategory(Category),
+    "category",
+    choice_schema(&Category::ALL.map(Category::as_str)),
+    |text| Category::ALL
+        .into_iter()
+        .find(|category| category.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| one_of(&Category::ALL.map(Category::as_str)))
+);
+
 /// Words of `status` for deliveries, with what they stand for.
 const STATUSES: [&str; 7] = [
     "received",
@@ -270,6 +282,24 @@ parameter!(
         .find(|s| **s == text)
         .copied()
         .ok_or_else(|| one_of(&CONCLUSIONS))
+);
+
+const OUTCOMES: [AuditOutcome; 4] = [
+    AuditOutcome::Begun,
+    AuditOutcome::Done,
+    AuditOutcome::Failed,
+    AuditOutcome::Refused,
+];
+
+parameter!(
+    /// What came of an action.
+    Outcome(AuditOutcome),
+    "outcome",
+    choice_schema(&OUTCOMES.map(AuditOutcome::as_str)),
+    |text| OUTCOMES
+        .into_iter()
+        .find(|outcome| outcome.as_str() == text)
+        .ok_or_else(|| one_of(&OUTCOMES.map(AuditOutcome::as_str)))
 );
 
 /// The steps of a time series.

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use domain::{SourceName, TenantId, Timestamp};
 use poem::http::HeaderMap;
 
+pub use crate::shape::verify::{CheckedRequest, RequestCheck};
+
 /// Whether a part of the program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ComponentState {
@@ -259,46 +261,6 @@ pub struct RequestToCheck {
     pub body: Bytes,
     /// When it is taken to be received; now unless given.
     pub at: Option<Timestamp>,
-}
-
-/// A check that was made, or was not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestCheck {
-    /// Its name, such as `signature`.
-    pub name: &'static str,
-    /// `passed`, `failed` or `skipped`.
-    pub outcome: &'static str,
-    /// What there is to say, in one sentence.
-    pub message: String,
-    /// What to look at.
-    pub hint: Option<String>,
-}
-
-/// What receiving would do with a request. It holds no secret and no signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedRequest {
-    /// The source that was asked about.
-    pub source: String,
-    /// Its scheme; none for a source that is not known.
-    pub scheme: Option<String>,
-    /// Whether it proves where it comes from and would be answered 200.
-    pub verified: bool,
-    /// `accepted`, `ignored` or `rejected`.
-    pub would_be: &'static str,
-    /// The checks that apply, in the order of receiving.
-    pub checks: Vec<RequestCheck>,
-    /// The id of the secret that fits.
-    pub secret_id: Option<String>,
-    /// Whose delivery it would be.
-    pub tenant: Option<String>,
-    /// The event, of a request that is proven, as are all that follow.
-    pub event: Option<String>,
-    /// The action within it.
-    pub action: Option<String>,
-    /// The repository.
-    pub repository: Option<String>,
-    /// The sender's id of the delivery.
-    pub delivery_id: Option<String>,
 }
 
 /// A request was not checked, because of a defect.

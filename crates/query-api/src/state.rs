@@ -19,6 +19,7 @@ use crate::live::hub::Hub;
 use crate::options::ApiOptions;
 use crate::param::{Limit, Number};
 use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
+use crate::shape::delivery::CauseList;
 use crate::shape::health::Health;
 use crate::shape::statistics::Statistics;
 use crate::sql::Store;
@@ -63,6 +64,7 @@ pub(crate) struct State {
     pub(crate) live: Arc<Hub>,
     pub(crate) statistics: Memory<Scope, Statistics>,
     pub(crate) health: Memory<(), Health>,
+    pub(crate) causes: Memory<u32, CauseList>,
     pub(crate) totals: Memory<Filter, (i64, bool)>,
     pub(crate) job_totals: Memory<jobs::Filter, (i64, bool)>,
     pub(crate) run_totals: Memory<runs::Filter, (i64, bool)>,
@@ -75,6 +77,7 @@ impl State {
             store: Store::new(deps.tables, log_id, &options),
             statistics: memory(&options),
             health: memory(&options),
+            causes: memory(&options),
             totals: memory(&options),
             job_totals: memory(&options),
             run_totals: memory(&options),

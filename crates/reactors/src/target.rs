@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{DeliveryReceived, DestinationName, EventData, EventId, Failure, ReplayId, Response, Timestamp};
+use domain::{
+    DeliveryReceived, DestinationName, EventData, EventId, Failure, ReplayId, Response, SentHeaders,
+    Timestamp,
+};
 
 /// One attempt to be made.
 #[derive(Debug, Clone)]
@@ -63,6 +66,12 @@ pub trait Target: Send + Sync {
 
     /// Makes one attempt. Dropping the future may leave it half done.
     async fn send(&self, dispatch: &Dispatch) -> Sent;
+
+    /// Which headers such an attempt carries, what is secret in them masked; none where there are no headers.
+    fn headers(&self, dispatch: &Dispatch) -> Option<SentHeaders> {
+        let _ = dispatch;
+        None
+    }
 
     /// How urgent a delivery is: higher goes first.
     fn priority(&self, received: &DeliveryReceived, data: &EventData) -> i64;

@@ -36,6 +36,12 @@ export function whenUnauthorised(action: () => void): void {
 }
 
 async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await ask(method, path, body, signal);
+  return ((await response.json()) as { data: T }).data;
+}
+
+/** The good answer to a request. */
+async function ask(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   const response = await fetch(path, {
     method,
     signal,
@@ -46,7 +52,7 @@ async function request<T>(method: string, path: string, body?: unknown, signal?:
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "UNREACHABLE", "The server does not answer. Is it running, and are you online?");
   });
-  if (response.ok) return ((await response.json()) as { data: T }).data;
+  if (response.ok) return response;
   const error = await failure(response);
   if (error.status === 401 && !path.startsWith("/api/login")) onUnauthorised();
   throw error;
@@ -65,6 +71,8 @@ export async function failure(response: Response): Promise<ApiError> {
 }
 
 export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> => request<T>("GET", withQuery(path, query), undefined, signal);
+/** The text of an answer, for whoever reads it in a way of their own. */
+export const getText = (path: string, query?: Query, signal?: AbortSignal): Promise<string> => ask("GET", withQuery(path, query), undefined, signal).then((response) => response.text());
 export const post = <T>(path: string, body?: unknown): Promise<T> => request<T>("POST", path, body);
 export const remove = <T>(path: string): Promise<T> => request<T>("DELETE", path);
 

@@ -1,6 +1,8 @@
 // A JSON document as lines to show: what is open, and where a text is found. Pure; nothing is rendered here.
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+import { isLosslessNumber, type LosslessNumber, textOfJson } from "./lossless";
+
+export type Json = null | boolean | number | string | LosslessNumber | Json[] | { [key: string]: Json };
 
 export interface Line {
   /** JSON pointer (RFC 6901). */
@@ -21,12 +23,13 @@ export const isContainer = (line: Line): boolean => line.kind === "object" || li
 export function kindOf(value: Json): Line["kind"] {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (isLosslessNumber(value)) return "number";
   return typeof value as Line["kind"];
 }
 
 export function childrenOf(value: Json): [string, Json][] {
   if (Array.isArray(value)) return value.map((child, index) => [String(index), child]);
-  return value !== null && typeof value === "object" ? Object.entries(value) : [];
+  return value !== null && typeof value === "object" && !isLosslessNumber(value) ? Object.entries(value) : [];
 }
 
 export const childPath = (path: string, key: string): string => `${path}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
@@ -52,7 +55,7 @@ export function linesOf(root: Json, open: ReadonlySet<string>): Line[] {
 function textOf(value: Json, kind: Line["kind"], size: number): string {
   if (kind === "object") return size === 0 ? "{}" : `{ ${size} }`;
   if (kind === "array") return size === 0 ? "[]" : `[ ${size} ]`;
-  const text = JSON.stringify(value);
+  const text = isLosslessNumber(value) ? value.value : JSON.stringify(value);
   return text.length > PREVIEW_MAX ? `${text.slice(0, PREVIEW_MAX)}…` : text;
 }
 
@@ -106,6 +109,9 @@ export function allContainers(root: Json): Set<string> {
   walk(root, "");
   return open;
 }
+
+/** A value as people want it in their clipboard: a text without its quotes, all else as JSON. */
+export const copyOf = (value: Json | undefined): string => (typeof value === "string" ? value : textOfJson(value));
 
 export function valueAt(root: Json, path: string): Json | undefined {
   let value: Json | undefined = root;

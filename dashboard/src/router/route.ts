@@ -15,6 +15,8 @@ export type PageName =
   | "replays"
   | "sources"
   | "projections"
+  | "keys"
+  | "audit"
   | "login"
   | "missing";
 
@@ -34,6 +36,8 @@ const PLAIN: readonly PageName[] = [
   "replays",
   "sources",
   "projections",
+  "keys",
+  "audit",
   "login",
 ];
 

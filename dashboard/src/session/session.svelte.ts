@@ -1,17 +1,25 @@
-// Who is looking. The cookie is not for scripts; what is kept here is only what to call them.
+// Who is looking, as the server says. The cookie is not for scripts, and nothing of it is kept here.
 import { get, post, whenUnauthorised } from "../api/client";
-import type { Login } from "../api/types";
+import type { Caller } from "../api/types";
 import { router } from "../router/router.svelte";
 import { BASE } from "../router/route";
 
-const KEY = "hooklog.login";
-
 class Session {
-  login = $state.raw<Login | undefined>(remembered());
+  caller = $state.raw<Caller>();
+
+  /** Asks who is looking; whether they are let in at all. */
+  async ask(): Promise<boolean> {
+    try {
+      this.caller = await get<Caller>("/api/whoami");
+      return true;
+    } catch {
+      return false;
+    }
+  }
 
   async enter(key: string): Promise<void> {
-    this.login = await post<Login>("/api/login", { key });
-    localStorage.setItem(KEY, JSON.stringify(this.login));
+    await post("/api/login", { key });
+    await this.ask();
   }
 
   async leave(): Promise<void> {
@@ -21,31 +29,12 @@ class Session {
   }
 
   forget(): void {
-    this.login = undefined;
-    localStorage.removeItem(KEY);
+    this.caller = undefined;
   }
 
-  /** Whether the API lets us in as we are. */
-  async isOpen(): Promise<boolean> {
-    return get("/api/webhooks/events/types").then(
-      () => true,
-      () => false,
-    );
-  }
-
-  /** Whether an action of this scope is worth offering; the server decides. */
-  may(scope: "operate" | "admin"): boolean {
-    const held = this.login?.scope;
-    return held === undefined || held === "admin" || held === scope;
-  }
-}
-
-function remembered(): Login | undefined {
-  try {
-    const login = JSON.parse(localStorage.getItem(KEY) ?? "null") as Login | null;
-    return login && Date.parse(login.expiresAt) > Date.now() ? login : undefined;
-  } catch {
-    return undefined;
+  /** Whether an action of this scope is worth offering: not before it is known who is looking. The server decides. */
+  may(scope: "read" | "operate" | "admin"): boolean {
+    return this.caller?.scopes.includes(scope) ?? false;
   }
 }
 

@@ -7,6 +7,8 @@ export interface MenuPage {
   title: string;
   icon: IconName;
   key: string;
+  /** Only for those who may do more than look. */
+  needs?: "admin";
 }
 
 export const MENU: { title: string; pages: MenuPage[] }[] = [
@@ -33,6 +35,13 @@ export const MENU: { title: string; pages: MenuPage[] }[] = [
       { page: "replays", title: "Replays", icon: "replays", key: "y" },
       { page: "sources", title: "Sources", icon: "sources", key: "u" },
       { page: "projections", title: "Projections", icon: "projections", key: "p" },
+    ],
+  },
+  {
+    title: "Access",
+    pages: [
+      { page: "keys", title: "Keys", icon: "key", key: "k", needs: "admin" },
+      { page: "audit", title: "Audit trail", icon: "audit", key: "a", needs: "admin" },
     ],
   },
 ];

@@ -33,6 +33,7 @@ async fn behind(limits: Limits, proxies: Proxies) -> Served {
         ingest: None,
         api: api.boxed(),
         proxies,
+        draining: CancellationToken::new(),
     };
     let stop = CancellationToken::new();
     let listeners = Listeners {

@@ -296,23 +296,24 @@ impl Server {
 
     /// Waits until every projection stands at the head of the log and has nothing left to do.
     pub(crate) async fn caught_up(&self) {
-        eventually(
-            "every projection caught up with the log",
-            Duration::from_secs(120),
-            || async {
-                let answer = self.ask("/api/projections").await;
-                let data = &answer.json["data"];
-                let rows = data["projections"].as_array().cloned().unwrap_or_default();
-                let settled = |row: &Value| row["state"] == "live" && row["position"] == data["head"];
-                let relayed = data["relay"]["position"] == data["head"];
-                let done = relayed && !rows.is_empty() && rows.iter().all(settled);
-                if done {
-                    Ok(())
-                } else {
-                    Err(answer.json.to_string())
-                }
-            },
-        )
+        self.caught_up_within(Duration::from_secs(120)).await;
+    }
+
+    /// As [`Server::caught_up`], for a log that takes its time.
+    pub(crate) async fn caught_up_within(&self, deadline: Duration) {
+        eventually("every projection caught up with the log", deadline, || async {
+            let answer = self.ask("/api/projections").await;
+            let data = &answer.json["data"];
+            let rows = data["projections"].as_array().cloned().unwrap_or_default();
+            let settled = |row: &Value| row["state"] == "live" && row["position"] == data["head"];
+            let relayed = data["relay"]["position"] == data["head"];
+            let done = relayed && !rows.is_empty() && rows.iter().all(settled);
+            if done {
+                Ok(())
+            } else {
+                Err(answer.json.to_string())
+            }
+        })
         .await;
     }
 

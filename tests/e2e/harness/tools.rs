@@ -38,6 +38,27 @@ impl Tools {
         output(command.arg(self.programs.join(program)).args(arguments))
     }
 
+    /// Starts a Python program that goes on.
+    pub(crate) fn python_program(&self, program: &str, arguments: &[&str], out: Stdio) -> Child {
+        Command::new(self.installed.join("venv/bin/python"))
+            .arg(self.programs.join(program))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .spawn()
+            .expect("Python runs")
+    }
+
+    /// Runs a program of a Python package and returns what it printed.
+    pub(crate) fn program(&self, name: &str, arguments: &[&str]) -> String {
+        output(Command::new(self.installed.join("venv/bin").join(name)).args(arguments))
+    }
+
+    /// Runs a program of a package of Node.js and returns what it printed.
+    pub(crate) fn node_program(&self, name: &str, arguments: &[&str]) -> String {
+        output(Command::new(self.installed.join("node_modules/.bin").join(name)).args(arguments))
+    }
+
     /// Has schemathesis ask a server whatever its OpenAPI document allows, and what it does not allow; returns its report. An
     /// answer that the document does not name fails the test.
     pub(crate) fn schemathesis(&self, base: &str, examples: &str, key: &str) -> String {
@@ -73,7 +94,7 @@ impl Tools {
         };
         command.args([base, &wanted.to_string()]);
         command.env("HOOKLOG_TEST_TOOLS", &self.installed);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         spawned.unwrap_or_else(|e| panic!("{command:?} can't be run: {e}"))
     }
 

@@ -1,7 +1,7 @@
 //! Clients that listen: of server-sent events over plain HTTP, and of Socket.IO in their own languages.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -101,6 +101,7 @@ fn parse(block: &str) -> Seen {
 /// A client of Socket.IO in a process of its own. Dropped, it is killed.
 pub(super) struct Listener {
     child: Child,
+    told: Mutex<ChildStdin>,
     lines: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
@@ -108,6 +109,7 @@ impl Listener {
     /// Starts one.
     pub(super) fn start(tools: &Tools, language: &str, base: &str, wanted: &Value) -> Self {
         let mut child = tools.listener(language, base, wanted);
+        let told = Mutex::new(child.stdin.take().expect("piped"));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (pipe, heard) = (child.stdout.take().expect("piped"), Arc::clone(&lines));
         std::thread::spawn(move || {
@@ -117,7 +119,7 @@ impl Listener {
                 heard.lock().unwrap().push((what, line[1].clone()));
             }
         });
-        Self { child, lines }
+        Self { child, told, lines }
     }
 
     /// Starts one and waits until it has joined and subscribed.
@@ -125,6 +127,13 @@ impl Listener {
         let listener = Self::start(tools, language, base, wanted);
         listener.heard("connected", 1).await;
         listener
+    }
+
+    /// Tells it to do something, and waits until it has.
+    pub(super) async fn tell(&self, what: &str) {
+        let before = self.all(what).len();
+        writeln!(self.told.lock().unwrap(), "{what}").expect("it listens");
+        self.heard(what, before + 1).await;
     }
 
     /// Everything of a kind that it heard so far.
@@ -141,10 +150,21 @@ impl Listener {
             if all.len() >= count {
                 Ok(all)
             } else {
-                Err(format!("{:?}", self.lines.lock().unwrap()))
+                Err(self.told())
             }
         })
         .await
+    }
+}
+
+impl Listener {
+    /// What it said, in short: payloads are large.
+    fn told(&self) -> String {
+        let lines = self.lines.lock().unwrap();
+        let names: Vec<_> = lines.iter().map(|(name, _)| name.as_str()).collect();
+        let last = lines.iter().rev().find(|(name, _)| !name.contains("event"));
+        let text = format!("{} lines; {last:?}; {names:?}", lines.len());
+        format!("{text:.800}")
     }
 }
 

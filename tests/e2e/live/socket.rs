@@ -160,6 +160,11 @@ async fn python_socketio() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_socketio_by_polling() {
+    programs("python", json!(["polling"])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_opens_its_tenant_a_wrong_one_nothing_and_a_revoked_one_no_longer() {
     let tools = Tools::ready();
     let folder = tempfile::tempdir().unwrap();

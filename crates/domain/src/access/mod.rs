@@ -16,6 +16,6 @@ pub use directory::KeyDirectory;
 pub use key::{
     KeyCommand, KeyCreated, KeyEvent, KeyRejection, KeyRevoked, KeyStanding, KeyState, RESERVED_NAMES,
 };
-pub use port::{Audit, AuditMark, AuditPage, AuditRecord, Keys, MadeKey, NewKey};
+pub use port::{Audit, AuditMark, AuditPage, AuditRecord, AuditWanted, Keys, MadeKey, NewKey};
 pub use scope::{InvalidScope, Scope};
 pub use text::{InvalidKeyId, KeyId, KeyText, PresentedKey};

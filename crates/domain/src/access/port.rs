@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{ActionAudited, KeyDirectory, KeyId, KeyState, KeyText, Scope};
+use super::{ActionAudited, AuditOutcome, KeyDirectory, KeyId, KeyState, KeyText, Scope};
 use crate::{CommandError, EventId, KeyName, TenantId, Timestamp};
 
 /// An order to make a key.
@@ -67,6 +67,31 @@ pub struct AuditRecord {
     pub action: ActionAudited,
 }
 
+/// Which actions of the trail somebody wants; what is left out does not narrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditWanted {
+    /// Who did it.
+    pub by: Option<String>,
+    /// What was done: an action, or what stands before a dot of it, such as `replay`.
+    pub action: Option<String>,
+    /// What came of it.
+    pub outcome: Option<AuditOutcome>,
+}
+
+impl AuditWanted {
+    /// Whether an action is wanted.
+    #[must_use]
+    pub fn fits(&self, action: &ActionAudited) -> bool {
+        let is_of = |wanted: &String| {
+            let rest = action.action.strip_prefix(wanted.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.by.as_ref().is_none_or(|by| *by == action.by)
+            && self.action.as_ref().is_none_or(is_of)
+            && self.outcome.is_none_or(|outcome| outcome == action.outcome)
+    }
+}
+
 /// A part of the audit trail, the newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditPage {
@@ -82,10 +107,11 @@ pub trait Audit: Send + Sync {
     /// Writes an event; it is durable when this returns. The end of an action goes to the stream where it began.
     async fn record(&self, action: ActionAudited) -> Result<EventId, CommandError>;
 
-    /// Reads a tenant's trail before a mark, from now on backwards without one.
+    /// Reads what is wanted of a tenant's trail before a mark, from now on backwards without one.
     async fn page(
         &self,
         tenant: &TenantId,
+        wanted: &AuditWanted,
         before: Option<AuditMark>,
         limit: usize,
     ) -> Result<AuditPage, CommandError>;

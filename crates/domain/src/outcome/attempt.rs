@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, Timestamp};
+use crate::{ErrorCode, HeaderFact, Timestamp};
 
 /// The most characters of an error's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 500;
@@ -55,6 +55,30 @@ impl Response {
     }
 }
 
+/// Which headers a request carried, told by what they are beside those that the delivery came with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SentHeaders {
+    /// Those added: ours and those of the settings, with what is secret in them masked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<HeaderFact>,
+    /// Names of those that the delivery came with and that did not go on, in lower case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+impl SentHeaders {
+    /// All that went out: of a delivery with these headers.
+    #[must_use]
+    pub fn over(&self, received: &[HeaderFact]) -> Vec<HeaderFact> {
+        let goes_on = |HeaderFact(name, _): &&HeaderFact| {
+            !self.left_out.iter().any(|out| out.eq_ignore_ascii_case(name))
+        };
+        let passed = received.iter().filter(goes_on);
+        passed.chain(&self.added).cloned().collect()
+    }
+}
+
 /// One try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +94,9 @@ pub struct Attempt {
     pub target: String,
     /// The key by which the receiver recognises a repeat; the same for every attempt of a round.
     pub idempotency_key: String,
+    /// The headers it carried; none where that was not taken down, as by older versions, or where there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub headers: Option<SentHeaders>,
     /// What was answered, if anything was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub response: Option<Response>,

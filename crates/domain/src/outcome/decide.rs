@@ -1,6 +1,7 @@
 //! The rules by which an outcome is made. Pure: times and ids arrive in commands.
 
 use super::attempt::{Attempt, Failure};
+use super::cause::Cause;
 use super::event::{
     DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome, DeliveryProcessed, DeliveryReplayRequested,
     Outcome, ReplayTo,
@@ -64,6 +65,8 @@ pub enum DeliveryCommand {
     RetryDead {
         /// The destinations, of all that were given up; all of them when empty.
         destinations: Vec<DestinationName>,
+        /// Why they were.
+        cause: Cause,
         /// The replay that it belongs to; none for a sender's repeat.
         replay: Option<ReplayId>,
         /// Who asks.
@@ -126,11 +129,12 @@ impl DeliveryState {
             }
             DeliveryCommand::RetryDead {
                 destinations,
+                cause,
                 replay,
                 requested_by,
                 reason,
             } => {
-                let dead = self.dead(&destinations);
+                let dead = self.dead(&destinations, &cause);
                 if dead.is_empty() {
                     return Ok(None);
                 }
@@ -157,12 +161,17 @@ impl DeliveryState {
         }
     }
 
-    /// The destinations that were given up, of those named; of all when none is named.
+    /// The destinations that were given up for a cause, of those named; of all when none is named.
     #[must_use]
-    pub fn dead(&self, named: &[DestinationName]) -> Vec<DestinationName> {
+    pub fn dead(&self, named: &[DestinationName], cause: &Cause) -> Vec<DestinationName> {
+        let meant = |part: &DestinationWork| {
+            let last = part.attempts.last().and_then(|attempt| attempt.failure.as_ref());
+            cause.is_any() || last.is_some_and(|failure| cause.is_of(failure))
+        };
         self.destinations
             .iter()
             .filter(|(name, part)| part.work == Work::Dead && (named.is_empty() || named.contains(name)))
+            .filter(|(_, part)| meant(part))
             .map(|(name, _)| name.clone())
             .collect()
     }

@@ -180,7 +180,7 @@ impl Outcome {
     }
 }
 
-/// The metadata of the outcome events, schema 1: facts of the receipt, what happened, and what it did to the status.
+/// The metadata of the outcome events: facts of the receipt, what happened, and what it did to the status.
 /// Their data is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryOutcome {
@@ -218,8 +218,8 @@ struct Wire {
 }
 
 impl DeliveryOutcome {
-    /// The newest schema of the metadata.
-    pub const SCHEMA: u16 = 1;
+    /// The newest schema of the metadata. Schema 1 did not know the headers of an attempt.
+    pub const SCHEMA: u16 = 2;
 
     /// Reads the metadata of an event; `None` for events of other types.
     ///

@@ -2,6 +2,7 @@
 //! rules by which a new one is made.
 
 mod attempt;
+mod cause;
 mod decide;
 mod event;
 mod standing;
@@ -9,7 +10,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use attempt::{Attempt, Failure, Response};
+pub use attempt::{Attempt, Failure, Response, SentHeaders};
+pub use cause::{Cause, InvalidErrorCode, VARYING, VARYING_SHOWN, wording};
 pub use decide::{AttemptResult, DeliveryCommand, DeliveryRejection};
 pub use event::{
     DeliveryDeadLettered, DeliveryFailed, DeliveryOutcome, DeliveryProcessed, DeliveryReplayRequested,

@@ -103,6 +103,7 @@ fn retry_dead(
 ) -> impl FnOnce(&DeliveryState) -> DeliveryCommand {
     move |_| DeliveryCommand::RetryDead {
         destinations: names.iter().map(|text| name(text)).collect(),
+        cause: Cause::default(),
         replay: replay.map(replay_id),
         requested_by: "sender".into(),
         reason: None,

@@ -112,8 +112,18 @@ pub enum ReplayEvent {
 }
 
 impl ReplayEvent {
-    /// The newest schema of their metadata.
-    pub const SCHEMA: u16 = 1;
+    /// The schema of their metadata. An order by the error of what was given up is one that older versions can't read.
+    #[must_use]
+    pub fn schema(&self) -> u16 {
+        match self {
+            Self::Requested(fact) if !fact.filter.cause().is_any() => 2,
+            Self::Requested(_)
+            | Self::Progressed(_)
+            | Self::Completed(_)
+            | Self::Cancelled(_)
+            | Self::Failed(_) => 1,
+        }
+    }
 
     /// The wire name.
     #[must_use]
@@ -159,7 +169,7 @@ impl ReplayEvent {
             id,
             event_type: EventType::from_str(self.type_name())
                 .unwrap_or_else(|_| unreachable!("the constants are alphanumeric")),
-            schema: Self::SCHEMA,
+            schema: self.schema(),
             // Only strings, numbers and lists: serialising into memory cannot fail.
             metadata: metadata.unwrap_or_default().into(),
             data: EventData::Inline(Bytes::new()),

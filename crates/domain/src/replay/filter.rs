@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryKey, DeliveryReceived, DeliveryStatus, EventFilter, InvalidGlob, SourceName, Timestamp};
+use crate::{
+    Cause, DeliveryKey, DeliveryReceived, DeliveryStatus, ErrorCode, EventFilter, InvalidGlob, SourceName,
+    Timestamp,
+};
 
 /// Which deliveries; what is left out does not narrow. Of these, only those of the replay's tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +29,29 @@ pub struct ReplayFilter {
     /// The status that it had at the replay's last position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<DeliveryStatus>,
+    /// The kind of error for which a destination was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<ErrorCode>,
+    /// The words of that error, without what differs from one delivery to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Received at or after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// Received before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
+}
+
+impl ReplayFilter {
+    /// For what a destination must have been given up.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause {
+            code: self.error_code,
+            wording: self.error.clone(),
+        }
+    }
 }
 
 /// A filter that can't be read.

@@ -19,6 +19,7 @@ pub struct MemoryLog {
     clock: Arc<dyn Clock>,
     stride: u64,
     unwritable: AtomicBool,
+    damaged: AtomicBool,
     state: Mutex<State>,
     head: watch::Sender<Position>,
 }
@@ -47,6 +48,7 @@ impl MemoryLog {
             clock,
             stride,
             unwritable: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
             state: Mutex::default(),
             head,
         }
@@ -55,6 +57,18 @@ impl MemoryLog {
     /// From now on appends are refused, or taken again.
     pub fn set_unwritable(&self, unwritable: bool) {
         self.unwritable.store(unwritable, Ordering::SeqCst);
+    }
+
+    /// From now on what is in it can't be read for good, or can again.
+    pub fn set_damaged(&self, damaged: bool) {
+        self.damaged.store(damaged, Ordering::SeqCst);
+    }
+
+    fn sound(&self) -> Result<MutexGuard<'_, State>, ReadError> {
+        if self.damaged.load(Ordering::SeqCst) {
+            return Err(ReadError::Corrupt("set so by the test".into()));
+        }
+        Ok(self.state())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -222,7 +236,7 @@ impl EventLog for MemoryLog {
         from: Revision,
         limit: PageLimit,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        let state = self.state();
+        let state = self.sound()?;
         let at = state.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
         let skip = usize::try_from(from.get()).unwrap_or(usize::MAX);
         Ok(bounded(
@@ -232,7 +246,7 @@ impl EventLog for MemoryLog {
     }
 
     async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
-        let state = self.state();
+        let state = self.sound()?;
         let start = state.events.partition_point(|e| e.position <= after);
         let events = bounded(state.events.iter().skip(start), limit);
         Ok(LogPage {
@@ -247,7 +261,7 @@ impl EventLog for MemoryLog {
         after: Position,
         limit: PageLimit,
     ) -> Result<CategoryPage, ReadError> {
-        let state = self.state();
+        let state = self.sound()?;
         let start = state.events.partition_point(|e| e.position <= after);
         let of_category = || {
             let later = state.events.iter().skip(start);

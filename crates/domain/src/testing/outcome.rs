@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::delivery::{TestDelivery, recorded};
 use crate::{
-    AppendError, Attempt, AttemptResult, DeliveryCommand, DeliveryOutcome, DeliveryState, DestinationName,
-    ErrorCode, EventId, EventLog, Failure, NewEvent, Position, RecordedEvent, ReplayId, ReplayTo, Response,
-    Revision, StreamName, Timestamp, load_delivery,
+    AppendError, Attempt, AttemptResult, Cause, DeliveryCommand, DeliveryOutcome, DeliveryState,
+    DestinationName, ErrorCode, EventId, EventLog, Failure, NewEvent, Position, RecordedEvent, ReplayId,
+    ReplayTo, Response, Revision, StreamName, Timestamp, load_delivery,
 };
 
 /// How an attempt ends in a test.
@@ -55,6 +55,7 @@ impl Step {
             Self::Replay(names) => Some(replayed(ReplayTo::Processing, names)),
             Self::Publish => Some(replayed(ReplayTo::Subjects, &[])),
             Self::RetryDead => Some(DeliveryCommand::RetryDead {
+                cause: Cause::default(),
                 destinations: Vec::new(),
                 replay: None,
                 requested_by: "test".to_owned(),
@@ -111,6 +112,7 @@ pub fn attempted(
         duration_us: 12_000,
         target: format!("https://example.com/{destination}"),
         idempotency_key: format!("{}.{destination}", part.round.opened_by),
+        headers: None,
         response: Some(if fails {
             Response::new(500, "no")
         } else {

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
-    ActionAudited, Append, Audit, AuditMark, AuditOutcome, Clock, CommandError, EventId, EventLog, Expected,
-    KeyId, KeyStanding, Keys, LogId, NewKey, PresentedKey, Revision, Scope, StreamName, TenantId, Timestamp,
+    ActionAudited, Append, Audit, AuditMark, AuditOutcome, AuditWanted, Clock, CommandError, EventId,
+    EventLog, Expected, KeyId, KeyStanding, Keys, LogId, NewKey, PresentedKey, Revision, Scope, StreamName,
+    TenantId, Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -185,6 +186,20 @@ async fn what_can_not_be_written_is_not_made_and_what_is_unknown_not_revoked() {
     assert_eq!(standing(&keeper, &made), Some(KeyStanding::Active));
 }
 
+fn by_action(name: &str) -> AuditWanted {
+    AuditWanted {
+        action: Some(name.to_owned()),
+        ..AuditWanted::default()
+    }
+}
+
+fn refused() -> AuditWanted {
+    AuditWanted {
+        outcome: Some(AuditOutcome::Refused),
+        ..AuditWanted::default()
+    }
+}
+
 fn action(name: &str, outcome: AuditOutcome, begun: Option<EventId>) -> ActionAudited {
     ActionAudited {
         tenant: TenantId::default(),
@@ -227,7 +242,10 @@ async fn an_action_and_its_end_are_one_even_over_midnight_and_two_replicas() {
         .log
         .read_stream(&yesterday, Revision::new(0), domain::PageLimit::default());
     assert_eq!(events.await.unwrap().len(), 3);
-    let page = here.page(&TenantId::default(), None, 10).await.unwrap();
+    let page = here
+        .page(&TenantId::default(), &AuditWanted::default(), None, 10)
+        .await
+        .unwrap();
     let seen: Vec<_> = page
         .records
         .iter()
@@ -247,8 +265,18 @@ async fn an_action_and_its_end_are_one_even_over_midnight_and_two_replicas() {
         Some("2026-11-22T00:00:01Z".parse().unwrap())
     );
     assert_eq!(page.next, None);
+    for (wanted, actions) in [
+        (by_action("replay"), &["replay.one"][..]),
+        (by_action("key.create"), &["key.create"]),
+        (by_action("key.cre"), &[]),
+        (refused(), &["key.revoke"]),
+    ] {
+        let page = here.page(&TenantId::default(), &wanted, None, 10).await.unwrap();
+        let seen: Vec<_> = page.records.iter().map(|r| r.action.action.as_str()).collect();
+        assert_eq!(seen, actions, "{wanted:?}");
+    }
     assert!(
-        here.page(&"other".parse().unwrap(), None, 10)
+        here.page(&"other".parse().unwrap(), &AuditWanted::default(), None, 10)
             .await
             .unwrap()
             .records
@@ -280,7 +308,10 @@ async fn the_trail_is_read_page_by_page_over_days_without_a_gap() {
     for limit in [1, 2, 4, 9, 100] {
         let (mut seen, mut mark): (Vec<String>, Option<AuditMark>) = (Vec::new(), None);
         loop {
-            let page = trail.page(&TenantId::default(), mark, limit).await.unwrap();
+            let page = trail
+                .page(&TenantId::default(), &AuditWanted::default(), mark, limit)
+                .await
+                .unwrap();
             assert!(page.records.len() <= limit);
             seen.extend(page.records.into_iter().map(|record| record.action.action));
             mark = page.next;
@@ -306,7 +337,10 @@ async fn a_trail_that_others_write_to_and_one_that_can_not_be_written() {
     };
     rig.log.append(other).await.unwrap();
     trail.record(action("c", AuditOutcome::Done, None)).await.unwrap();
-    let page = trail.page(&TenantId::default(), None, 10).await.unwrap();
+    let page = trail
+        .page(&TenantId::default(), &AuditWanted::default(), None, 10)
+        .await
+        .unwrap();
     let seen: Vec<_> = page.records.iter().map(|r| r.action.action.as_str()).collect();
     assert_eq!(seen, ["c", "b", "a"]);
     rig.log.set_unwritable(true);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    ActionAudited, Append, AppendError, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, Clock,
-    CommandError, EventId, EventLog, Expected, PageLimit, Position, RecordedEvent, Revision, StreamName,
-    TenantId, Timestamp,
+    ActionAudited, Append, AppendError, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, AuditWanted,
+    Clock, CommandError, EventId, EventLog, Expected, PageLimit, Position, RecordedEvent, Revision,
+    StreamName, TenantId, Timestamp,
 };
 use tokio::sync::Mutex;
 use uuid::{NoContext, Uuid};
@@ -127,6 +127,7 @@ impl Audit for AuditTrail {
     async fn page(
         &self,
         tenant: &TenantId,
+        wanted: &AuditWanted,
         before: Option<AuditMark>,
         limit: usize,
     ) -> Result<AuditPage, CommandError> {
@@ -143,7 +144,8 @@ impl Audit for AuditTrail {
             }
             let records = joined(&self.day(tenant, mark.day).await?);
             let before = mark.before;
-            for (revision, record) in records.into_iter().rev().filter(|(at, _)| *at < before) {
+            let older = records.into_iter().rev().filter(|(at, _)| *at < before);
+            for (revision, record) in older.filter(|(_, record)| wanted.fits(&record.action)) {
                 if page.records.len() == limit {
                     page.next = Some(mark);
                     return Ok(page);

@@ -28,6 +28,13 @@ const LATER: [u32; 18] = [
     999, // KEEPER_EXCEPTION
 ];
 
+/// Those of them that say that this server can't, whatever another one could: it has lost its keeper.
+const NOT_HERE: [u32; 3] = [
+    225, // NO_ZOOKEEPER
+    242, // TABLE_IS_READ_ONLY
+    999, // KEEPER_EXCEPTION
+];
+
 const UNKNOWN_DATABASE: u32 = 81;
 
 /// Why a statement failed.
@@ -35,6 +42,10 @@ const UNKNOWN_DATABASE: u32 = 81;
 pub(super) enum Failure {
     /// Come back later; it may have been done.
     Later(String),
+    /// No answer in time; it may have been done.
+    Late(String),
+    /// This server did not answer, or can't: another one might. It may have been done.
+    Away(String),
     /// It will never be taken.
     Never(String),
     /// Our database is missing.
@@ -43,7 +54,7 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn late(operation: &str, timeout: Duration) -> Self {
-        Self::Later(format!(
+        Self::Late(format!(
             "no answer to an {operation} within {} ms",
             timeout.as_millis()
         ))
@@ -51,14 +62,14 @@ impl Failure {
 
     pub(super) const fn kind(&self) -> &'static str {
         match self {
-            Self::Later(_) => "unavailable",
+            Self::Later(_) | Self::Late(_) | Self::Away(_) => "unavailable",
             Self::Never(_) | Self::NoDatabase(_) => "refused",
         }
     }
 
     pub(super) fn into_table_error(self) -> TableError {
         match self {
-            Self::Later(text) => TableError::Unavailable(text),
+            Self::Later(text) | Self::Late(text) | Self::Away(text) => TableError::Unavailable(text),
             Self::Never(text) | Self::NoDatabase(text) => TableError::Refused(text),
         }
     }
@@ -66,6 +77,7 @@ impl Failure {
     fn of_answer(text: String) -> Self {
         match code(&text) {
             Some(UNKNOWN_DATABASE) => Self::NoDatabase(text),
+            Some(code) if NOT_HERE.contains(&code) => Self::Away(text),
             Some(code) if LATER.contains(&code) => Self::Later(text),
             Some(_) => Self::Never(text),
             // The embedded engine answers so to a request without its token; a bare 4xx is no better.
@@ -84,7 +96,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::BadResponse(text) => Self::of_answer(shortened(&text)),
-            Error::Network(source) => Self::Later(chain("network error", source.as_ref())),
+            Error::Network(source) => Self::Away(chain("network error", source.as_ref())),
             Error::Decompression(source) => Self::Later(chain("the answer is cut", source.as_ref())),
             Error::TimedOut => Self::Later("timed out".into()),
             other => Self::Never(shortened(&other.to_string())),

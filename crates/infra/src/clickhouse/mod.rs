@@ -4,6 +4,7 @@
 //! when nobody waits for it any longer. Never here: SQL of a read model, retries, or values pasted into a statement.
 
 mod error;
+mod hosts;
 mod options;
 
 #[cfg(test)]
@@ -17,10 +18,11 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use clickhouse::Client;
 use domain::{Query, Rows, TableError, Tables};
-use secrecy::ExposeSecret;
+use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
 use error::Failure;
+use hosts::Hosts;
 pub use options::ClickHouseOptions;
 
 /// How much of a body is compressed and sent at a time.
@@ -32,7 +34,7 @@ const SHORT: Duration = Duration::from_secs(5);
 /// Tables kept in ClickHouse. Cheap to clone.
 #[derive(Clone)]
 pub struct ClickHouse {
-    client: Client,
+    hosts: Hosts,
     options: Arc<ClickHouseOptions>,
     permits: Arc<Semaphore>,
 }
@@ -46,57 +48,82 @@ struct Running {
 
 impl ClickHouse {
     /// A client; nothing is sent yet.
-    #[must_use]
-    pub fn new(options: ClickHouseOptions) -> Self {
-        let mut client = Client::default()
-            .with_url(&options.url)
-            .with_user(&options.user)
-            .with_password(options.password.expose_secret())
-            .with_database(&options.database)
-            .with_product_info("hooklog", env!("CARGO_PKG_VERSION"));
-        if let Some(token) = &options.token {
-            client = client.with_header("X-Hooklog-Token", token.expose_secret());
-        }
-        for (name, value) in settings(&options) {
-            client = client.with_setting(name, value);
-        }
-        Self {
-            client,
+    ///
+    /// # Errors
+    /// When the options are wrong: no address, or files that can't be read.
+    pub fn new(options: ClickHouseOptions) -> Result<Self, TableError> {
+        let always = settings(&options);
+        let hosts = Hosts::new(&options)?.with(|mut client| {
+            if let Some(token) = &options.token {
+                client = client.with_header("X-Hooklog-Token", token.expose_secret());
+            }
+            let each = always.iter();
+            each.fold(client, |client, (name, value)| client.with_setting(*name, value))
+        });
+        Ok(Self {
+            hosts,
             permits: Arc::new(Semaphore::new(options.statements_in_flight_max.max(1))),
             options: Arc::new(options),
-        }
+        })
     }
 
     /// The same store, unable to change anything; for statements that people write themselves.
     #[must_use]
     pub fn read_only(&self) -> Self {
         let mut other = self.clone();
-        other.client = other.client.with_setting("readonly", "2");
+        other.hosts = other.hosts.with(|client| client.with_setting("readonly", "2"));
         other
     }
 
-    /// Whether it answers, within a few seconds.
+    /// Whether a server answers, within a few seconds.
     ///
     /// # Errors
-    /// When it does not, or refuses our user.
+    /// When none does, or one refuses our user.
     pub async fn ping(&self) -> Result<(), TableError> {
-        let query_id = new_query_id();
-        // A server without our database is alive all the same.
-        let query = outside(&self.client).query_raw("SELECT 1 FORMAT Null");
-        let query = query.with_setting("query_id", &query_id);
-        let work = self.bounded("ping", &query_id, SHORT, query.execute());
-        work.await.map_err(Failure::into_table_error)
+        let asked = self.on_a_host(|client| async move {
+            let query_id = new_query_id();
+            // A server without our database is alive all the same.
+            let query = outside(&client).query_raw("SELECT 1 FORMAT Null");
+            let query = query.with_setting("query_id", &query_id);
+            self.bounded(&client, "ping", &query_id, SHORT, query.execute())
+                .await
+        });
+        asked.await.map_err(Failure::into_table_error)
     }
 
     fn query_timeout(&self) -> Duration {
         Duration::from_millis(self.options.query_timeout_ms)
     }
 
-    fn prepared(&self, query: &Query, query_id: &str) -> clickhouse::query::Query {
-        let mut prepared = self
-            .client
-            .query_raw(&query.sql)
-            .with_setting("query_id", query_id);
+    /// Runs on the first server that answers. Everything that is run here may be run twice: a server that went away in the middle
+    /// may have done it.
+    async fn on_a_host<T: Send, F: Future<Output = Result<T, Failure>> + Send>(
+        &self,
+        run: impl Fn(Client) -> F + Send + Sync,
+    ) -> Result<T, Failure> {
+        let mut last = None;
+        for host in self.hosts.in_order() {
+            match run(host.client.clone()).await {
+                Err(away @ Failure::Away(_)) => {
+                    self.hosts.went_away(host);
+                    last = Some(away);
+                }
+                // There is no time left to ask another one.
+                Err(late @ Failure::Late(_)) => {
+                    self.hosts.went_away(host);
+                    return Err(late);
+                }
+                answered => {
+                    self.hosts.is_back(host);
+                    return answered;
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Failure::Later("there is no server".into())))
+    }
+
+    fn prepared(client: &Client, query: &Query, query_id: &str) -> clickhouse::query::Query {
+        let mut prepared = client.query_raw(&query.sql).with_setting("query_id", query_id);
         for (name, value) in &query.params {
             let text = if takes_literal(&query.sql, name) {
                 value.clone()
@@ -108,16 +135,22 @@ impl ClickHouse {
         prepared
     }
 
-    async fn execute_once(&self, statement: &Query) -> Result<(), Failure> {
+    async fn execute_once(&self, client: &Client, statement: &Query) -> Result<(), Failure> {
         let query_id = new_query_id();
-        let prepared = self.prepared(statement, &query_id);
-        self.bounded("execute", &query_id, self.query_timeout(), prepared.execute())
-            .await
+        let prepared = Self::prepared(client, statement, &query_id);
+        self.bounded(
+            client,
+            "execute",
+            &query_id,
+            self.query_timeout(),
+            prepared.execute(),
+        )
+        .await
     }
 
-    async fn query_once(&self, query: &Query) -> Result<Bytes, Failure> {
+    async fn query_once(&self, client: &Client, query: &Query) -> Result<Bytes, Failure> {
         let query_id = new_query_id();
-        let prepared = self.prepared(query, &query_id);
+        let prepared = Self::prepared(client, query, &query_id);
         let bytes_max = self.options.answer_bytes_max;
         let work = async move {
             let mut cursor = prepared.fetch_bytes("JSONEachRow")?;
@@ -131,13 +164,13 @@ impl ClickHouse {
             }
             Ok(answer.freeze())
         };
-        self.bounded("query", &query_id, self.query_timeout(), work).await
+        self.bounded(client, "query", &query_id, self.query_timeout(), work)
+            .await
     }
 
-    async fn insert_once(&self, table: &str, json: Bytes) -> Result<(), Failure> {
+    async fn insert_once(&self, client: &Client, table: &str, json: Bytes) -> Result<(), Failure> {
         let query_id = new_query_id();
-        let mut insert = self
-            .client
+        let mut insert = client
             .insert_formatted_with(format!("INSERT INTO {table} FORMAT JSONEachRow"))
             .with_setting("max_execution_time", seconds(self.options.insert_timeout_ms))
             .with_setting("query_id", &query_id);
@@ -150,12 +183,13 @@ impl ClickHouse {
             insert.end().await
         };
         let timeout = Duration::from_millis(self.options.insert_timeout_ms);
-        self.bounded("insert", &query_id, timeout, work).await
+        self.bounded(client, "insert", &query_id, timeout, work).await
     }
 
     /// Runs a statement within its time, waiting for a permit included; kills it when it is given up.
     async fn bounded<T>(
         &self,
+        client: &Client,
         operation: &'static str,
         query_id: &str,
         timeout: Duration,
@@ -166,7 +200,7 @@ impl ClickHouse {
         let outcome = tokio::time::timeout(timeout, async {
             let _permit = self.permits.acquire().await;
             let running = running.insert(Running {
-                client: self.client.clone(),
+                client: client.clone(),
                 query_id: query_id.to_owned(),
                 over: false,
             });
@@ -188,39 +222,52 @@ impl ClickHouse {
     }
 
     /// Creates our database; asked for only when the server says that it has none.
-    async fn create_database(&self) -> Result<(), Failure> {
+    async fn create_database(&self, client: &Client) -> Result<(), Failure> {
         let query_id = new_query_id();
         let name = quoted(&self.options.database);
-        let query = outside(&self.client)
-            .query_raw(&format!("CREATE DATABASE IF NOT EXISTS {name} ENGINE = Atomic"))
+        let on = self.options.cluster.as_deref();
+        let on = on.map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", quoted(cluster)));
+        let query = outside(client)
+            .query_raw(&format!(
+                "CREATE DATABASE IF NOT EXISTS {name}{on} ENGINE = Atomic"
+            ))
             .with_setting("query_id", &query_id);
-        self.bounded("execute", &query_id, self.query_timeout(), query.execute())
-            .await?;
+        self.bounded(
+            client,
+            "execute",
+            &query_id,
+            self.query_timeout(),
+            query.execute(),
+        )
+        .await?;
         tracing::info!(database = %self.options.database, "database created");
         Ok(())
     }
 
-    /// Tries again once with the database created, when it was missing: somebody may have deleted all of it.
-    async fn with_database<T, F: Future<Output = Result<T, Failure>> + Send>(
+    /// Runs on a server, and once more with the database created, when it was missing: somebody may have deleted all of it.
+    async fn with_database<T: Send, F: Future<Output = Result<T, Failure>> + Send>(
         &self,
-        run: impl Fn() -> F + Send + Sync,
+        run: impl Fn(Client) -> F + Send + Sync,
     ) -> Result<T, TableError> {
-        let first = run().await;
-        let result = match first {
-            Err(Failure::NoDatabase(_)) => match self.create_database().await {
-                Ok(()) => run().await,
-                Err(failure) => Err(failure),
-            },
-            other => other,
-        };
-        result.map_err(Failure::into_table_error)
+        let run = &run;
+        let asked = self.on_a_host(|client| async move {
+            match run(client.clone()).await {
+                Err(Failure::NoDatabase(_)) => {
+                    self.create_database(&client).await?;
+                    run(client).await
+                }
+                other => other,
+            }
+        });
+        asked.await.map_err(Failure::into_table_error)
     }
 }
 
 #[async_trait]
 impl Tables for ClickHouse {
     async fn execute(&self, statement: &Query) -> Result<(), TableError> {
-        self.with_database(|| self.execute_once(statement)).await
+        self.with_database(|client| async move { self.execute_once(&client, statement).await })
+            .await
     }
 
     async fn insert(&self, table: &str, rows: Rows) -> Result<(), TableError> {
@@ -230,14 +277,23 @@ impl Tables for ClickHouse {
         let count = rows.len() as u64;
         let name = table_name(table)?;
         let json = rows.into_json();
-        self.with_database(|| self.insert_once(&name, json.clone()))
-            .await?;
+        let name = name.as_str();
+        self.with_database(|client| {
+            let json = json.clone();
+            async move { self.insert_once(&client, name, json).await }
+        })
+        .await?;
         metrics::counter!("hooklog_clickhouse_inserted_rows_total").increment(count);
         Ok(())
     }
 
     async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
-        self.with_database(|| self.query_once(query)).await
+        self.with_database(|client| async move { self.query_once(&client, query).await })
+            .await
+    }
+
+    fn cluster(&self) -> Option<&str> {
+        self.options.cluster.as_deref()
     }
 }
 
@@ -268,9 +324,9 @@ fn outside(client: &Client) -> Client {
 }
 
 /// What every statement runs with.
-fn settings(options: &ClickHouseOptions) -> [(&'static str, String); 13] {
+fn settings(options: &ClickHouseOptions) -> Vec<(&'static str, String)> {
     let text = str::to_owned;
-    [
+    let mut settings = vec![
         // Without it an error in mid-answer arrives as garbage behind a 200.
         ("wait_end_of_query", text("1")),
         ("cancel_http_readonly_queries_on_client_close", text("1")),
@@ -287,7 +343,28 @@ fn settings(options: &ClickHouseOptions) -> [(&'static str, String); 13] {
         // One block per insert: parsing in parallel could cut it.
         ("input_format_parallel_parsing", text("0")),
         ("input_format_json_read_objects_as_strings", text("1")),
-    ]
+    ];
+    if options.cluster.is_some() {
+        settings.extend([
+            // An insert is done when it is in its shards, and in most replicas of each: what a progress row says survives a server.
+            ("distributed_foreground_insert", text("1")),
+            ("insert_quorum", options.insert_quorum.clone()),
+            ("insert_quorum_parallel", text("1")),
+            // What was written once may be written again: a replica that leaves out blocks it has seen would only hide that.
+            ("insert_deduplicate", text("0")),
+            // A server that is down does not keep others from getting on: it does what it missed when it is back.
+            ("distributed_ddl_output_mode", text("throw_only_active")),
+            (
+                "distributed_ddl_task_timeout",
+                seconds(options.query_timeout_ms / 2),
+            ),
+            // Subqueries ask all shards, and go there with what they found.
+            ("distributed_product_mode", text("global")),
+            // Whoever reads after it wrote asks the same replica, while it is there.
+            ("load_balancing", text("in_order")),
+        ]);
+    }
+    settings
 }
 
 /// Time limits of the server, in whole seconds, never less than ours.

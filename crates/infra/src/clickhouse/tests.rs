@@ -20,8 +20,9 @@ enum Answer {
 /// A request: its line with the settings, its headers and its body as text.
 type Seen = mpsc::Receiver<String>;
 
-async fn server(answers: Vec<Answer>) -> (ClickHouse, Seen) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// A server at an address, port 0 for any; its URL.
+async fn listen(address: &str, answers: Vec<Answer>) -> (String, Seen) {
+    let listener = TcpListener::bind(address).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (seen, requests) = mpsc::channel(16);
     let answers = Arc::new(Mutex::new(answers.into_iter()));
@@ -30,13 +31,33 @@ async fn server(answers: Vec<Answer>) -> (ClickHouse, Seen) {
             tokio::spawn(serve(socket, seen.clone(), Arc::clone(&answers)));
         }
     });
+    (url, requests)
+}
+
+/// An address where nobody listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn store(urls: &[&str], host_pause_ms: u64) -> ClickHouse {
+    ClickHouse::new(ClickHouseOptions {
+        url: urls.join(", "),
+        host_pause_ms,
+        ..ClickHouseOptions::default()
+    })
+    .unwrap()
+}
+
+async fn server(answers: Vec<Answer>) -> (ClickHouse, Seen) {
+    let (url, requests) = listen("127.0.0.1:0", answers).await;
     let options = ClickHouseOptions {
         url,
         token: Some("tok".into()),
         query_timeout_ms: 2_000,
         ..ClickHouseOptions::default()
     };
-    (ClickHouse::new(options), requests)
+    (ClickHouse::new(options).unwrap(), requests)
 }
 
 async fn serve(
@@ -211,7 +232,8 @@ async fn an_absent_server_is_unavailable() {
     let store = ClickHouse::new(ClickHouseOptions {
         url: format!("http://{free}"),
         ..ClickHouseOptions::default()
-    });
+    })
+    .unwrap();
     let answer = store.ping().await;
     assert!(matches!(answer, Err(TableError::Unavailable(_))), "{answer:?}");
 }
@@ -222,7 +244,121 @@ async fn an_answer_over_the_limit_is_refused() {
     let mut options = (*store.options).clone();
     options.answer_bytes_max = 8;
     let answer = ClickHouse::new(options)
+        .unwrap()
         .query_json(&Query::new("SELECT a FROM t"))
         .await;
     assert!(matches!(answer, Err(TableError::Refused(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_passed_over_for_a_while() {
+    let address = nobody().await;
+    let first = format!("http://{address}");
+    let (second, mut asked_second) = listen("127.0.0.1:0", vec![]).await;
+    let patient = store(&[&first, &second], 60_000);
+    let hasty = store(&[&first, &second], 0);
+    for store in [&patient, &hasty] {
+        store.ping().await.unwrap();
+        next(&mut asked_second).await;
+    }
+    let (_, mut asked_first) = listen(&address, vec![]).await;
+    patient.ping().await.unwrap();
+    next(&mut asked_second).await;
+    hasty.ping().await.unwrap();
+    next(&mut asked_first).await;
+    assert!(asked_first.try_recv().is_err() && asked_second.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_has_lost_its_keeper_is_passed_over_and_a_refusal_is_not() {
+    let lost = Answer::Error("Code: 242. DB::Exception: Table is in readonly mode");
+    let wrong = Answer::Error("Code: 62. DB::Exception: Syntax error");
+    let (first, mut asked_first) = listen("127.0.0.1:0", vec![lost, wrong]).await;
+    let (second, mut asked_second) = listen("127.0.0.1:0", vec![]).await;
+    let store = store(&[&first, &second], 0);
+    let mut rows = Rows::default();
+    rows.push(&serde_json::json!({"a": 1})).unwrap();
+    store.insert("t", rows).await.unwrap();
+    next(&mut asked_first).await;
+    assert!(next(&mut asked_second).await.contains("INSERT"));
+    let refused = store.execute(&Query::new("SELEKT")).await;
+    assert!(matches!(refused, Err(TableError::Refused(_))), "{refused:?}");
+    next(&mut asked_first).await;
+    assert!(
+        asked_second.try_recv().is_err(),
+        "another server would refuse it too"
+    );
+}
+
+#[tokio::test]
+async fn when_no_server_answers_it_is_unavailable() {
+    let (first, second) = (nobody().await, nobody().await);
+    let store = store(&[&format!("http://{first}"), &format!("http://{second}")], 1000);
+    let answer = store.ping().await;
+    assert!(matches!(answer, Err(TableError::Unavailable(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn in_a_cluster_an_insert_waits_for_its_copies_and_the_database_is_made_everywhere() {
+    let missing = Answer::Error("Code: 81. DB::Exception: Database hooklog does not exist");
+    let (url, mut requests) = listen("127.0.0.1:0", vec![missing]).await;
+    let store = ClickHouse::new(ClickHouseOptions {
+        url,
+        cluster: Some("main".into()),
+        ..ClickHouseOptions::default()
+    })
+    .unwrap();
+    assert_eq!(store.cluster(), Some("main"));
+    store.execute(&Query::new("SELECT 1")).await.unwrap();
+    let request = next(&mut requests).await;
+    for part in [
+        "insert_quorum=auto",
+        "distributed_foreground_insert=1",
+        "distributed_product_mode=global",
+        "distributed_ddl_output_mode=throw_only_active",
+    ] {
+        assert!(request.contains(part), "{part} is missing in {request}");
+    }
+    let create = next(&mut requests).await;
+    assert!(
+        create.contains("`hooklog` ON CLUSTER `main` ENGINE = Atomic"),
+        "{create}"
+    );
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_told() {
+    let check = |change: fn(&mut ClickHouseOptions), part: &str| {
+        let mut options = ClickHouseOptions::default();
+        change(&mut options);
+        let told = options.check().unwrap_err();
+        assert!(told.contains(part), "{told}");
+    };
+    check(|o| o.tls_ca_file = Some("ca.crt".into()), "https://");
+    check(|o| o.insert_quorum = "most".into(), "insert_quorum");
+    check(|o| o.cluster = Some(String::new()), "name of a cluster");
+    check(
+        |o| (o.url, o.cluster) = (String::new(), Some("main".into())),
+        "in none",
+    );
+    check(|o| o.tls_key_file = Some("a".into()), "https://");
+    ClickHouseOptions::default().check().unwrap();
+}
+
+#[test]
+fn a_password_in_a_file_is_taken_and_one_that_is_not_there_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = |file: &str| ClickHouseOptions {
+        password_file: Some(folder.path().join(file)),
+        ..ClickHouseOptions::default()
+    };
+    std::fs::write(folder.path().join("password"), "s3cret\n").unwrap();
+    ClickHouse::new(options("password")).unwrap();
+    std::fs::write(folder.path().join("empty"), "\n").unwrap();
+    for file in ["empty", "nowhere"] {
+        let Err(TableError::Refused(text)) = ClickHouse::new(options(file)) else {
+            panic!("{file} was taken");
+        };
+        assert!(text.contains(file), "{text}");
+    }
 }

@@ -20,6 +20,7 @@ const FORMAT: u32 = 1;
 
 const LOCK_FILE: &str = "LOCK";
 const FORMAT_FILE: &str = "FORMAT";
+const BODIES: &str = "bodies";
 /// The file of the key of secrets; no name of a source has a dot.
 const MASTER_KEY: &str = "master.key";
 
@@ -133,7 +134,7 @@ impl DataDir {
     /// Where large bodies are.
     #[must_use]
     pub fn bodies(&self) -> PathBuf {
-        self.path.join("bodies")
+        self.path.join(BODIES)
     }
 
     /// Where the embedded NATS server keeps its streams.
@@ -236,8 +237,10 @@ fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
     for entry in entries {
         let name = entry.map_err(io_error("read", path))?.file_name();
         let name = name.to_string_lossy();
-        // What a crash before FORMAT leaves, and what a file system puts at the top of a volume.
-        let harmless = [LOCK_FILE, "lost+found"].contains(&name.as_ref()) || name.starts_with(".FORMAT.");
+        // What a crash before FORMAT leaves, what a file system puts at the top of a volume, and the volume of bodies that
+        // several processes share: it is mounted before the first start of each.
+        let harmless =
+            [LOCK_FILE, "lost+found", BODIES].contains(&name.as_ref()) || name.starts_with(".FORMAT.");
         if !harmless {
             return Err(DataDirError::Foreign {
                 path: path.to_path_buf(),
@@ -364,6 +367,13 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join("LOCK"), "1\n").unwrap();
         fs::create_dir(parent.path().join("lost+found")).unwrap();
+        DataDir::open(parent.path()).unwrap();
+    }
+
+    #[test]
+    fn a_volume_of_bodies_may_be_mounted_before_the_first_start() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::create_dir(parent.path().join("bodies")).unwrap();
         DataDir::open(parent.path()).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! Who is the original of a content. ADR 0013 says why this holds.
+//! Who is the original of a content. ADR 0014 says why this holds.
 //!
 //! Every delivery is announced before it is written: in the stream of its sender's id, then in the stream of its body. The
 //! order there decides. Whoever finds an announcement before its own looks whether that delivery is there: then it is, or

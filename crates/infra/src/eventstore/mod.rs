@@ -1,7 +1,7 @@
 //! The log on an EventStoreDB or KurrentDB cluster, the adapter of `domain::EventLog` for many replicas.
 //!
 //! Every process that has the same address and prefix has the same log; none of them owns it. What a delivery repeats is
-//! decided by claims in the log itself, so nothing here is remembered anywhere else (ADR 0013).
+//! decided by claims in the log itself, so nothing here is remembered anywhere else (ADR 0014).
 //!
 //! It must never say that something is durable that the cluster did not acknowledge, never take a write of which it does not
 //! know whether it was done for one that was not, and never print its address: there may be a password in it.

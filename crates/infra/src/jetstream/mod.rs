@@ -3,8 +3,11 @@
 //! It holds nothing that the log doesn't, and may be wiped at any time. Never here: deciding what to publish, or
 //! reading the log when something is missing; the relay and the workers do that.
 
+mod checkpoint;
+mod connect;
 mod error;
 mod follow;
+mod lease;
 mod options;
 mod publish;
 pub mod rejected;
@@ -14,21 +17,22 @@ mod stream;
 mod subject;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ServerAddr};
 use async_trait::async_trait;
 use domain::{FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogId, Message, Position};
-use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
+pub use checkpoint::NatsCheckpoints;
+pub use lease::NatsLeases;
 pub use options::JetStreamOptions;
 pub use subject::Subjects;
 
@@ -40,6 +44,7 @@ pub struct JetStream {
     options: Arc<JetStreamOptions>,
     /// Grows whenever the connection is lost, so that nobody waits for answers that can't come any more.
     losses: watch::Receiver<u64>,
+    trouble: connect::Trouble,
     /// What the stream should keep at most; less than the setting while the disk is tight.
     bytes_max: Arc<AtomicU64>,
 }
@@ -51,7 +56,8 @@ impl JetStream {
     /// When the options are wrong: addresses or credentials that can't be read.
     pub async fn connect(options: JetStreamOptions) -> Result<Self, FanOutError> {
         let (lost, losses) = watch::channel(0);
-        let connect = connect_options(&options, lost)?;
+        let trouble = connect::Trouble::default();
+        let connect = connect::options(&options, lost, trouble.clone())?;
         let addresses = options
             .url
             .split(',')
@@ -73,6 +79,7 @@ impl JetStream {
             client,
             context,
             losses,
+            trouble,
             bytes_max: Arc::new(AtomicU64::new(options.bytes_max)),
             options: Arc::new(options),
         })
@@ -126,68 +133,10 @@ impl JetStream {
         if self.is_connected() {
             Ok(())
         } else {
-            Err(FanOutError::Unavailable("not connected".into()))
+            let why = self.trouble.text();
+            let why = if why.is_empty() { why } else { format!(": {why}") };
+            Err(FanOutError::Unavailable(format!("not connected{why}")))
         }
-    }
-}
-
-fn connect_options(
-    options: &JetStreamOptions,
-    lost: watch::Sender<u64>,
-) -> Result<ConnectOptions, FanOutError> {
-    let delay_max_ms = options.reconnect_delay_max_ms.max(10);
-    let mut connect = ConnectOptions::new()
-        .name("hooklog")
-        .retry_on_initial_connect()
-        .max_reconnects(None)
-        .connection_timeout(Duration::from_millis(options.connect_timeout_ms))
-        .request_timeout(Some(Duration::from_millis(options.request_timeout_ms)))
-        .reconnect_delay_callback(move |attempts| {
-            let doublings = u32::try_from(attempts.min(16)).unwrap_or(16);
-            Duration::from_millis((10_u64 << doublings).min(delay_max_ms))
-        })
-        .event_callback({
-            let connected_before = AtomicBool::new(false);
-            move |event| {
-                connection_event(&event, &connected_before, &lost);
-                std::future::ready(())
-            }
-        });
-    if let Some(token) = &options.token {
-        connect = connect.token(token.expose_secret().to_owned());
-    }
-    if let Some(user) = &options.user {
-        connect = connect.user_and_password(user.clone(), options.password.expose_secret().to_owned());
-    }
-    if let Some(path) = &options.credentials_file {
-        let credentials = std::fs::read_to_string(path)
-            .map_err(|error| FanOutError::Refused(format!("read credentials {}: {error}", path.display())))?;
-        connect = connect
-            .credentials(&credentials)
-            .map_err(|error| FanOutError::Refused(format!("read credentials {}: {error}", path.display())))?;
-    }
-    Ok(connect)
-}
-
-fn connection_event(event: &Event, connected_before: &AtomicBool, lost: &watch::Sender<u64>) {
-    match event {
-        Event::Connected => {
-            tracing::info!("connected to nats");
-            metrics::gauge!("hooklog_jetstream_connected").set(1.0);
-            // A connection that was replaced is not always announced as lost.
-            if connected_before.swap(true, Ordering::SeqCst) {
-                lost.send_modify(|losses| *losses += 1);
-            }
-        }
-        Event::Disconnected | Event::Closed => {
-            tracing::warn!("connection to nats lost");
-            metrics::gauge!("hooklog_jetstream_connected").set(0.0);
-            lost.send_modify(|losses| *losses += 1);
-        }
-        Event::SlowConsumer(_) => tracing::warn!("nats says that a subscription is too slow"),
-        Event::ServerError(error) => tracing::warn!(%error, "nats reports an error"),
-        Event::ClientError(error) => tracing::debug!(%error, "nats client reports an error"),
-        Event::LameDuckMode | Event::Draining => tracing::info!(%event, "nats connection is about to move"),
     }
 }
 

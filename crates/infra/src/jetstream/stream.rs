@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Info, Placement, RetentionPolicy, StorageType, Stream,
+};
 use domain::{EventId, FanOutError, FanOutTail, LogId, Position};
 
 use super::JetStream;
@@ -50,7 +52,7 @@ impl JetStream {
             description: Some("every event of the log, in its order; rebuilt from the log when lost".into()),
             retention: RetentionPolicy::Limits,
             storage: StorageType::File,
-            num_replicas: self.options.replicas.max(1),
+            placement: self.placement(),
             allow_direct: true,
             ..Config::default()
         });
@@ -73,8 +75,18 @@ impl JetStream {
             discard: DiscardPolicy::Old,
             duplicate_window: Duration::from_millis(self.options.duplicate_window_ms),
             no_ack: false,
+            num_replicas: config.num_replicas.max(self.options.replicas).max(1),
             ..config
         }
+    }
+
+    /// Where streams are put that we create.
+    pub(super) fn placement(&self) -> Option<Placement> {
+        let (cluster, tags) = (&self.options.placement_cluster, &self.options.placement_tags);
+        (cluster.is_some() || !tags.is_empty()).then(|| Placement {
+            cluster: cluster.clone(),
+            tags: tags.clone(),
+        })
     }
 
     async fn update(&self, config: Config) -> Result<Stream, FanOutError> {

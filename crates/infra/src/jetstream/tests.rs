@@ -1,7 +1,10 @@
 //! Against the real server.
 
+mod certificates;
+mod checkpoint;
+mod cluster;
 mod rejected;
-mod server;
+pub(crate) mod server;
 mod subject;
 
 use std::time::Duration;

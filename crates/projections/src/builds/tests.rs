@@ -119,7 +119,7 @@ fn a_time_is_written_with_all_its_microseconds() {
 #[test]
 fn the_column_projection_is_quoted_where_it_is_declared() {
     // `(projection …` would begin the declaration of a projection of the table, which ClickHouse refuses.
-    for statement in [CREATE_BUILDS, progress::CREATE] {
+    for statement in [DEFINITION, crate::progress::DEFINITION] {
         assert!(statement.contains("`projection` LowCardinality"), "{statement}");
     }
 }

@@ -88,7 +88,12 @@ impl FakeTable {
         let (_, limit) = query.sql.split_once("LIMIT ").unwrap();
         let limit = limit.split_whitespace().next().unwrap().parse().unwrap();
         let mut rows = self.finals();
-        rows.retain(|row| after.is_empty() || identity(row) > after);
+        let one = query.sql.contains("WHERE") && !query.sql.contains(" > CAST");
+        let wanted = |row: &Value| {
+            let identity = identity(row);
+            if one { identity == after } else { identity > after }
+        };
+        rows.retain(|row| after.is_empty() || wanted(row));
         rows.sort_by_key(identity);
         rows.truncate(limit);
         rows
@@ -205,9 +210,11 @@ impl TablesState {
         rows.retain(|row| param("build").is_none_or(|b| row["build"] == json!(b.parse::<u64>().unwrap())));
         rows.retain(|row| param("incarnation").is_none_or(|i| row["incarnation"] == json!(i)));
         for row in &mut rows {
-            if let Some(time) = row["updated_at"].as_str() {
-                let time: Timestamp = format!("{}Z", time.replace(' ', "T")).parse().unwrap();
-                row["updated_us"] = json!(time.as_micros());
+            for (column, micros) in [("updated_at", "updated_us"), ("at", "at_us")] {
+                if let Some(time) = row[column].as_str() {
+                    let time: Timestamp = format!("{}Z", time.replace(' ', "T")).parse().unwrap();
+                    row[micros] = json!(time.as_micros());
+                }
             }
         }
         Ok(rows)

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    BodyStore, Clock, DeliveryReceived, EventLog, PageLimit, Position, Proof, ReadError, RecordedEvent,
-    TenantId, json_payload,
+    BodyStore, Clock, DeliveryReceived, EventLog, Lease, LeaseName, Leases, PageLimit, Position, Proof,
+    ReadError, RecordedEvent, SharedWork, TenantId, json_payload,
 };
 use metrics::{counter, gauge};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -90,6 +90,8 @@ pub struct Meter {
     log: Arc<dyn EventLog>,
     bodies: Arc<dyn BodyStore>,
     clock: Arc<dyn Clock>,
+    /// Of several processes one counts: whoever has the first partition.
+    lease: Box<dyn Lease>,
     events: Labels,
     repositories: Labels,
     jobs: Once<JobKey>,
@@ -114,8 +116,10 @@ impl Meter {
         log: Arc<dyn EventLog>,
         bodies: Arc<dyn BodyStore>,
         clock: Arc<dyn Clock>,
+        leases: &dyn Leases,
     ) -> Self {
         Self {
+            lease: leases.stand_for(LeaseName::new(SharedWork::Project, 0)),
             events: Labels::new(options.events_max),
             repositories: Labels::new(options.repositories_max),
             jobs: Once::new(options.jobs_max),
@@ -157,6 +161,13 @@ impl Meter {
                 }
             };
             let read = match moved {
+                Ok(()) if !self.lease.standing().works() => {
+                    let head = shutdown.run_until_cancelled(self.head()).await;
+                    head.map(|head| {
+                        seen = head;
+                        Ok(())
+                    })
+                }
                 Ok(()) => shutdown.run_until_cancelled(self.read(&mut seen)).await,
                 Err(error) => Some(Err(error)),
             };

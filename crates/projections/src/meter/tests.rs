@@ -83,6 +83,7 @@ impl Running {
             Arc::clone(&log) as Arc<dyn EventLog>,
             Arc::new(FakeBodies::default()),
             Arc::clone(&clock) as Arc<dyn Clock>,
+            &domain::Unshared,
         );
         let task = tokio::spawn(meter.run(shutdown.clone()));
         // It has to know the head before anything is appended.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{Clock, EventLog, LogPage, Position, RecordedEvent};
+use domain::{Clock, EventLog, Holder, LeaseStanding, LogPage, Position, RecordedEvent};
 
 use crate::lag::Lag;
 
@@ -13,6 +13,8 @@ use crate::lag::Lag;
 pub enum RelayState {
     /// It has not read the stream's end yet.
     Starting,
+    /// Another process publishes.
+    Standby,
     /// Events of the log wait to be published.
     CatchingUp,
     /// All are published.
@@ -40,6 +42,8 @@ pub struct RelayStatus {
     pub republished: u64,
     /// What it is doing.
     pub state: RelayState,
+    /// Who publishes, while another process does, as far as that is known.
+    pub active: Option<Holder>,
     /// What went wrong last, until it is right again.
     pub error: Option<String>,
 }
@@ -59,6 +63,7 @@ pub(super) struct Shared {
 
 pub(super) struct Now {
     state: RelayState,
+    active: Option<Holder>,
     error: Option<String>,
     pub(super) lag: Lag,
     /// The furthest event that the stream was ever seen to hold.
@@ -71,14 +76,21 @@ impl RelayHandle {
     pub fn status(&self) -> RelayStatus {
         let head = self.0.log.health().head;
         let now = self.0.now();
+        // How far the stream is, whoever publishes knows.
+        let standby = now.state == RelayState::Standby;
         RelayStatus {
             position: now.lag.position,
             head,
-            lag_events: now.lag.events(head),
-            lag_seconds: now.lag.seconds(head, self.0.clock.now()),
+            lag_events: if standby { 0 } else { now.lag.events(head) },
+            lag_seconds: if standby {
+                0.0
+            } else {
+                now.lag.seconds(head, self.0.clock.now())
+            },
             errors: self.0.errors.load(Ordering::Relaxed),
             republished: self.0.republished.load(Ordering::Relaxed),
             state: now.state,
+            active: now.active.clone().filter(|_| standby),
             error: now.error.clone(),
         }
     }
@@ -93,6 +105,7 @@ impl Shared {
             republished: AtomicU64::new(0),
             now: Mutex::new(Now {
                 state: RelayState::Starting,
+                active: None,
                 error: None,
                 lag: Lag::default(),
                 published: Position::START,
@@ -110,6 +123,17 @@ impl Shared {
         let mut now = self.now();
         now.state = state;
         now.error = Some(error);
+    }
+
+    /// Another process publishes.
+    pub(super) fn stand_by(&self, standing: LeaseStanding) {
+        let mut now = self.now();
+        now.state = RelayState::Standby;
+        now.error = None;
+        now.active = match standing {
+            LeaseStanding::Standby(holder) => holder,
+            LeaseStanding::Held | LeaseStanding::Unleased => None,
+        };
     }
 
     pub(super) fn well(&self, state: RelayState) {
@@ -135,14 +159,23 @@ impl Shared {
     }
 
     pub(super) fn report(&self, head: Position) {
-        let lag = self.now().lag;
+        let (lag, standby) = {
+            let now = self.now();
+            (now.lag, now.state == RelayState::Standby)
+        };
         #[expect(
             clippy::cast_precision_loss,
             reason = "a gauge is a float; positions stay far below 2^53"
         )]
         let gauge = |number: u64| number as f64;
         metrics::gauge!("hooklog_relay_position").set(gauge(lag.position.get()));
-        metrics::gauge!("hooklog_relay_lag_events").set(gauge(lag.events(head)));
-        metrics::gauge!("hooklog_relay_lag_seconds").set(lag.seconds(head, self.clock.now()));
+        let seconds = lag.seconds(head, self.clock.now());
+        let (events, seconds) = if standby {
+            (0, 0.0)
+        } else {
+            (lag.events(head), seconds)
+        };
+        metrics::gauge!("hooklog_relay_lag_events").set(gauge(events));
+        metrics::gauge!("hooklog_relay_lag_seconds").set(seconds);
     }
 }

@@ -1,5 +1,5 @@
 use domain::testing::{MemoryLog, TestDelivery};
-use domain::{Append, LogId, NewEvent};
+use domain::{Append, LogId, NewEvent, Unshared};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -7,6 +7,7 @@ use super::*;
 use crate::doubles::{Dice, FakeStream, Gauges, all_events, append, clock, gapful_log, log_id, until};
 
 mod replays;
+mod standby;
 
 struct Running {
     handle: RelayHandle,
@@ -22,11 +23,21 @@ fn options() -> RelayOptions {
 }
 
 fn start_with(options: RelayOptions, log: &Arc<MemoryLog>, stream: &Arc<FakeStream>) -> Running {
+    start_leased(options, log, stream, &Unshared)
+}
+
+fn start_leased(
+    options: RelayOptions,
+    log: &Arc<MemoryLog>,
+    stream: &Arc<FakeStream>,
+    leases: &dyn Leases,
+) -> Running {
     let (relay, handle) = Relay::build(
         options,
         Arc::<MemoryLog>::clone(log),
         Arc::<FakeStream>::clone(stream),
         clock(),
+        leases,
     );
     let stop = CancellationToken::new();
     let task = tokio::spawn(relay.run(stop.clone()));

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{Clock, EventLog, Position, RecordedEvent};
+use domain::{Clock, EventLog, Position};
 use tokio::time::Instant;
 
-use super::pace::Pace;
-use crate::builds::{BuildRow, BuildState};
-use crate::lag::Lag;
+use crate::builds::{BuildRow, BuildState, newest_active};
+use crate::progress::Reached;
 use crate::verify::VerifyReport;
+pub(crate) use seat::Seat;
+use view::View;
 pub(crate) use watch::Watch;
 use watch::Watched;
 
+mod seat;
 mod status;
+mod view;
 mod watch;
 
 pub use status::{ProjectionState, ProjectionStatus, RebuildStatus, VerifyStatus};
@@ -34,25 +37,28 @@ struct Entry {
     verified: Option<VerifyReport>,
 }
 
-#[derive(Clone)]
-struct View {
-    build: u32,
-    incarnation: uuid::Uuid,
-    running: bool,
-    state: ProjectionState,
-    error: Option<String>,
-    lag: Lag,
-    pace: Pace,
-    /// It is being made the one that is asked: too late to give it up.
-    swapping: bool,
-    watching: Option<Watched>,
-}
+impl Entry {
+    fn is_active(&self, row: &BuildRow) -> bool {
+        let active = self.active.as_ref();
+        active.is_some_and(|view| view.incarnation == row.incarnation)
+    }
 
-/// The right to fill a build. While it lives, no other worker of this process does.
-pub(crate) struct Seat {
-    board: Arc<Board>,
-    projection: String,
-    incarnation: uuid::Uuid,
+    fn is_building(&self, row: &BuildRow) -> bool {
+        let building = self.building.as_ref();
+        building.is_some_and(|view| view.incarnation == row.incarnation)
+    }
+
+    /// A build that was being made is the one that is asked.
+    fn activated(&mut self, incarnation: uuid::Uuid) {
+        if self
+            .building
+            .as_ref()
+            .is_some_and(|view| view.incarnation == incarnation)
+        {
+            self.active = self.building.take();
+            self.verified = None;
+        }
+    }
 }
 
 impl Board {
@@ -103,33 +109,52 @@ impl Board {
     pub(crate) fn opened(&self, projection: &str) {
         if let Some(entry) = self.lock().get_mut(projection) {
             entry.trouble = None;
-            entry.building = entry.building.take().filter(|view| view.running);
+            entry.building = entry.building.take().filter(View::running);
         }
     }
 
-    /// Takes the seat of a build, unless another worker has it.
-    pub(crate) fn take(self: &Arc<Self>, row: &BuildRow, at: Position) -> Option<Seat> {
+    /// What the store says of the builds of a projection, and how far others have come with them.
+    pub(crate) fn seen(&self, projection: &str, rows: &[BuildRow], reached: &[Reached]) {
+        let (head, now) = (self.log.health().head, self.clock.now());
         let mut projections = self.lock();
-        let entry = projections.get_mut(&row.projection)?;
-        let running = [&entry.active, &entry.building];
-        if running
-            .into_iter()
-            .flatten()
-            .any(|v| v.running && v.incarnation == row.incarnation)
-        {
-            return None;
-        }
-        let view = View::of(row, at, true);
-        if row.state == BuildState::Active {
-            entry.active = Some(view);
+        let Some(entry) = projections.get_mut(projection) else {
+            return;
+        };
+        let active = newest_active(rows);
+        if let Some(row) = active {
+            entry.activated(row.incarnation);
+            // A lane may have swapped in a newer one since the store was read.
+            let newer = |view: &View| view.running() && view.build > row.build;
+            if !entry.is_active(row) && !entry.active.as_ref().is_some_and(newer) {
+                entry.active = Some(View::of(row));
+            }
         } else {
-            entry.building = Some(view);
+            entry.active = entry.active.take().filter(View::running);
         }
-        Some(Seat {
-            board: Arc::clone(self),
-            projection: row.projection.clone(),
-            incarnation: row.incarnation,
-        })
+        let newer_than = active.map_or(0, |row| row.build);
+        let of_building = rows.iter().filter(|row| row.state == BuildState::Building);
+        let building = of_building
+            .filter(|row| row.build > newer_than)
+            .max_by_key(|row| row.build);
+        match building {
+            Some(row) if entry.is_active(row) || entry.is_building(row) => {}
+            Some(row) => entry.building = Some(View::of(row)),
+            // One that this process still fills ends by itself.
+            None => entry.building = entry.building.take().filter(View::running),
+        }
+        for view in [&mut entry.active, &mut entry.building].into_iter().flatten() {
+            view.elsewhere(reached, head, now);
+        }
+    }
+
+    /// Whether a build is known that this process might fill.
+    pub(crate) fn knows(&self, row: &BuildRow) -> bool {
+        let projections = self.lock();
+        let known = projections
+            .get(&row.projection)
+            .map(|entry| [&entry.active, &entry.building]);
+        let mut known = known.into_iter().flatten().flatten();
+        known.any(|view| view.incarnation == row.incarnation && view.running())
     }
 
     /// Whether another build than this one is asked now, as far as this process knows.
@@ -157,7 +182,7 @@ impl Board {
             .building
             .as_ref()
             .filter(|view| view.incarnation == incarnation);
-        if ours.is_some_and(|view| view.swapping && view.running) {
+        if ours.is_some_and(|view| view.swapping && view.running()) {
             return false;
         }
         entry.building = entry
@@ -172,7 +197,7 @@ impl Board {
     pub(crate) fn begins(&self, row: &BuildRow) {
         if let Some(entry) = self.lock().get_mut(&row.projection) {
             entry.rebuild_failed = None;
-            entry.building = Some(View::of(row, Position::START, false));
+            entry.building = Some(View::of(row));
         }
     }
 
@@ -235,24 +260,25 @@ impl Board {
         let instant = Instant::now();
         let of = |(name, entry): (&String, &Entry)| {
             let view = entry.active.as_ref();
-            let lag = view.map_or_else(Lag::default, |view| view.lag);
-            let error = entry
-                .trouble
-                .clone()
-                .or_else(|| view.and_then(|view| view.error.clone()));
-            let state = match (view, &entry.building) {
-                (Some(view), _) if view.running => view.state,
-                (None, Some(building)) if building.running => ProjectionState::Rebuilding,
-                (Some(_) | None, _) => ProjectionState::Waiting,
+            let position = view.map_or(Position::START, View::position);
+            let error = entry.trouble.clone().or_else(|| view.and_then(View::error));
+            let building = entry.building.as_ref().is_some_and(View::running);
+            let state = match view {
+                Some(view) => view.state(),
+                None if building => ProjectionState::Rebuilding,
+                None => ProjectionState::Waiting,
             };
+            let (partitions, partitions_here) = view.map_or((0, 0), View::partitions);
             ProjectionStatus {
                 name: name.clone(),
                 schema: entry.schema,
                 build: view.map_or(0, |view| view.build),
-                position: lag.position,
+                partitions,
+                partitions_here,
+                position,
                 head,
-                lag_events: lag.events(head),
-                lag_seconds: lag.seconds(head, now),
+                lag_events: head.get().saturating_sub(position.get()),
+                lag_seconds: view.map_or(0.0, |view| view.lag_seconds(head, now)),
                 state: if error.is_some() {
                     ProjectionState::Waiting
                 } else {
@@ -269,124 +295,5 @@ impl Board {
             }
         };
         self.lock().iter().map(of).collect()
-    }
-}
-
-impl View {
-    fn of(row: &BuildRow, at: Position, running: bool) -> Self {
-        Self {
-            build: row.build,
-            incarnation: row.incarnation,
-            running,
-            state: if at == Position::START {
-                ProjectionState::Rebuilding
-            } else {
-                ProjectionState::CatchingUp
-            },
-            error: None,
-            lag: Lag::starting_at(at),
-            pace: Pace::starting_at(at, Instant::now()),
-            swapping: false,
-            watching: None,
-        }
-    }
-
-    fn rebuild(&self, head: Position, now: Instant) -> RebuildStatus {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of the log, for people to look at"
-        )]
-        let done = self.lag.position.get() as f64 / head.get().max(1) as f64;
-        let verifying = self
-            .watching
-            .as_ref()
-            .map(|watched| watched.status(self.build, now));
-        let filled = self.pace.seconds_to(head, now);
-        RebuildStatus {
-            build: self.build,
-            position: self.lag.position,
-            done: done.min(1.0),
-            events_per_second: self.pace.events_per_second(now),
-            eta_seconds: verifying
-                .as_ref()
-                .map_or(filled, |verifying| verifying.eta_seconds),
-            verifying,
-            error: self.error.clone(),
-        }
-    }
-}
-
-impl Seat {
-    fn with(&self, change: impl FnOnce(&mut View)) {
-        self.board.with_view(&self.projection, self.incarnation, change);
-    }
-
-    /// The build that it is the right to fill.
-    pub(crate) const fn incarnation(&self) -> uuid::Uuid {
-        self.incarnation
-    }
-
-    /// Everything up to an event is in the tables.
-    pub(crate) fn reached(&self, last: &RecordedEvent, events: u64) {
-        let now = Instant::now();
-        self.with(|view| {
-            view.error = None;
-            view.lag.reached(last);
-            view.pace.done(last.position, events, now);
-        });
-    }
-
-    /// Nothing is left to do.
-    pub(crate) fn live(&self) {
-        let now = self.board.clock.now();
-        self.with(|view| {
-            view.state = ProjectionState::Live;
-            view.error = None;
-            view.lag.at_head(now);
-        });
-    }
-
-    /// The log is read.
-    pub(crate) fn catching_up(&self) {
-        self.with(|view| {
-            if view.state != ProjectionState::Rebuilding {
-                view.state = ProjectionState::CatchingUp;
-            }
-        });
-    }
-
-    /// Something is wrong; it is tried again.
-    pub(crate) fn failed(&self, error: &str) {
-        self.with(|view| view.error = Some(error.to_owned()));
-    }
-
-    /// Begins to make the build the one that is asked; false when it was given up.
-    pub(crate) fn begin_swap(&self) -> bool {
-        let mut still_there = false;
-        self.with(|view| {
-            view.swapping = true;
-            still_there = true;
-        });
-        still_there
-    }
-
-    /// The build is now the one that is asked.
-    pub(crate) fn activated(&self) {
-        let mut projections = self.board.lock();
-        if let Some(entry) = projections.get_mut(&self.projection)
-            && entry
-                .building
-                .as_ref()
-                .is_some_and(|view| view.incarnation == self.incarnation)
-        {
-            entry.active = entry.building.take();
-            entry.verified = None;
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.with(|view| view.running = false);
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Member {
     pub(crate) name: &'static str,
     pub(crate) build: u32,
     pub(crate) incarnation: uuid::Uuid,
+    pub(crate) partition: u32,
     pub(crate) tables: BTreeSet<String>,
 }
 
@@ -32,6 +33,7 @@ impl Crew {
             name: slot.facts.name,
             build: slot.row.build,
             incarnation: slot.row.incarnation,
+            partition: slot.partition,
             tables: slot.facts.tables.iter().map(|t| slot.row.table(t.name)).collect(),
         };
         Self {
@@ -64,11 +66,16 @@ impl Found {
         }
     }
 
+    /// The builds of a projection.
+    pub(crate) fn rows_of(&self, projection: &str) -> Vec<BuildRow> {
+        let of_projection = self.rows.iter().filter(|row| row.projection == projection);
+        of_projection.cloned().collect()
+    }
+
     /// The build that is asked of a projection, when some of its views are missing.
     pub(crate) fn without_views(&self, facts: &Facts) -> Option<BuildRow> {
         let missing = facts.views.iter().any(|view| !self.tables.contains(view.name));
-        let of_projection = self.rows.iter().filter(|row| row.projection == facts.name);
-        let rows: Vec<BuildRow> = of_projection.cloned().collect();
+        let rows = self.rows_of(facts.name);
         let active = newest_active(&rows).filter(|row| missing && row.schema == facts.schema);
         active.cloned()
     }
@@ -79,8 +86,7 @@ impl Found {
         if board.is_replaced(member.name, member.build, member.incarnation) {
             return true;
         }
-        let of_projection = self.rows.iter().filter(|row| row.projection == member.name);
-        let rows: Vec<BuildRow> = of_projection.cloned().collect();
+        let rows = self.rows_of(member.name);
         let active = newest_active(&rows);
         let wanted = rows
             .iter()

@@ -14,8 +14,9 @@ use super::board::Seat;
 use super::intake::{Intake, Left};
 use super::open::Slot;
 use super::write::{Batch, Refusal};
-use crate::builds::BuildState;
+use crate::builds::{BuildRow, BuildState};
 use crate::causes::with_causes;
+use crate::progress;
 
 /// Models on their way together.
 pub(crate) struct Lane {
@@ -36,11 +37,18 @@ impl Lane {
         while !self.slots.is_empty() {
             let before = self.seen;
             self.read_log(worker).await?;
+            self.look_at_new(worker).await?;
             if self.compare_new(worker).await? {
                 // It took its time: what came meanwhile is caught up with before the swap.
                 self.read_log(worker).await?;
             }
             self.caught_up(worker).await?;
+            if self.slots.iter().any(Slot::waits) {
+                // For partitions that other lanes or processes fill, or for whoever has the first one.
+                let time = Duration::from_millis(worker.options.look_ms.max(1));
+                self.poll_log(worker, time).await?;
+                continue;
+            }
             match self.follow(worker).await? {
                 Left::Behind(why) => {
                     tracing::info!(why, seen = %self.seen, "projection_reads_the_log");
@@ -94,10 +102,8 @@ impl Lane {
     /// Models that failed, those whose rows were refused, and those whose build was replaced, leave the lane.
     fn drop_out(&mut self, worker: &Worker, refused: Vec<Refusal>) {
         for Refusal { build, error } in refused {
-            let slot = self.slots.iter_mut().find(|slot| slot.row.incarnation == build);
-            if let Some(slot) = slot {
-                slot.defect = Some(error.to_string());
-            }
+            let of_build = self.slots.iter_mut().filter(|slot| slot.row.incarnation == build);
+            of_build.for_each(|slot| slot.defect = Some(error.to_string()));
         }
         self.slots.retain(|slot| {
             // Whose build was replaced or given up may well fail: its tables go.
@@ -121,12 +127,28 @@ impl Lane {
         });
     }
 
+    /// Looks which new builds may be asked by now: those of which every partition, whoever fills it, has come to where the lane
+    /// had caught up. Whoever has the first partition swaps a build in; others hear of it.
+    async fn look_at_new(&mut self, worker: &Worker) -> Result<(), TableError> {
+        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
+            if slot.seat.is_asked() {
+                slot.row.state = BuildState::Active;
+                continue;
+            }
+            let target = *slot.caught_up_at.get_or_insert(self.seen);
+            slot.whole =
+                slot.partition == 0 && (slot.whole || everywhere_at(worker, &slot.row, target).await?);
+        }
+        self.drop_out(worker, Vec::new());
+        Ok(())
+    }
+
     /// Compares new builds with the log before they are asked, and throws away what differs: the old one may be wrong, but
     /// the new one is. Returns whether there was any.
     async fn compare_new(&mut self, worker: &Worker) -> Result<bool, TableError> {
         let mut any = false;
         for slot in &mut self.slots {
-            if slot.row.state != BuildState::Building || slot.compared || !worker.options.verify_rebuilds {
+            if !slot.waits() || !slot.whole || slot.compared || !worker.options.verify_rebuilds {
                 continue;
             }
             any = true;
@@ -146,7 +168,7 @@ impl Lane {
     /// The tables hold everything up to the head: builds made beside are swapped in, unless somebody has given them up.
     async fn caught_up(&mut self, worker: &Worker) -> Result<(), TableError> {
         for slot in &mut self.slots {
-            if slot.row.state == BuildState::Building {
+            if slot.waits() && slot.whole {
                 if !slot.seat.begin_swap() {
                     continue;
                 }
@@ -158,6 +180,11 @@ impl Lane {
                 slot.seat.activated();
                 worker.sweep_later(slot.facts.name);
                 worker.builds.ensure_views(&slot.facts, &slot.row).await?;
+            }
+        }
+        for slot in &mut self.slots {
+            if slot.seat.is_asked() {
+                slot.row.state = BuildState::Active;
             }
             slot.seat.live();
         }
@@ -212,6 +239,19 @@ impl Lane {
             self.slots.iter().for_each(|slot| slot.seat.live());
         }
         Ok(())
+    }
+}
+
+/// Whether all partitions of a build have come to a position, whoever fills them.
+async fn everywhere_at(worker: &Worker, row: &BuildRow, position: Position) -> Result<bool, TableError> {
+    if position == Position::START {
+        return Ok(true);
+    }
+    match progress::read_all(worker.tables.as_ref(), row).await {
+        Ok(reached) => Ok(reached.is_some_and(|reached| reached.upto >= position)),
+        // It is looked again.
+        Err(TableError::Unavailable(_)) => Ok(false),
+        Err(other) => Err(other),
     }
 }
 

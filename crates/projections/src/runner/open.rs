@@ -1,5 +1,7 @@
 //! Opening a projection: finds or makes its builds, checks them against the log, and says where each goes on.
 
+use std::collections::BTreeSet;
+
 use domain::{PageLimit, Position, ReadError, TableError};
 
 use super::Worker;
@@ -8,12 +10,14 @@ use crate::builds::{BuildRow, BuildState, Facts, Swept, newest_active, plan};
 use crate::model::{ModelFactory, ReadModel};
 use crate::progress::{self, Progress};
 
-/// A model at work on a build.
+/// A model at work on a partition of a build.
 pub(crate) struct Slot {
     pub(crate) facts: Facts,
     pub(crate) factory: ModelFactory,
     pub(crate) model: Box<dyn ReadModel>,
     pub(crate) row: BuildRow,
+    /// The partition of the streams that it is fed.
+    pub(crate) partition: u32,
     pub(crate) seat: Seat,
     /// After which position it wants events.
     pub(crate) after: Position,
@@ -21,9 +25,18 @@ pub(crate) struct Slot {
     pub(crate) defect: Option<String>,
     /// It equals a fold of the log, so that it may be asked.
     pub(crate) compared: bool,
+    /// Where it had caught up first: once every partition is that far, the build may be asked.
+    pub(crate) caught_up_at: Option<Position>,
+    /// Every partition was that far.
+    pub(crate) whole: bool,
 }
 
 impl Slot {
+    /// Whether its build is still to be asked.
+    pub(crate) fn waits(&self) -> bool {
+        self.row.state == BuildState::Building
+    }
+
     pub(crate) fn projection(&self) -> Projection {
         Projection {
             facts: self.facts,
@@ -56,8 +69,14 @@ pub(crate) enum OpenError {
 }
 
 impl Worker {
-    /// Opens the builds of a projection that no worker of this process fills.
-    pub(crate) async fn open(&self, projection: &Projection) -> Result<Vec<Slot>, OpenError> {
+    /// Opens the partitions of the builds of a projection that are this process's and that none of its workers fills. Whoever
+    /// has the first partition also makes builds, and drops what is of no more use.
+    pub(crate) async fn open(
+        &self,
+        projection: &Projection,
+        ours: &BTreeSet<u32>,
+    ) -> Result<Vec<Slot>, OpenError> {
+        let manages = ours.contains(&0);
         let facts = &projection.facts;
         self.builds.ensure_control().await?;
         let (rows, existing) = (self.builds.rows(facts.name).await?, self.builds.existing().await?);
@@ -70,8 +89,8 @@ impl Worker {
         let mut diverged = None;
         let mut slots = Vec::new();
         if let Some(row) = plan.building.take() {
-            match self.slot(projection, row.clone()).await {
-                Ok(slot) => slots.extend(slot),
+            match self.slots(projection, &row, ours).await {
+                Ok(found) => slots.extend(found),
                 Err(OpenError::Diverged { .. }) => {
                     plan.retire.push(row);
                     plan.create = plan
@@ -82,9 +101,11 @@ impl Worker {
             }
         }
         if let Some(row) = plan.active.take() {
-            self.builds.ensure_views(facts, &row).await?;
-            match self.slot(projection, row).await {
-                Ok(slot) => slots.extend(slot),
+            if manages {
+                self.builds.ensure_views(facts, &row).await?;
+            }
+            match self.slots(projection, &row, ours).await {
+                Ok(found) => slots.extend(found),
                 Err(OpenError::Diverged { upto }) if self.options.rebuild_when_ahead => {
                     tracing::warn!(projection = facts.name, %upto, "projection_rebuilds: the log is not what it was");
                     plan.create = slots.is_empty().then_some(BuildState::Building);
@@ -93,16 +114,18 @@ impl Worker {
                 Err(other) => return Err(other),
             }
         }
-        if let Some(state) = plan.create {
-            let row = self.builds.create(facts, self.shape(), state).await?;
-            if state == BuildState::Active {
-                self.builds.ensure_views(facts, &row).await?;
+        if manages {
+            if let Some(state) = plan.create {
+                let row = self.builds.create(facts, self.shape(), state).await?;
+                if state == BuildState::Active {
+                    self.builds.ensure_views(facts, &row).await?;
+                }
+                slots.extend(self.slots(projection, &row, ours).await?);
             }
-            slots.extend(self.slot(projection, row).await?);
-        }
-        self.builds.retire(plan.retire).await?;
-        if self.sweep(facts).await? == Swept::Spared {
-            self.sweep_later(facts.name);
+            self.builds.retire(plan.retire).await?;
+            if self.sweep(facts).await? == Swept::Spared {
+                self.sweep_later(facts.name);
+            }
         }
         match diverged {
             // A rebuild under way goes on; without one a person has to ask for it.
@@ -111,27 +134,40 @@ impl Worker {
         }
     }
 
-    /// A fresh model for a build, standing at the first position of the block that the build had come to.
-    async fn slot(&self, projection: &Projection, row: BuildRow) -> Result<Option<Slot>, OpenError> {
-        let reached = progress::read(self.tables.as_ref(), &row).await?;
-        if let Some(progress) = reached {
-            self.still_in_log(progress).await?;
+    /// A fresh model for each partition of a build that is ours, standing at the first position of the block that the
+    /// partition had come to.
+    async fn slots(
+        &self,
+        projection: &Projection,
+        row: &BuildRow,
+        ours: &BTreeSet<u32>,
+    ) -> Result<Vec<Slot>, OpenError> {
+        let reached = progress::read(self.tables.as_ref(), row).await?;
+        // Of the furthest everything before it was there too.
+        if let Some(furthest) = reached.values().max_by_key(|progress| progress.upto) {
+            self.still_in_log(*furthest).await?;
         }
-        let upto = reached.map_or(Position::START, |progress| progress.upto);
-        let after = first_of_block(upto, row.block_size);
-        let seat = self
-            .board
-            .take(&row, if reached.is_some() { upto } else { Position::START });
-        Ok(seat.map(|seat| Slot {
-            facts: projection.facts,
-            factory: std::sync::Arc::clone(&projection.factory),
-            model: (projection.factory)(row.shape()),
-            row,
-            seat,
-            after,
-            defect: None,
-            compared: false,
-        }))
+        let ours = ours
+            .iter()
+            .filter(|partition| **partition < row.partitions.max(1));
+        let slot = |partition: &u32| {
+            let reached = reached.get(partition).map(|progress| progress.upto);
+            let seat = self.board.take(row, *partition, reached.unwrap_or_default())?;
+            Some(Slot {
+                facts: projection.facts,
+                factory: std::sync::Arc::clone(&projection.factory),
+                model: (projection.factory)(row.shape()),
+                row: row.clone(),
+                partition: *partition,
+                seat,
+                after: first_of_block(reached.unwrap_or_default(), row.block_size),
+                defect: None,
+                compared: false,
+                caught_up_at: None,
+                whole: false,
+            })
+        };
+        Ok(ours.filter_map(slot).collect())
     }
 
     /// Whether the log still has what a build was filled with.

@@ -28,6 +28,9 @@ pub struct ProjectorOptions {
     pub retry_ms_max: u64,
     /// How often the tables are looked for, in milliseconds.
     pub check_ms: u64,
+    /// How often it is looked what other processes did to the builds and how far they are, in milliseconds. It is looked only
+    /// where work is shared.
+    pub look_ms: u64,
     /// How long the tables of a replaced build stay for queries under way, in milliseconds.
     pub drop_after_ms: u64,
     /// Rebuild projections that hold events which the log does not have, as after restoring an older backup. Without it
@@ -57,6 +60,7 @@ impl Default for ProjectorOptions {
             retry_ms_min: 50,
             retry_ms_max: 5000,
             check_ms: 10_000,
+            look_ms: 1000,
             drop_after_ms: 60_000,
             rebuild_when_ahead: false,
             verify_rebuilds: true,

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Projector;
 use super::handle::{AbortError, RebuildError, Request};
-use crate::builds::{BuildState, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, newest_active, plan};
 
 impl Projector {
     pub(super) async fn heed(&mut self, request: Request) {
@@ -70,6 +70,7 @@ impl Projector {
         of_build.for_each(|crew| crew.stop.cancel());
         self.due.insert(facts.name, Instant::now());
         retired?;
+        self.undo_if_asked(facts.name, &row).await?;
         metrics::counter!("hooklog_projection_rebuilds_total", "projection" => facts.name, "outcome" => "aborted")
             .increment(1);
         tracing::info!(
@@ -78,5 +79,17 @@ impl Projector {
             "projection_rebuild_aborted"
         );
         Ok(row.build)
+    }
+
+    /// Another process may have made the build the one that is asked, after it was found not to be. Then no build is asked any
+    /// more, as the one before it went with that; so it is given back.
+    async fn undo_if_asked(&self, name: &'static str, row: &BuildRow) -> Result<(), AbortError> {
+        let builds = &self.worker.builds;
+        let rows = builds.rows(name).await?;
+        if newest_active(&rows).is_some() {
+            return Ok(());
+        }
+        builds.give_back(row).await?;
+        Err(AbortError::TooLate(row.build))
     }
 }

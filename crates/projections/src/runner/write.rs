@@ -16,8 +16,8 @@ use crate::progress;
 
 /// Rows ready to be written, and what is true once they are.
 pub(crate) struct Batch {
-    /// The builds that it is for.
-    builds: Vec<BuildRow>,
+    /// The partitions of builds that it is for.
+    parts: Vec<(BuildRow, u32)>,
     rows: Vec<TableRows>,
     last: RecordedEvent,
     /// How many events it is about.
@@ -45,35 +45,43 @@ impl Worker {
         let last = events.last().cloned()?;
         let count = events.len() as u64;
         let mut batches: Vec<RowBatch> = slots.iter().map(|_| RowBatch::default()).collect();
-        let mut piece = Vec::new();
-        let mut bytes = 0;
+        let mut piece = Piece::of(slots);
         for event in events {
-            let projected = self.read(slots, event).await;
-            bytes += projected.payload.as_ref().map_or(0, Bytes::len);
-            piece.push(projected);
-            if bytes >= self.options.batch_bytes_max {
-                feed(slots, &piece, &mut batches);
-                piece.clear();
-                bytes = 0;
+            let places = piece.places(&event);
+            if places.is_empty() {
+                // Other processes are fed it.
+                continue;
+            }
+            let projected = self.read(slots, &places, event).await;
+            piece.add(&places, projected);
+            if piece.bytes >= self.options.batch_bytes_max {
+                piece.feed(slots, &mut batches);
             }
         }
-        feed(slots, &piece, &mut batches);
+        piece.feed(slots, &mut batches);
         let sound = slots
             .iter()
             .zip(batches)
             .filter(|(slot, _)| slot.defect.is_none());
-        let (mut builds, mut rows) = (Vec::new(), Vec::new());
+        let (mut parts, mut rows) = (Vec::new(), Vec::<TableRows>::new());
         for (slot, batch) in sound {
-            builds.push(slot.row.clone());
-            rows.extend(batch.into_rows().into_iter().map(|(table, rows)| TableRows {
-                build: slot.row.incarnation,
-                table: format!("hooklog.{}", slot.row.table(table)),
-                rows,
-            }));
+            parts.push((slot.row.clone(), slot.partition));
+            for (table, of_table) in batch.into_rows() {
+                let table = format!("hooklog.{}", slot.row.table(table));
+                // The partitions of a build that are fed together are written together.
+                match rows.iter_mut().find(|one| one.table == table) {
+                    Some(one) => one.rows.append(of_table),
+                    None => rows.push(TableRows {
+                        build: slot.row.incarnation,
+                        table,
+                        rows: of_table,
+                    }),
+                }
+            }
         }
         rows.retain(|one| !one.rows.is_empty());
         Some(Batch {
-            builds,
+            parts,
             rows,
             last,
             events: count,
@@ -82,7 +90,7 @@ impl Worker {
 
     /// Reads an event's facts, and its payload for models that want it. What can't be read is left out: it must not stop
     /// the projections.
-    async fn read(&self, slots: &mut [Slot], event: RecordedEvent) -> Projected {
+    async fn read(&self, slots: &mut [Slot], places: &[Place], event: RecordedEvent) -> Projected {
         let (mut projected, unreadable) = Projected::of(event);
         if let Some(error) = unreadable {
             metrics::counter!("hooklog_projection_unreadable_total").increment(1);
@@ -90,7 +98,11 @@ impl Worker {
             tracing::warn!(%position, %error, "projection_unreadable: the event's facts are left out");
         }
         let received = projected.received.as_ref();
-        let wanted = received.is_some_and(|facts| slots.iter().any(|slot| slot.model.wants_payload(facts)));
+        let fed = |slot: &Slot| places.contains(&Place::of(slot));
+        let wanted = received.is_some_and(|facts| {
+            let mut slots = slots.iter();
+            slots.any(|slot| fed(slot) && slot.model.wants_payload(facts))
+        });
         if wanted {
             let seats: Vec<&Seat> = slots.iter().map(|slot| &slot.seat).collect();
             projected.payload = self.payload(&seats, &projected.event).await;
@@ -140,22 +152,26 @@ impl Worker {
             .collect()
             .await;
         let taken = |build: &Uuid| refused.iter().all(|refusal| refusal.build != *build);
-        let written: Vec<BuildRow> = batch
-            .builds
+        let written: Vec<(BuildRow, u32)> = batch
+            .parts
             .into_iter()
-            .filter(|row| taken(&row.incarnation))
+            .filter(|(row, _)| taken(&row.incarnation))
             .collect();
         if written.is_empty() {
             return refused.pop().map_or(Ok(Vec::new()), |refusal| Err(refusal.error));
         }
-        let progress = progress::rows(written.iter(), &batch.last, self.clock.as_ref())?;
+        let parts = written.iter().map(|(row, partition)| (row, *partition));
+        let progress = progress::rows(parts, &batch.last, self.clock.as_ref())?;
         self.insert(seats, format!("hooklog.{}", progress::PROGRESS), progress)
             .await?;
         metrics::counter!("hooklog_projection_batches_total").increment(1);
         metrics::counter!("hooklog_projection_rows_total").increment(count as u64);
         seats
             .iter()
-            .filter(|seat| written.iter().any(|row| row.incarnation == seat.incarnation()))
+            .filter(|seat| {
+                let of_seat = |(row, _): &(BuildRow, u32)| row.incarnation == seat.incarnation();
+                written.iter().any(of_seat)
+            })
             .for_each(|seat| seat.reached(&batch.last, batch.events));
         Ok(refused)
     }
@@ -182,18 +198,85 @@ impl Worker {
     }
 }
 
-/// Hands a piece to every model. One that fails gets nothing more; the others don't suffer.
-fn feed(slots: &mut [Slot], piece: &[Projected], batches: &mut [RowBatch]) {
-    if piece.is_empty() {
-        return;
-    }
-    for (slot, batch) in slots.iter_mut().zip(batches) {
-        if slot.defect.is_none() {
-            slot.defect = slot
-                .model
-                .project(piece, batch)
-                .err()
-                .map(|error| error.to_string());
+/// A partition of so many: what a model is fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    partition: u32,
+    count: u32,
+}
+
+impl Place {
+    fn of(slot: &Slot) -> Self {
+        Self {
+            partition: slot.partition,
+            count: slot.row.partitions.max(1),
         }
+    }
+}
+
+/// Events on their way to the models, by the partitions that these are fed.
+struct Piece {
+    /// The distinct numbers of partitions.
+    counts: Vec<u32>,
+    fed: Vec<(Place, Vec<Projected>)>,
+    bytes: usize,
+}
+
+impl Piece {
+    fn of(slots: &[Slot]) -> Self {
+        let (mut counts, mut fed) = (Vec::new(), Vec::<(Place, Vec<Projected>)>::new());
+        for place in slots.iter().map(Place::of) {
+            if !counts.contains(&place.count) {
+                counts.push(place.count);
+            }
+            if fed.iter().all(|(known, _)| *known != place) {
+                fed.push((place, Vec::new()));
+            }
+        }
+        Self {
+            counts,
+            fed,
+            bytes: 0,
+        }
+    }
+
+    /// Where an event goes.
+    fn places(&self, event: &RecordedEvent) -> Vec<Place> {
+        let places = self.counts.iter().map(|count| Place {
+            partition: event.stream.partition(*count),
+            count: *count,
+        });
+        places
+            .filter(|place| self.fed.iter().any(|(known, _)| known == place))
+            .collect()
+    }
+
+    fn add(&mut self, places: &[Place], projected: Projected) {
+        self.bytes += projected.payload.as_ref().map_or(0, Bytes::len);
+        let mut fed = self.fed.iter_mut().filter(|(place, _)| places.contains(place));
+        let Some((_, first)) = fed.next() else { return };
+        // Builds with different numbers of partitions are rarely fed together.
+        fed.for_each(|(_, events)| events.push(projected.clone()));
+        first.push(projected);
+    }
+
+    /// Hands the events to every model. One that fails gets nothing more; the others don't suffer.
+    fn feed(&mut self, slots: &mut [Slot], batches: &mut [RowBatch]) {
+        for (slot, batch) in slots.iter_mut().zip(batches) {
+            let place = Place::of(slot);
+            let fed = self.fed.iter().find(|(known, _)| *known == place);
+            let Some((_, events)) = fed.filter(|(_, events)| !events.is_empty()) else {
+                continue;
+            };
+            if slot.defect.is_none() {
+                slot.defect = slot
+                    .model
+                    .project(events, batch)
+                    .err()
+                    .map(|error| error.to_string());
+            }
+        }
+        self.fed.iter_mut().for_each(|(_, events)| events.clear());
+        self.bytes = 0;
     }
 }

@@ -87,6 +87,21 @@ impl Layout {
         values.fold(Query::new(sql), |query, (name, value)| query.bind(name, value))
     }
 
+    /// Reads one row, as it is after the last merge.
+    pub(crate) fn row(&self, real: &str, identity: &[String]) -> Query {
+        let equal = |((column, kind), name): (&(&str, &str), &str)| {
+            format!("{column} = CAST({{{name}:String}} AS {})", plain_kind(kind))
+        };
+        let equal: Vec<String> = self.identity.iter().zip(AFTER).map(equal).collect();
+        let sql = format!(
+            "SELECT * FROM hooklog.{real} FINAL WHERE {} LIMIT 1
+             SETTINGS date_time_output_format = 'simple', output_format_json_quote_64bit_integers = 0",
+            equal.join(" AND ")
+        );
+        let values = AFTER.iter().zip(identity);
+        values.fold(Query::new(sql), |query, (name, value)| query.bind(name, value))
+    }
+
     /// How many rows are stored, merged or not.
     pub(crate) fn count(real: &str) -> Query {
         Query::new(format!("SELECT count() AS rows FROM hooklog.{real}"))
@@ -96,11 +111,7 @@ impl Layout {
     fn beyond(&self) -> String {
         let terms = self.identity.iter().zip(AFTER).rev();
         terms.fold(String::new(), |rest, ((column, kind), name)| {
-            let kind = kind
-                .strip_prefix("LowCardinality(")
-                .and_then(|inner| inner.strip_suffix(')'))
-                .unwrap_or(kind);
-            let value = format!("CAST({{{name}:String}} AS {kind})");
+            let value = format!("CAST({{{name}:String}} AS {})", plain_kind(kind));
             if rest.is_empty() {
                 format!("{column} > {value}")
             } else {
@@ -115,6 +126,13 @@ impl Layout {
             column: column.to_owned(),
         }
     }
+}
+
+/// A type that a value can be cast to.
+fn plain_kind(kind: &str) -> &str {
+    kind.strip_prefix("LowCardinality(")
+        .and_then(|inner| inner.strip_suffix(')'))
+        .unwrap_or(kind)
 }
 
 /// Names of parameters: no table has more columns in its identity.

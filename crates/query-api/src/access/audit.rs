@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, CommandError, EventId, TenantId};
+use domain::{
+    ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, AuditWanted, CommandError, EventId, TenantId,
+};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use poem::http::StatusCode;
 
@@ -133,10 +135,11 @@ impl Trail {
     pub(crate) async fn page(
         &self,
         tenant: &TenantId,
+        wanted: &AuditWanted,
         before: Option<AuditMark>,
         limit: usize,
     ) -> Result<AuditPage, CommandError> {
-        self.audit.page(tenant, before, limit).await
+        self.audit.page(tenant, wanted, before, limit).await
     }
 
     /// Writes that an attempt was refused, unless too many were lately: those are counted and told with the next. The

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DeliveryStatus, DestinationName, EventId,
-    EventLog, Outcome, PageLimit, Proof, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
+    Attempt, DeliveryOutcome, DeliveryReceived, DeliveryState, DestinationName, EventId, EventLog,
+    HeaderFact, Outcome, PageLimit, RecordedEvent, Revision, Standing, StandingFailure, StreamName,
     Timestamp, Work,
 };
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,10 @@ use serde_json::value::RawValue;
 
 use crate::answer::Json;
 use crate::failure::{Failure, unreadable};
-use crate::shape::delivery::{AttemptShape, DeliveryRow, DestinationPart, HistoryEvent, ResponseShape};
+use crate::shape::delivery::{
+    AttemptShape, DeliveryRow, DestinationPart, HeaderShape, HistoryEvent, ResponseShape, processing_ms,
+};
 use crate::shape::replay::shown;
-use crate::shape::round_ms;
 
 /// A delivery and what became of it.
 pub(crate) struct Story {
@@ -116,37 +117,14 @@ impl Story {
     /// The row of the delivery, as lists show it.
     pub(crate) fn row(&self) -> DeliveryRow {
         let (state, received) = (&self.state, &self.state.received);
-        let (status, failure) = (state.status(), self.failing().map(|failing| &failing.failure));
-        // Imported history was received, and processed, by somebody else.
-        let processed_at = state.processed_at.filter(|_| received.proof != Proof::Imported);
-        // Below 2^53 microseconds it is exact.
-        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
-        let elapsed_ms = |at: Timestamp| {
-            let micros = at.as_micros().saturating_sub(received.received_at.as_micros());
-            round_ms(micros.max(0) as f64 / 1000.0)
-        };
+        let failure = self.failing().map(|failing| &failing.failure);
         DeliveryRow {
-            id: received.key.to_string(),
-            delivery_id: received.delivery_id.clone(),
-            hook_id: received.hook_id.clone(),
-            source: received.source.to_string(),
-            repository: received.repository.clone(),
-            event: received.event.clone(),
-            action: received.action.clone(),
-            sender: received.sender.clone(),
-            timestamp: received.received_at.to_string(),
-            processed: status == DeliveryStatus::Processed,
-            status: status.to_string(),
             attempts: state.attempts,
-            processing_time_ms: processed_at.map(elapsed_ms),
+            processing_time_ms: processing_ms(received, state.processed_at),
             error: failure.map(|f| f.message.clone()),
             error_code: failure.map(|f| f.code.to_string()),
             retryable: failure.map(|f| f.retryable),
-            duplicate_of: state
-                .receipt
-                .duplicate_of
-                .as_ref()
-                .map(|stream| stream.id().to_owned()),
+            ..DeliveryRow::of(received, state.status(), state.receipt.duplicate_of.as_ref())
         }
     }
 
@@ -169,7 +147,10 @@ impl Story {
                     round: round.opened_by.to_string(),
                     since: round.since.to_string(),
                     replay_id: round.replay.map(|replay| replay.to_string()),
-                    attempts: attempts.iter().map(AttemptShape::from).collect(),
+                    attempts: attempts
+                        .iter()
+                        .map(|attempt| shape(attempt, &self.state.received.headers))
+                        .collect(),
                     next_attempt_at: (part.work == Work::Open).then(|| part.due_at.to_string()),
                     ended_at: shown(told.and_then(|t| t.ended_at)),
                     skipped: told.and_then(|t| t.skipped.clone()),
@@ -179,25 +160,27 @@ impl Story {
     }
 }
 
-impl From<&Attempt> for AttemptShape {
-    fn from(attempt: &Attempt) -> Self {
-        // Below 2^53 microseconds it is exact.
-        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
-        let duration_ms = attempt.duration_us as f64 / 1000.0;
-        Self {
-            number: attempt.number,
-            started_at: attempt.started_at.to_string(),
-            duration_ms,
-            target: attempt.target.clone(),
-            idempotency_key: attempt.idempotency_key.clone(),
-            response: attempt.response.as_ref().map(|response| ResponseShape {
-                status: response.status,
-                excerpt: response.excerpt.clone(),
-            }),
-            error: attempt.failure.as_ref().map(|f| f.message.clone()),
-            error_code: attempt.failure.as_ref().map(|f| f.code.to_string()),
-            retryable: attempt.failure.as_ref().map(|f| f.retryable),
-        }
+/// An attempt to hand on a delivery that came with these headers.
+fn shape(attempt: &Attempt, received: &[HeaderFact]) -> AttemptShape {
+    // Below 2^53 microseconds it is exact.
+    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+    let duration_ms = attempt.duration_us as f64 / 1000.0;
+    let sent = attempt.headers.as_ref().map(|sent| sent.over(received));
+    let header = |HeaderFact(name, value)| HeaderShape { name, value };
+    AttemptShape {
+        number: attempt.number,
+        started_at: attempt.started_at.to_string(),
+        duration_ms,
+        target: attempt.target.clone(),
+        idempotency_key: attempt.idempotency_key.clone(),
+        headers: sent.map(|sent| sent.into_iter().map(header).collect()),
+        response: attempt.response.as_ref().map(|response| ResponseShape {
+            status: response.status,
+            excerpt: response.excerpt.clone(),
+        }),
+        error: attempt.failure.as_ref().map(|f| f.message.clone()),
+        error_code: attempt.failure.as_ref().map(|f| f.code.to_string()),
+        retryable: attempt.failure.as_ref().map(|f| f.retryable),
     }
 }
 

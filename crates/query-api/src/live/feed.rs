@@ -44,6 +44,7 @@ impl Feed {
         loop {
             let before = self.seen;
             let read = self.read_log().await;
+            self.hub.heed(&read);
             let left = match read {
                 Ok(()) => self.follow().await,
                 Err(error) => Left::Broken(error.to_string()),
@@ -76,7 +77,9 @@ impl Feed {
 
     async fn head(&self) -> Position {
         loop {
-            match self.hub.log.head().await {
+            let head = self.hub.log.head().await;
+            self.hub.heed(&head);
+            match head {
                 Ok(head) => return head,
                 Err(error) => {
                     tracing::warn!(%error, "live_head_unknown: trying again");
@@ -159,6 +162,7 @@ impl Feed {
                 Ok(_) => self.read_log().await,
                 Err(error) => Err(error),
             };
+            self.hub.heed(&read);
             if let Err(error) = read {
                 tracing::warn!(%error, seen = %self.seen, "live_feed_read_failed: trying again");
                 tokio::time::sleep_until(until).await;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::EventLog;
-use tokio::sync::Semaphore;
+use domain::{EventLog, ReadError};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::options::LiveOptions;
@@ -21,6 +21,8 @@ pub(crate) struct Hub {
     pub(crate) sockets: Arc<Places>,
     /// Every stream ends.
     pub(crate) stop: CancellationToken,
+    /// What is damaged in the log behind the ring, as long as it is: nothing comes any more then.
+    damage: watch::Sender<Option<String>>,
 }
 
 impl Hub {
@@ -32,7 +34,58 @@ impl Hub {
             streams: Places::new("sse", options.streams_max, options.streams_per_client_max),
             sockets: Places::new("socketio", options.sockets_max, options.sockets_per_address_max),
             stop: CancellationToken::new(),
+            damage: watch::Sender::new(None),
             options,
         }
+    }
+
+    /// Learns from reading the log on behalf of the ring whether it is damaged there.
+    pub(crate) fn heed<T>(&self, read: &Result<T, ReadError>) {
+        match read {
+            Ok(_) => {
+                self.damage.send_if_modified(|damage| damage.take().is_some());
+            }
+            Err(ReadError::Corrupt(what)) => {
+                let is_new = self.damage.send_if_modified(|damage| {
+                    let is_new = damage.is_none();
+                    damage.get_or_insert_with(|| what.clone());
+                    is_new
+                });
+                if is_new {
+                    tracing::error!(what, "live_log_unreadable: every live client is told so");
+                }
+            }
+            // That passes.
+            Err(ReadError::Unavailable(_)) => {}
+        }
+    }
+
+    /// Writes down that the log is damaged for a client, unless that is known.
+    pub(crate) fn report(&self, error: &ReadError) {
+        if !self.is_damaged() {
+            tracing::error!(%error, "live_log_unreadable: clients are shown nothing new");
+        }
+    }
+
+    /// Ready when the log is damaged.
+    pub(crate) async fn damaged(&self) -> ReadError {
+        let mut damage = self.damage.subscribe();
+        let what = match damage.wait_for(Option::is_some).await {
+            Ok(what) => what.clone(),
+            // The sender is in here.
+            Err(_) => None,
+        };
+        ReadError::Corrupt(what.unwrap_or_default())
+    }
+
+    /// Ready when the log is not known to be damaged.
+    pub(crate) async fn sound(&self) {
+        let mut damage = self.damage.subscribe();
+        let _known = damage.wait_for(Option::is_none).await;
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damage.borrow().is_some()
     }
 }

@@ -30,7 +30,7 @@ pub struct LiveOptions {
     pub streams_per_client_max: usize,
     /// How often a stream on which nothing happens says that it is alive, in milliseconds.
     pub heartbeat_ms: u64,
-    /// How long a client may take nothing before its stream is ended, in milliseconds.
+    /// How long a client may take nothing before its stream is ended, or, of Socket.IO, its last words, in milliseconds.
     pub stall_timeout_ms: u64,
     /// The most connections of Socket.IO at once.
     pub sockets_max: usize,
@@ -42,7 +42,7 @@ pub struct LiveOptions {
     pub socket_buffer_events: usize,
     /// The largest message that a client may send, in bytes.
     pub message_bytes_max: usize,
-    /// How long a client may be connected without having joined a namespace, in milliseconds.
+    /// How long a client may be connected and in no namespace, in milliseconds.
     pub connect_timeout_ms: u64,
     /// How often a client of Socket.IO is asked whether it is there, in milliseconds.
     pub ping_interval_ms: u64,

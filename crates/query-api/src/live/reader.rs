@@ -37,7 +37,7 @@ impl Reader {
     /// The next events, at least one; waits for them. Cancel-safe: dropping the future leaves none out.
     ///
     /// # Errors
-    /// When the log is damaged. One that can't be read now is waited for.
+    /// When the log is damaged where it has to go on, or the ring has to. One that can't be read now is waited for.
     pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Item>>, ReadError> {
         loop {
             let items = match self.hub.ring.after(self.at, BATCH) {
@@ -49,8 +49,12 @@ impl Reader {
                 return Ok(items);
             }
             let at = self.at;
-            // The ring lives as long as the hub does.
-            let _moved = self.end.wait_for(|end| *end > at).await;
+            tokio::select! {
+                biased;
+                // The ring lives as long as the hub does.
+                _moved = self.end.wait_for(|end| *end > at) => {}
+                damage = self.hub.damaged() => return Err(damage),
+            }
         }
     }
 

@@ -123,7 +123,7 @@ impl Stream {
                 items = reader.next() => match items {
                     Ok(items) => self.piece(&items, &mut told),
                     Err(error) => {
-                        tracing::error!(%error, "live_log_unreadable: a stream ends");
+                        self.state.live.report(&error);
                         return End::Told(Notice::LogUnreadable);
                     }
                 },

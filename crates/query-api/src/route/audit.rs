@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::AuditMark;
+use domain::{AuditMark, AuditWanted};
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -14,7 +14,7 @@ use crate::access::Caller;
 use crate::answer::Answer;
 use crate::cursor::Cursor;
 use crate::failure::Failure;
-use crate::param::{Limit, Text, spelt};
+use crate::param::{Limit, Outcome, Text, spelt};
 use crate::shape::access::AuditTrail;
 use crate::state::State;
 
@@ -25,6 +25,10 @@ pub(crate) struct AuditApi {
     pub(crate) state: Arc<State>,
 }
 
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is a parameter of the contract, and the macro takes no struct"
+)]
 #[OpenApi(prefix_path = "/api/audit", tag = "Group::Access")]
 impl AuditApi {
     /// List what operators did, and what was refused to them, the newest first.
@@ -38,12 +42,18 @@ impl AuditApi {
         /// Whose trail; the caller's own tenant unless given. Only keys of the tenant `default` may name another.
         #[oai(name = "tenant")]
         of_tenant: Query<Option<Text>>,
+        /// Only what was done by this one: the name of a key, or `loopback`, `local` or `anonymous`.
+        by: Query<Option<Text>>,
+        /// Only this action, such as `replay.start`, or all that begin so, such as `replay`.
+        action: Query<Option<Text>>,
+        /// Only what came to this.
+        outcome: Query<Option<Outcome>>,
         /// Rows of the page: 100 unless given, 1000 at most; more is clamped.
         limit: Query<Option<Limit>>,
         /// `nextCursor` of the page before.
         cursor: Query<Option<Text>>,
     ) -> Result<Answer<AuditTrail>, Failure> {
-        spelt(request, &["tenant", "limit", "cursor"])?;
+        spelt(request, &["tenant", "by", "action", "outcome", "limit", "cursor"])?;
         let tenant = tenant(of_tenant.0.as_ref().map(|text| text.0.as_str()), &caller)?;
         let limit = self.state.limit(limit.0.as_ref(), self.state.options.page_rows);
         let log_id = self.state.log.id();
@@ -54,7 +64,13 @@ impl AuditApi {
             day: cursor.after.numbers.0,
             before: cursor.after.numbers.1,
         });
-        let page = self.state.trail.page(&tenant, before, limit as usize).await?;
+        let wanted = AuditWanted {
+            by: by.0.map(|text| text.0),
+            action: action.0.map(|text| text.0),
+            outcome: outcome.0.map(|word| word.0),
+        };
+        let reading = self.state.trail.page(&tenant, &wanted, before, limit as usize);
+        let page = reading.await?;
         let next = page.next.map(|mark| Cursor {
             list: LIST,
             log_id,

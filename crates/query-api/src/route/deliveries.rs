@@ -18,7 +18,7 @@ use crate::delivery::body;
 use crate::delivery::detail::Sources;
 use crate::delivery::find::{Choice, IdText};
 use crate::failure::Failure;
-use crate::param::{Flag, Limit, Number, Source, Statuses, Text, Time, spelt};
+use crate::param::{Flag, Limit, Number, OfCategory, Source, Statuses, Text, Time, spelt};
 use crate::shape::delivery::{DeadLetter, DeadLetterPage, DeliveryDetail, DeliveryPage, DeliveryRow};
 use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
 use crate::sql::newest::Listing;
@@ -55,6 +55,8 @@ impl Deliveries {
         source: Query<Option<Source>>,
         /// The event type.
         event: Query<Option<Text>>,
+        /// What the event is about, as the known types say; of any sender.
+        category: Query<Option<OfCategory>>,
         /// The action within the event.
         action: Query<Option<Text>>,
         /// Whether the status is processed.
@@ -80,6 +82,7 @@ impl Deliveries {
                 "repository",
                 "source",
                 "event",
+                "category",
                 "action",
                 "processed",
                 "status",
@@ -103,6 +106,7 @@ impl Deliveries {
             repository: repository.0.map(|text| text.0.to_lowercase()),
             source: source.0.map(|name| name.0.to_string()),
             event: event.0.map(|text| text.0),
+            category: category.0.map(|word| word.0),
             action: action.0.map(|text| text.0),
             statuses: statuses(status.0, processed.0),
             from,
@@ -235,7 +239,6 @@ impl ApiResponse for ExactBody {
     }
 }
 
-/// Both `status` and `processed`: what fits both.
 /// The statuses that two parameters leave; none for all.
 pub(super) fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Option<Vec<DeliveryStatus>> {
     let Some(processed) = processed else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{Scope, Timestamp};
 use poem::http::header;
 use poem::web::Data;
 use poem::{IntoResponse, Request, Response};
@@ -19,7 +19,7 @@ use crate::answer::Answer;
 use crate::edge::RequestId;
 use crate::failure::{Code, Failure};
 use crate::json_body::{Command, JsonBody};
-use crate::shape::access::{LoginShape, LogoutShape};
+use crate::shape::access::{CallerShape, LoginShape, LogoutShape};
 use crate::state::State;
 
 const ACTION: &str = "login";
@@ -116,6 +116,22 @@ impl LoginApi {
             expires_at: expires.to_string(),
         };
         Ok(WithCookie(Answer(shape), cookie))
+    }
+
+    /// Say who asks, and what they may do.
+    #[oai(path = "/whoami", method = "get", operation_id = "whoami")]
+    async fn whoami(&self, caller: Data<&Caller>) -> Result<Answer<CallerShape>, Failure> {
+        let may = |scope: &Scope| caller.scope.is_some_and(|has| has.includes(*scope));
+        let scopes = Scope::ALL.into_iter().filter(may);
+        Ok(Answer(CallerShape {
+            name: caller.name.clone(),
+            key: caller.key.as_ref().map(ToString::to_string),
+            tenant: caller.tenant.to_string(),
+            scopes: scopes.map(|scope| scope.to_string()).collect(),
+            runs_the_instance: caller.runs_the_instance(),
+            keyless: self.state.keyless(),
+            expires_at: caller.until.map(|until| until.to_string()),
+        }))
     }
 
     /// Log out: takes the cookie away.

@@ -1,6 +1,7 @@
 //! The endpoints, one file per group. They read parameters, ask, and shape the answer; nothing else.
 
 pub(crate) mod audit;
+pub(crate) mod causes;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod health;

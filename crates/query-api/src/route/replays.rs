@@ -16,7 +16,7 @@ use crate::delivery::detail::alternative;
 use crate::delivery::find::{Choice, IdText};
 use crate::failure::{Failure, unreadable};
 use crate::json_body::JsonBody;
-use crate::order::{self, ReasonRequest, ReplayOneRequest, ReplayRequest};
+use crate::order::{self, ReplayOneRequest, ReplayRequest, RetryRequest};
 use crate::param::{Limit, Number, Text, spelt};
 use crate::shape::replay::{
     ReplayAnswer, ReplayCounted, ReplayPage, ReplayShape, ReplayedShape, RetryAnswer,
@@ -59,7 +59,7 @@ impl ReplaysApi {
         let to = asked.to.unwrap_or_default();
         let destinations = order::destinations(asked.destinations, to.into())?;
         let reason = order::reason(asked.reason)?;
-        self.known(&caller, &destinations).await?;
+        self.known(&caller, "destinations", &destinations).await?;
         let (found, others) = self.state.finder(&caller.tenant).find(&id, &choice).await?;
         let delivery = found.received.key;
         let replayed = self.state.replays.replay_one(ReplayOne {
@@ -94,7 +94,7 @@ impl ReplaysApi {
         let asked = body.read(&self.state.options).await?;
         let dry_run = asked.dry_run;
         let order = order::replay(asked, &caller)?;
-        self.known(&caller, &order.destinations).await?;
+        self.known(&caller, "destinations", &order.destinations).await?;
         if let Some(position) = order.to_position {
             let head = self.state.log.head().await?;
             if position.get() == 0 || position > head {
@@ -158,19 +158,20 @@ impl ReplaysApi {
         Ok(Answer(cancelling.await?.into()))
     }
 
-    /// Try all dead letters again, at the destinations that were given up.
+    /// Try dead letters again, at the destinations that were given up: all of them, or those of one cause.
     ///
-    /// The body may be left out.
+    /// The body may be left out. A cause is what `GET /api/webhooks/failed/causes` answers: its destination, its code and its
+    /// words, of which each may be left out. Destinations that were given up for something else are left alone.
     #[oai(path = "/retry-failed", method = "post", operation_id = "retryFailed")]
     async fn retry_failed(
         &self,
         caller: Data<&Caller>,
-        body: JsonBody<ReasonRequest>,
+        body: JsonBody<RetryRequest>,
     ) -> Result<Answer<RetryAnswer>, Failure> {
-        let asked = body.read(&self.state.options).await?;
-        let reason = order::reason(asked.reason)?;
-        let (tenant, by) = (caller.tenant.clone(), caller.name.clone());
-        let retried = self.state.replays.retry_dead(tenant, by, reason).await?;
+        let order = order::retry(body.read(&self.state.options).await?, &caller)?;
+        self.known(&caller, "destination", order.destination.as_slice())
+            .await?;
+        let retried = self.state.replays.retry_dead(order).await?;
         Ok(Answer(retried.into()))
     }
 }
@@ -221,7 +222,7 @@ impl ReplaysApi {
     }
 
     /// Refuses a destination that there is not: a misspelt one would have nothing sent and nobody told.
-    async fn known(&self, caller: &Caller, named: &[DestinationName]) -> Result<(), Failure> {
+    async fn known(&self, caller: &Caller, field: &str, named: &[DestinationName]) -> Result<(), Failure> {
         if named.is_empty() {
             return Ok(());
         }
@@ -232,7 +233,7 @@ impl ReplaysApi {
             Some(name) if !known.is_empty() => {
                 let known: Vec<&str> = known.iter().map(|d| d.name.as_str()).collect();
                 let expected = format!("there is no destination {name}; there are {}", known.join(", "));
-                Err(Failure::field("destinations", &expected))
+                Err(Failure::field(field, &expected))
             }
             _ => Ok(()),
         }

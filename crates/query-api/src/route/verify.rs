@@ -27,7 +27,7 @@ use crate::failure::{Code, Failure};
 use crate::json_body::{Command, JsonBody};
 use crate::param::parse_time;
 use crate::ports::RequestToCheck;
-use crate::shape::verify::CheckedShape;
+use crate::shape::verify::CheckedRequest;
 use crate::state::State;
 
 /// More headers than this no request has; receiving takes fewer.
@@ -166,7 +166,7 @@ impl VerifyApi {
         caller: Data<&Caller>,
         note: Data<&AuditNote>,
         body: JsonBody<VerifyRequest>,
-    ) -> Result<Answer<CheckedShape>, Failure> {
+    ) -> Result<Answer<CheckedRequest>, Failure> {
         let options = &self.state.options;
         let patience = Duration::from_millis(options.check_timeout_ms);
         let busy = |_| Failure::later("other requests are being checked; try again", RETRY_SECS);
@@ -179,7 +179,7 @@ impl VerifyApi {
         note.set(request.source.to_string());
         let checked = self.state.check.check(request).await;
         let checked = checked.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-        Ok(Answer(checked.into()))
+        Ok(Answer(checked))
     }
 }
 

@@ -85,6 +85,27 @@ pub(crate) struct LoginShape {
     pub(crate) expires_at: String,
 }
 
+/// Whoever asks.
+#[derive(Debug, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Caller", rename_all = "camelCase")]
+pub(crate) struct CallerShape {
+    /// The name of the key, or `loopback`, `local` (the socket in the data directory) or `anonymous`.
+    pub(crate) name: String,
+    /// The id of the key; null without one.
+    pub(crate) key: Option<String>,
+    /// Whose deliveries are seen.
+    pub(crate) tenant: String,
+    /// What may be done: `read`, then `operate`, then `admin`, each with what the former may.
+    pub(crate) scopes: Vec<String>,
+    /// Whether the instance as a whole is seen: its parts, its projections, the keys of all tenants.
+    pub(crate) runs_the_instance: bool,
+    /// Whether a request from this machine needs no key, because there never was one.
+    pub(crate) keyless: bool,
+    /// Until when a login holds; null when it is none.
+    pub(crate) expires_at: Option<String>,
+}
+
 /// The end of a login.
 #[derive(Debug, Serialize, Object)]
 #[serde(rename_all = "camelCase")]

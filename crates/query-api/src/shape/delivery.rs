@@ -1,8 +1,10 @@
 //! Deliveries: rows of lists, one in full, and the known event types.
 
+use domain::{DeliveryReceived, DeliveryStatus, Proof, StreamName, Timestamp};
 use poem_openapi::Object;
 use serde::Serialize;
 
+use super::round_ms;
 use crate::answer::Json;
 
 /// A delivery as lists show it.
@@ -47,6 +49,47 @@ pub(crate) struct DeliveryRow {
     pub(crate) duplicate_of: Option<String>,
 }
 
+impl DeliveryRow {
+    /// What is known from its receipt, and its status; nothing was attempted.
+    pub(crate) fn of(
+        received: &DeliveryReceived,
+        status: DeliveryStatus,
+        duplicate_of: Option<&StreamName>,
+    ) -> Self {
+        Self {
+            id: received.key.to_string(),
+            delivery_id: received.delivery_id.clone(),
+            hook_id: received.hook_id.clone(),
+            source: received.source.to_string(),
+            repository: received.repository.clone(),
+            event: received.event.clone(),
+            action: received.action.clone(),
+            sender: received.sender.clone(),
+            timestamp: received.received_at.to_string(),
+            processed: status == DeliveryStatus::Processed,
+            status: status.to_string(),
+            attempts: 0,
+            processing_time_ms: None,
+            error: None,
+            error_code: None,
+            retryable: None,
+            duplicate_of: duplicate_of.map(|stream| stream.id().to_owned()),
+        }
+    }
+}
+
+/// From the receipt of a delivery to its outcome. Imported history was received, and processed, by somebody else.
+pub(crate) fn processing_ms(received: &DeliveryReceived, processed_at: Option<Timestamp>) -> Option<f64> {
+    let processed_at = processed_at.filter(|_| received.proof != Proof::Imported)?;
+    let micros = processed_at
+        .as_micros()
+        .saturating_sub(received.received_at.as_micros());
+    // Below 2^53 microseconds it is exact.
+    #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
+    let ms = micros.max(0) as f64 / 1000.0;
+    Some(round_ms(ms))
+}
+
 /// A page of deliveries, newest first.
 #[derive(Debug, Clone, Serialize, Object)]
 #[serde(rename_all = "camelCase")]
@@ -78,6 +121,44 @@ pub(crate) struct DeadLetter {
     pub(crate) destination: Option<String>,
     /// When its last attempt ended.
     pub(crate) failed_at: Option<String>,
+}
+
+/// Dead letters that share why they were given up.
+#[derive(Debug, Clone, PartialEq, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename = "Cause", rename_all = "camelCase")]
+pub(crate) struct CauseShape {
+    /// The destination that gave them up: of several, the last.
+    pub(crate) destination: Option<String>,
+    /// As in the row of a delivery.
+    pub(crate) error_code: Option<String>,
+    /// The error without what differs from one delivery to the next: UUIDs and long numbers are `…`.
+    pub(crate) error: String,
+    /// Whether another attempt may succeed.
+    pub(crate) retryable: Option<bool>,
+    /// How many there are.
+    pub(crate) count: i64,
+    /// When the first of them was given up.
+    pub(crate) first_failed_at: Option<String>,
+    /// When the last of them was given up.
+    pub(crate) last_failed_at: Option<String>,
+    /// The ten newest of them.
+    pub(crate) newest: Vec<DeadLetter>,
+}
+
+/// All dead letters by their causes.
+#[derive(Debug, Clone, Serialize, Object)]
+#[serde(rename_all = "camelCase")]
+#[oai(rename_all = "camelCase")]
+pub(crate) struct CauseList {
+    /// The causes, the most frequent first.
+    pub(crate) causes: Vec<CauseShape>,
+    /// How many causes there are, those beyond `limit` included.
+    pub(crate) total: i64,
+    /// How many dead letters there are, over all causes.
+    pub(crate) dead_letters: i64,
+    /// The most causes of this answer.
+    pub(crate) limit: u32,
 }
 
 /// A page of dead letters, the newest delivery first.
@@ -167,6 +248,9 @@ pub(crate) struct AttemptShape {
     pub(crate) target: String,
     /// The key by which the receiver recognises a repeat; the same for every attempt of a round.
     pub(crate) idempotency_key: String,
+    /// The headers of the request, but those of its connection: those that the delivery came with and that went on, and those
+    /// added, with what is secret in them masked. Null where they were not taken down.
+    pub(crate) headers: Option<Vec<HeaderShape>>,
     /// What was answered; null when nothing was.
     pub(crate) response: Option<ResponseShape>,
     /// Why it failed; null when it succeeded.

@@ -1,11 +1,10 @@
 //! What live streams carry.
 
-use domain::{DeliveryOutcome, DeliveryReceived, DeliveryStatus, Proof, RecordedEvent, Timestamp};
+use domain::{DeliveryOutcome, DeliveryReceived, DeliveryStatus, RecordedEvent, Timestamp};
 use poem_openapi::Object;
 use serde::Serialize;
 
-use super::delivery::DeliveryRow;
-use super::round_ms;
+use super::delivery::{DeliveryRow, processing_ms};
 
 /// A delivery as live streams show it: the row of the list, as it was on receipt.
 #[derive(Debug, Clone, PartialEq, Serialize, Object)]
@@ -70,23 +69,8 @@ impl LiveDelivery {
     pub(crate) fn of(event: &RecordedEvent, received: &DeliveryReceived) -> Self {
         let status = received.initial_status(event.duplicate_of.is_some());
         let row = DeliveryRow {
-            id: received.key.to_string(),
-            delivery_id: received.delivery_id.clone(),
-            hook_id: received.hook_id.clone(),
-            source: received.source.to_string(),
-            repository: received.repository.clone(),
-            event: received.event.clone(),
-            action: received.action.clone(),
-            sender: received.sender.clone(),
-            timestamp: received.received_at.to_string(),
-            processed: status == DeliveryStatus::Processed,
-            status: status.to_string(),
-            attempts: 0,
             processing_time_ms: taken(received, None, status, event.recorded_at),
-            error: None,
-            error_code: None,
-            retryable: None,
-            duplicate_of: event.duplicate_of.as_ref().map(|stream| stream.id().to_owned()),
+            ..DeliveryRow::of(received, status, event.duplicate_of.as_ref())
         };
         Self {
             event_type: row.event.clone(),
@@ -120,7 +104,7 @@ impl LiveStatus {
     }
 }
 
-/// From receipt to the event that made it processed. Imported history was received by somebody else.
+/// From receipt to the event that made it processed, if it did.
 fn taken(
     received: &DeliveryReceived,
     before: Option<DeliveryStatus>,
@@ -128,11 +112,5 @@ fn taken(
     at: Timestamp,
 ) -> Option<f64> {
     let becomes_processed = after == DeliveryStatus::Processed && before != Some(after);
-    (becomes_processed && received.proof != Proof::Imported).then(|| {
-        let micros = at.as_micros().saturating_sub(received.received_at.as_micros());
-        // Below 2^53 microseconds it is exact.
-        #[allow(clippy::cast_precision_loss, reason = "shown with three decimals")]
-        let ms = micros.max(0) as f64 / 1000.0;
-        round_ms(ms)
-    })
+    processing_ms(received, becomes_processed.then_some(at))
 }

@@ -24,6 +24,10 @@ pub(crate) struct FilterShape {
     pub(crate) action: Option<String>,
     /// The status at `toPosition`.
     pub(crate) status: Option<String>,
+    /// The error code for which a destination was given up.
+    pub(crate) error_code: Option<String>,
+    /// The words of that error, without what differs from one delivery to the next.
+    pub(crate) error: Option<String>,
     /// Received at or after.
     pub(crate) from: Option<String>,
     /// Received before.
@@ -39,6 +43,8 @@ impl From<ReplayFilter> for FilterShape {
             event: filter.event,
             action: filter.action,
             status: filter.status.map(|status| status.to_string()),
+            error_code: filter.error_code.map(|code| code.to_string()),
+            error: filter.error,
             from: filter.from.map(|time| time.to_string()),
             to: filter.to.map(|time| time.to_string()),
         }

@@ -1,5 +1,6 @@
 //! Windows of deliveries: read backwards from a position, never scanned, never `FINAL`.
 
+use domain::catalogue::{Category, SCHEMES, events};
 use domain::{DeliveryStatus, Query, TenantId, Timestamp};
 use serde::Deserialize;
 
@@ -22,6 +23,8 @@ pub(crate) struct Filter {
     pub(crate) repository: Option<String>,
     pub(crate) source: Option<String>,
     pub(crate) event: Option<String>,
+    /// Of events of this category.
+    pub(crate) category: Option<Category>,
     pub(crate) action: Option<String>,
     /// Any of these; none given means all.
     pub(crate) statuses: Option<Vec<DeliveryStatus>>,
@@ -47,6 +50,21 @@ impl Filter {
             .with_given("action = {action:String}", "action", self.action.as_ref())
             .with_given(AT, "from", self.from.map(Timestamp::as_micros))
             .with_given(BEFORE, "until", self.until.map(Timestamp::as_micros))
+            .and_given(self.category_condition().as_deref())
+    }
+
+    /// The events of the category, whichever sender names them so. The words are ours, not the caller's.
+    pub(super) fn category_condition(&self) -> Option<String> {
+        let category = self.category?;
+        // All that nobody has heard of is of the last category too.
+        let other = category == Category::Other;
+        let named = SCHEMES.iter().flat_map(|scheme| events(scheme));
+        let named = named.filter(|event| (event.category == category) != other);
+        let mut names: Vec<String> = named.map(|event| format!("'{}'", event.name)).collect();
+        names.sort();
+        names.dedup();
+        let not = if other { "NOT " } else { "" };
+        Some(format!("event {not}IN ({})", names.join(", ")))
     }
 
     /// What does change, as a condition on the newest version. The words are ours, not the caller's.

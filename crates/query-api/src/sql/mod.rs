@@ -3,6 +3,7 @@
 //! Never here: a value inside the text of a statement. Values are bound; only names of tables, columns and numbers of
 //! ours become text. Every statement names the tenant first.
 
+pub(crate) mod causes;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod figures;
@@ -229,6 +230,14 @@ impl Conditions {
     ) -> Self {
         match value {
             Some(value) => self.with(condition, name, value),
+            None => self,
+        }
+    }
+
+    /// As [`Conditions::and`], when there is one.
+    pub(crate) fn and_given(self, condition: Option<&str>) -> Self {
+        match condition {
+            Some(condition) => self.and(condition),
             None => self,
         }
     }

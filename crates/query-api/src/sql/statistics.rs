@@ -170,7 +170,8 @@ pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
             "minute < toDateTime({until:Int64}, 'UTC')",
             "until",
             filter.until.map(|time| minute(time.plus_millis(59_999))),
-        );
+        )
+        .and_given(filter.category_condition().as_deref());
     let counted = match &filter.statuses {
         None => "total".to_owned(),
         Some(statuses) if statuses.is_empty() => "toInt64(0)".to_owned(),

@@ -8,8 +8,8 @@ use domain::testing::MemoryLog;
 use domain::{
     BreakerState, CommandError, DeliveryCommand, DeliveryReceived, DeliveryState, DestinationName,
     DestinationStatus, Destinations, EventId, EventLog, PageLimit, PausedSince, Position, ReplayCommand,
-    ReplayCount, ReplayFilter, ReplayId, ReplayMatch, ReplayOne, ReplayOrder, ReplayRequested, ReplayState,
-    ReplayTo, ReplayedOne, Replays, Revision, StreamName, TenantId, load_delivery,
+    ReplayCount, ReplayId, ReplayMatch, ReplayOne, ReplayOrder, ReplayRequested, ReplayState, ReplayTo,
+    ReplayedOne, Replays, RetryDead, Revision, StreamName, TenantId, load_delivery,
 };
 use uuid::Uuid;
 
@@ -88,8 +88,12 @@ impl Commands {
                 continue;
             };
             let state = load_delivery(self.log.as_ref(), &event.stream, Some(upto)).await;
-            let status = state.unwrap().unwrap().status();
-            if matching.fits(&received) && order.filter.status.is_none_or(|wanted| wanted == status) {
+            let state = state.unwrap().unwrap();
+            let status = state.status();
+            let dead = state.dead(&order.destinations, &order.filter.cause());
+            let meant = !order.dead_only || !dead.is_empty();
+            if meant && matching.fits(&received) && order.filter.status.is_none_or(|wanted| wanted == status)
+            {
                 streams.push(event.stream.clone());
             }
         }
@@ -187,26 +191,8 @@ impl Replays for Commands {
         self.replay(&order.tenant, replay).await
     }
 
-    async fn retry_dead(
-        &self,
-        tenant: TenantId,
-        requested_by: String,
-        reason: Option<String>,
-    ) -> Result<Option<ReplayState>, CommandError> {
-        let order = ReplayOrder {
-            tenant,
-            filter: ReplayFilter {
-                status: Some(domain::DeliveryStatus::Dead),
-                ..ReplayFilter::default()
-            },
-            to: ReplayTo::Processing,
-            destinations: Vec::new(),
-            dead_only: true,
-            rate_per_second: None,
-            to_position: None,
-            requested_by,
-            reason,
-        };
+    async fn retry_dead(&self, order: RetryDead) -> Result<Option<ReplayState>, CommandError> {
+        let order = order.into_order();
         if self.count(&order).await?.count == 0 {
             return Ok(None);
         }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::{
-    ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, CommandError, EventId, KeyCommand,
-    KeyCreated, KeyDirectory, KeyEvent, KeyId, KeyRevoked, KeyState, KeyText, Keys, MadeKey, NewKey,
-    Position, RecordedEvent, Revision, Scope, StreamName, TenantId, Timestamp,
+    ActionAudited, Audit, AuditMark, AuditOutcome, AuditPage, AuditRecord, AuditWanted, CommandError,
+    EventId, KeyCommand, KeyCreated, KeyDirectory, KeyEvent, KeyId, KeyRevoked, KeyState, KeyText, Keys,
+    MadeKey, NewKey, Position, RecordedEvent, Revision, Scope, StreamName, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -156,6 +156,7 @@ impl Audit for Written {
     async fn page(
         &self,
         tenant: &TenantId,
+        wanted: &AuditWanted,
         before: Option<AuditMark>,
         limit: usize,
     ) -> Result<AuditPage, CommandError> {
@@ -163,8 +164,9 @@ impl Audit for Written {
         let mut mine: Vec<_> = actions.iter().zip(0_u64..).collect();
         mine.reverse();
         let mine = mine.into_iter();
-        let older =
-            mine.filter(|((_, a), n)| a.tenant == *tenant && before.is_none_or(|mark| *n < mark.before));
+        let older = mine.filter(|((_, a), n)| {
+            a.tenant == *tenant && wanted.fits(a) && before.is_none_or(|mark| *n < mark.before)
+        });
         let mut older = older.map(|((id, action), n)| {
             (
                 n,

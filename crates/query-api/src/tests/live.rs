@@ -1,6 +1,7 @@
 //! The live stream: every event once and in order, whatever happens to the client, the stream or the ring.
 
 mod relayed;
+mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;

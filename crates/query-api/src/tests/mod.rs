@@ -1,6 +1,7 @@
 //! The API as a whole, over the in-memory log and a read store that gives canned rows.
 
 mod access;
+mod causes;
 mod ci;
 mod commands;
 mod dashboard;
@@ -251,10 +252,10 @@ impl CheckRequest for Told {
             source,
             scheme: Some("github".into()),
             verified: false,
-            would_be: "rejected",
+            would_be: "rejected".into(),
             checks: vec![RequestCheck {
-                name: "signature",
-                outcome: "failed",
+                name: "signature".into(),
+                outcome: "failed".into(),
                 message: "it fits none of the secrets that are tried: github-1".into(),
                 hint: Some("compare the secrets".into()),
             }],

@@ -2,8 +2,8 @@
 
 use domain::testing::TestDelivery;
 use domain::{
-    Attempt, AttemptResult, DeliveryCommand, DeliveryState, ErrorCode, EventId, EventLog, Failure, ReplayId,
-    ReplayTo, Response, Timestamp, load_delivery,
+    Attempt, AttemptResult, DeliveryCommand, DeliveryState, ErrorCode, EventId, EventLog, Failure,
+    HeaderFact, ReplayId, ReplayTo, Response, SentHeaders, Timestamp, load_delivery,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +23,10 @@ async fn receive(world: &World, id: &str) -> TestDelivery {
     delivery.received_at = at(0);
     let mut received = delivery.received();
     received.reactors_due = vec!["destination:chat".into(), "destination:ci".into()];
+    received.headers = vec![
+        HeaderFact("Host".into(), "hooks.example".into()),
+        HeaderFact("X-GitHub-Event".into(), "push".into()),
+    ];
     let mut append = delivery.append();
     append.events[0].metadata = received.to_metadata();
     world.log.append(append).await.unwrap();
@@ -46,6 +50,10 @@ fn attempt(number: u32, failure: Option<Failure>) -> Attempt {
         duration_us: 12_500,
         target: "https://ci.example.com/hooks".into(),
         idempotency_key: "k.ci".into(),
+        headers: (number == 1).then(|| SentHeaders {
+            added: vec![HeaderFact("authorization".into(), "***".into())],
+            left_out: vec!["host".into()],
+        }),
         response: failure.is_some().then(|| Response::new(500, "oh no")),
         failure,
     }
@@ -167,6 +175,7 @@ async fn a_delivery_is_shown_with_what_each_destination_did() {
     assert_eq!(ci["nextAttemptAt"], "2026-11-21T08:30:00Z");
     let expected = json!([{"number": 1, "startedAt": "2026-11-21T08:29:01Z", "durationMs": 12.5,
         "target": "https://ci.example.com/hooks", "idempotencyKey": "k.ci", "response": {"status": 500, "excerpt": "oh no"},
+        "headers": [{"name": "X-GitHub-Event", "value": "push"}, {"name": "authorization", "value": "***"}],
         "error": "answered 500", "errorCode": "SERVICE_UNAVAILABLE", "retryable": true}]);
     assert_eq!(ci["attempts"], expected);
 }

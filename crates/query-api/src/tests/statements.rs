@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::sql::{
-    Build, Counted, CountedAmong, deliveries, destinations, figures, health, jobs, rare, replays,
+    Build, Counted, CountedAmong, causes, deliveries, destinations, figures, health, jobs, rare, replays,
     repositories, runners, runs, statistics,
 };
 
@@ -32,6 +32,7 @@ fn of_deliveries() -> Vec<Named> {
         repository: text(),
         source: text(),
         event: text(),
+        category: Some(domain::catalogue::Category::Security),
         action: text(),
         statuses: Some(vec![DeliveryStatus::Dead, DeliveryStatus::Retrying]),
         from: Some(now().plus_millis(-3_600_000)),
@@ -59,6 +60,7 @@ fn of_deliveries() -> Vec<Named> {
             "rare",
             rare::fitting(BUILD, &tenant(), &narrow, (7, u64::MAX), 11),
         ),
+        ("causes", causes::all(BUILD, &tenant(), 100)),
         ("rare rows", rare::rows(BUILD, &tenant(), &[7, 9])),
         ("events", page(&whole)),
         ("events narrow", page(&narrow)),
@@ -314,6 +316,7 @@ fn check<T: DeserializeOwned>(names: &[&str]) {
 #[test]
 fn every_statement_selects_what_its_rows_are_read_from() {
     check::<deliveries::Row>(&["events", "events narrow", "rare rows"]);
+    check::<causes::Row>(&["causes"]);
     check::<rare::Fitting>(&["dead letters", "rare"]);
     check::<rare::Edge>(&["dead edge", "rare edge"]);
     check::<destinations::OfDestination>(&["by destination"]);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cel::Value;
-use domain::{BodyStore, DeliveryReceived, DestinationName, ErrorCode, EventData, Failure, Response};
+use domain::{
+    BodyStore, DeliveryReceived, DestinationName, ErrorCode, EventData, Failure, Response, SentHeaders,
+};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -107,6 +109,14 @@ impl Target for Destination {
                 retry_after: failed.retry_after,
                 gone: failed.gone,
             },
+        }
+    }
+
+    fn headers(&self, dispatch: &Dispatch) -> Option<SentHeaders> {
+        let made_anew = self.transform.as_ref().map(|_| JSON);
+        match &self.way {
+            Way::Http { sender, .. } => Some(sender.headers(dispatch, made_anew)),
+            Way::Subject(_) => None,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{DeliveryReceived, HeaderFact, is_forwarding_header};
+use domain::{DeliveryReceived, HeaderFact, SentHeaders, is_forwarding_header};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,6 +41,9 @@ const NOT_PASSED_ON: [&str; 17] = [
 /// instead of ours or beside it.
 const SIGNATURES: [&str; 2] = ["webhook-", "svix-"];
 const OURS: &str = "hooklog-";
+const SIGNATURE: &str = "webhook-signature";
+/// What stands for a value that is not shown.
+const MASK: &str = "***";
 /// What describes the bytes of a body, and is wrong of another one.
 const OF_THE_BYTES: [&str; 5] = [
     "content-digest",
@@ -86,6 +89,49 @@ pub(crate) fn compose(letter: &Letter<'_>) -> HeaderMap {
     headers
 }
 
+/// The same, with those of the settings, as people are told of it: what is secret is masked. The length is left out, as it is
+/// known elsewhere.
+pub(crate) fn told(letter: &Letter<'_>, settings: &HeaderMap) -> SentHeaders {
+    let mut sent = compose(letter);
+    sent.remove(CONTENT_LENGTH);
+    for (name, value) in settings {
+        sent.insert(name, value.clone());
+    }
+    let came = &letter.dispatch.received.headers;
+    // One of which every value went on as it came is no news.
+    let as_it_came = |name: &HeaderName| {
+        let values = came
+            .iter()
+            .filter(|HeaderFact(n, _)| n.eq_ignore_ascii_case(name.as_str()));
+        let values: Vec<&[u8]> = values.map(|HeaderFact(_, value)| value.as_bytes()).collect();
+        let going = sent.get_all(name);
+        !settings.contains_key(name) && going.iter().map(HeaderValue::as_bytes).eq(values)
+    };
+    let news = sent.iter().filter(|(name, _)| !as_it_came(name));
+    let added = news.map(|(name, value)| HeaderFact(name.to_string(), shown(name, value)));
+    let mut left_out: Vec<String> = Vec::new();
+    for HeaderFact(name, _) in came {
+        let lower = name.to_ascii_lowercase();
+        let goes_on =
+            HeaderName::try_from(&lower).is_ok_and(|name| sent.contains_key(&name) && as_it_came(&name));
+        if !goes_on && !left_out.contains(&lower) {
+            left_out.push(lower);
+        }
+    }
+    SentHeaders {
+        added: added.collect(),
+        left_out,
+    }
+}
+
+/// A value as it may be shown: those of the settings may all be credentials, and a signature is not for reading.
+fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+    if value.is_sensitive() || name.as_str() == SIGNATURE {
+        return MASK.to_owned();
+    }
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
 fn ours(letter: &Letter<'_>, received: &DeliveryReceived, headers: &mut HeaderMap) {
     let dispatch = letter.dispatch;
     let mut put = |name: &'static str, text: &str| {
@@ -104,7 +150,7 @@ fn ours(letter: &Letter<'_>, received: &DeliveryReceived, headers: &mut HeaderMa
     if let Some(signature) = &letter.signature {
         put("webhook-id", &dispatch.idempotency_key);
         put("webhook-timestamp", &dispatch.now.as_secs().to_string());
-        put("webhook-signature", signature);
+        put(SIGNATURE, signature);
     }
 }
 
@@ -295,6 +341,57 @@ mod tests {
             has(&lines, "hooklog-replay: 00000000-0000-0000-0000-000000000009"),
             "{lines:#?}"
         );
+    }
+
+    #[test]
+    fn what_went_out_is_told_without_what_is_secret() {
+        let sent = dispatch(&[
+            ("Host", "hooks.example"),
+            ("X-GitHub-Event", "push"),
+            ("X-Twice", "1"),
+            ("X-Twice", "2"),
+            ("X-Mine", "theirs"),
+            ("webhook-signature", "v1,theirs"),
+        ]);
+        let settings = BTreeMap::from([
+            ("Authorization".to_owned(), SecretString::from("Bearer hush-hush")),
+            ("X-Mine".to_owned(), SecretString::from("ours-hush")),
+        ]);
+        let settings = configured(&settings, true).unwrap();
+        let letter = Letter {
+            dispatch: &sent,
+            byte_len: 7,
+            made_anew: None,
+            signature: Some("v1,hush".to_owned()),
+        };
+        let told = told(&letter, &settings);
+        assert!(!format!("{told:?}").contains("hush"), "{told:?}");
+        let mut left_out = told.left_out.clone();
+        left_out.sort();
+        assert_eq!(left_out, ["host", "webhook-signature", "x-mine"]);
+        // Over the headers that it came with, it is what `compose` and the settings make.
+        let over = told.over(&sent.received.headers);
+        let mut names: Vec<String> = over
+            .iter()
+            .map(|HeaderFact(name, _)| name.to_lowercase())
+            .collect();
+        names.sort();
+        let mut sending = super::compose(&letter);
+        sending.remove(CONTENT_LENGTH);
+        for (name, value) in &settings {
+            sending.insert(name, value.clone());
+        }
+        let mut expected: Vec<String> = sending.iter().map(|(name, _)| name.to_string()).collect();
+        expected.sort();
+        assert_eq!(names, expected);
+        let value = |wanted: &str| {
+            over.iter()
+                .find(|HeaderFact(name, _)| name == wanted)
+                .map(|h| h.1.clone())
+        };
+        assert_eq!(value("authorization").as_deref(), Some("***"));
+        assert_eq!(value("idempotency-key").as_deref(), Some("key.ci"));
+        assert_eq!(value("X-GitHub-Event").as_deref(), Some("push"));
     }
 
     #[test]

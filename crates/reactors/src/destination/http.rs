@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ErrorCode, Failure, Response};
+use domain::{ErrorCode, Failure, Response, SentHeaders};
 use http::HeaderMap;
 use reqwest::Client;
 use rustls::ClientConfig;
@@ -138,6 +138,17 @@ impl HttpSender {
                 }
             }
         }
+    }
+
+    /// Which headers a post carries, what is secret in them masked.
+    pub(crate) fn headers(&self, dispatch: &Dispatch, made_anew: Option<&'static str>) -> SentHeaders {
+        let letter = Letter {
+            dispatch,
+            byte_len: 0,
+            made_anew,
+            signature: self.parts.signer.as_ref().map(|_| String::new()),
+        };
+        headers::told(&letter, &self.parts.added)
     }
 
     async fn signature(&self, dispatch: &Dispatch, payload: &Payload) -> Result<Option<String>, Failure> {

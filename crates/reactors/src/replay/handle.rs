@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Append, AppendError, Appended, CommandError, DeliveryStatus, LoadError, Position, ReplayCommand,
-    ReplayCount, ReplayCounts, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayRequested, ReplayState,
-    ReplayStatus, ReplayTo, ReplayedOne, Replays, StreamName, TenantId, load_delivery,
+    Append, AppendError, Appended, CommandError, LoadError, Position, ReplayCommand, ReplayCount,
+    ReplayCounts, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayRequested, ReplayState, ReplayStatus,
+    ReplayedOne, Replays, RetryDead, StreamName, TenantId, load_delivery,
 };
 use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
@@ -242,26 +242,8 @@ impl Replays for ReplayHandle {
         self.begin(requested).await
     }
 
-    async fn retry_dead(
-        &self,
-        tenant: TenantId,
-        requested_by: String,
-        reason: Option<String>,
-    ) -> Result<Option<ReplayState>, CommandError> {
-        let order = ReplayOrder {
-            tenant,
-            filter: ReplayFilter {
-                status: Some(DeliveryStatus::Dead),
-                ..ReplayFilter::default()
-            },
-            to: ReplayTo::Processing,
-            destinations: Vec::new(),
-            dead_only: true,
-            rate_per_second: None,
-            to_position: None,
-            requested_by,
-            reason,
-        };
+    async fn retry_dead(&self, order: RetryDead) -> Result<Option<ReplayState>, CommandError> {
+        let order = order.into_order();
         let mut requested = check(&self.shared, &order).await?;
         self.check_room()?;
         // What takes too long to count is done uncounted.

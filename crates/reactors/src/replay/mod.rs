@@ -27,8 +27,8 @@ mod tests;
 use std::sync::Arc;
 
 use domain::{
-    Checkpoints, DeliveryReceived, DestinationName, EventId, EventLog, Position, ReplayTo, StreamName,
-    TenantId,
+    Checkpoints, DeliveryReceived, DestinationName, EventId, EventLog, Leases, Position, ReplayTo,
+    StreamName, TenantId,
 };
 use uuid::Uuid;
 
@@ -95,6 +95,8 @@ pub struct ReplayPorts {
     pub pace: Arc<dyn Pace>,
     /// The dead letters that are known.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Whether this process carries replays out.
+    pub leases: Arc<dyn Leases>,
 }
 
 /// What the handle, the runner and its runs share.

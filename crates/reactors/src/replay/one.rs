@@ -164,6 +164,7 @@ fn command(order: &ReplayRequested, state: &DeliveryState, router: &dyn Wanting)
     if order.dead_only {
         return DeliveryCommand::RetryDead {
             destinations: order.destinations.clone(),
+            cause: order.filter.cause(),
             replay: Some(order.replay),
             requested_by,
             reason,

@@ -33,6 +33,11 @@ pub(super) async fn check(shared: &Shared, order: &ReplayOrder) -> Result<Replay
             "a reason has at most {REASON_CHARS_MAX} characters"
         )));
     }
+    if !order.filter.cause().is_any() && !order.dead_only {
+        return Err(CommandError::Invalid(
+            "only what was given up can be chosen by its error".to_owned(),
+        ));
+    }
     check_destinations(shared, order)?;
     Ok(ReplayRequested {
         tenant: order.tenant.clone(),

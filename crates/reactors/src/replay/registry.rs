@@ -115,6 +115,13 @@ impl Registry {
         self.changed();
     }
 
+    /// Stops all runs; the replays stay open.
+    pub(super) fn stop_all(&self) {
+        let state = self.state();
+        let runs = state.open.values().filter_map(|open| open.run.as_ref());
+        runs.for_each(CancellationToken::cancel);
+    }
+
     /// How many run here.
     pub(super) fn running(&self) -> usize {
         self.state()

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::StreamName;
+use domain::{Lease, LeaseName, SharedWork, StreamName};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::registry::{Registry, RunEnd};
 use super::{ReplayHandle, ReplayPorts, Shared, follow, run};
 use crate::ReactorOptions;
+use crate::runtime::PARTS;
+
+/// The lease on carrying them out: beyond the parts that destinations have.
+const REPLAYS: LeaseName = LeaseName::new(SharedWork::React, PARTS);
 
 /// Carries out replays.
 pub struct ReplayRunner {
@@ -32,21 +36,31 @@ impl ReplayRunner {
     }
 
     /// Runs until it is told to stop; replays under way then take down how far they are.
+    /// Of several processes one carries them out, by a lease, so that the rate of a replay is what was asked for; the others
+    /// follow the log and go on where it stops.
     pub async fn run(self, shutdown: CancellationToken) {
+        let lease = self.shared.ports.leases.stand_for(REPLAYS);
         tokio::join!(
             follow::follow(&self.shared, &shutdown),
-            schedule(&self.shared, &shutdown)
+            schedule(&self.shared, lease, &shutdown)
         );
     }
 }
 
-async fn schedule(shared: &Arc<Shared>, shutdown: &CancellationToken) {
+async fn schedule(shared: &Arc<Shared>, mut lease: Box<dyn Lease>, shutdown: &CancellationToken) {
     let mut changes = shared.registry.changes();
     let mut runs = JoinSet::new();
     let mut streams: HashMap<Id, StreamName> = HashMap::new();
     while !shutdown.is_cancelled() {
         changes.mark_unchanged();
-        while let Some((stream, stop)) = shared.registry.next(shared.options.replays_max) {
+        let works = lease.standing().works();
+        if !works {
+            shared.registry.stop_all();
+            if runs.is_empty() {
+                lease.settled();
+            }
+        }
+        while works && let Some((stream, stop)) = shared.registry.next(shared.options.replays_max) {
             let task = runs.spawn(one_run(
                 Arc::clone(shared),
                 stream.clone(),
@@ -60,6 +74,7 @@ async fn schedule(shared: &Arc<Shared>, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => {}
             // The sender lives in `shared`, so this never fails.
             _ = changes.changed() => {}
+            () = lease.changed() => {}
             Some(ended) = runs.join_next_with_id() => settle(shared, &mut streams, ended),
         }
     }

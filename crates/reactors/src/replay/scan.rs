@@ -4,7 +4,7 @@
 //! the run, the run, and the run after a crash all find the same.
 
 use domain::{
-    Category, DeliveryReceived, DeliveryStatus, InvalidReplayFilter, PageLimit, Position, ReadError,
+    Category, Cause, DeliveryReceived, DeliveryStatus, InvalidReplayFilter, PageLimit, Position, ReadError,
     RecordedEvent, ReplayMatch, ReplayRequested, ReplayTo, Revision, StreamName,
 };
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -50,6 +50,7 @@ pub(super) struct Scan<'a> {
     shared: &'a Shared,
     order: &'a ReplayRequested,
     matches: ReplayMatch,
+    cause: Cause,
     look: Look,
 }
 
@@ -69,6 +70,7 @@ impl<'a> Scan<'a> {
             shared,
             order,
             matches: ReplayMatch::new(order.filter.clone())?,
+            cause: order.filter.cause(),
             look,
         })
     }
@@ -241,6 +243,10 @@ impl<'a> Scan<'a> {
     fn stands_right(&self, delivery: &Delivery) -> bool {
         let status = self.order.filter.status;
         status.is_none_or(|status| status == delivery.state.status())
-            && (!self.order.dead_only || !delivery.state.dead(&self.order.destinations).is_empty())
+            && (!self.order.dead_only
+                || !delivery
+                    .state
+                    .dead(&self.order.destinations, &self.cause)
+                    .is_empty())
     }
 }

@@ -186,7 +186,8 @@ async fn send(cell: &Cell, dispatch: &Dispatch, leave: &CancellationToken) -> Op
         ),
         Err(_) => failed(cell, ErrorCode::TimeoutError, "no answer in time"),
     };
-    Some(judge(&plan.retry, dispatch, sent, began.elapsed()))
+    let headers = plan.target.headers(dispatch);
+    Some(judge(&plan.retry, (dispatch, headers), sent, began.elapsed()))
 }
 
 fn failed(cell: &Cell, code: ErrorCode, message: &str) -> Sent {

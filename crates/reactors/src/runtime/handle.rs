@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     BreakerState, CommandError, DestinationCommand, DestinationName, DestinationPaused, DestinationResumed,
-    DestinationStatus, Destinations, PausedSince, Position, StreamName, TenantId, Timestamp,
+    DestinationStatus, Destinations, PausedSince, Position, ReadError, StreamName, TenantId, Timestamp,
 };
 
 use super::fact::Place;
@@ -63,6 +63,21 @@ impl ReactorHandle {
             open: board.lanes.iter().map(|lane| lane.queue.len() as u64).sum(),
             lag_ms: lags.max().unwrap_or(0),
         }
+    }
+
+    /// Reads which destinations are paused, for a process that does not run the runtime and so does not hear of it.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn read_states(&self) -> Result<(), ReadError> {
+        for index in 0..self.shared.cells.len() {
+            let known = self.shared.with_lane(index, |lane, _| lane.destination.clone());
+            if let Some(known) = known {
+                let state = super::pause::load(self.shared.ports.log.as_ref(), known).await?;
+                self.shared.with_lane(index, |lane, _| lane.know(state));
+            }
+        }
+        Ok(())
     }
 
     /// The dead letters of all tenants.

@@ -26,15 +26,17 @@ mod rate;
 mod reader;
 mod record;
 mod retry;
+mod share;
 mod strangers;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{Checkpoints, Clock, DestinationName, EventId, EventLog, Position, ReadError};
+use domain::{Checkpoints, Clock, DestinationName, EventId, EventLog, Leases, Position, ReadError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -51,6 +53,8 @@ use self::fact::Place;
 use self::keeper::Keeper;
 use self::lane::{Lane, Next, Now};
 use self::note::Begin;
+pub(crate) use self::share::PARTS;
+use self::share::Sharing;
 use crate::{DestinationPlan, ReactorOptions};
 
 /// So often it begins anew after a part of it broke.
@@ -67,6 +71,8 @@ pub struct ReactorPorts {
     pub clock: Arc<dyn Clock>,
     /// Makes ids of events.
     pub new_id: Arc<dyn Fn() -> EventId + Send + Sync>,
+    /// Which destinations this process serves.
+    pub leases: Arc<dyn Leases>,
 }
 
 /// Why the runtime can't begin or go on.
@@ -101,9 +107,16 @@ struct Cell {
     work: Notify,
     /// Something changed: there may be room, or it is behind.
     room: Notify,
+    /// Whether it is this process that serves it.
+    ours: AtomicBool,
 }
 
 impl Cell {
+    /// Whether it is this process that begins attempts.
+    fn is_ours(&self) -> bool {
+        self.ours.load(Ordering::SeqCst)
+    }
+
     /// Whether what it goes out through is there.
     fn is_ready(&self) -> bool {
         self.plan
@@ -133,6 +146,9 @@ impl Shared {
     }
 
     fn next(&self, index: usize, now: Now) -> Next {
+        if !self.cells.get(index).is_some_and(Cell::is_ours) {
+            return Next::Idle;
+        }
         let mut board = self.board();
         let (reader, Some(began)) = (board.position, board.head_at_start) else {
             return Next::Idle;
@@ -176,6 +192,7 @@ impl Reactors {
             plan,
             work: Notify::new(),
             room: Notify::new(),
+            ours: AtomicBool::new(false),
         });
         let cells: Vec<Cell> = cells.collect();
         let shared = Arc::new(Shared {
@@ -223,6 +240,10 @@ impl Reactors {
         }
         let mut hands = JoinSet::new();
         let mut followers = JoinSet::new();
+        let (sharing, over) = (Sharing::begin(&self.shared), CancellationToken::new());
+        let mut sharers = JoinSet::new();
+        let (shared, until) = (Arc::clone(&self.shared), over.clone());
+        sharers.spawn(async move { sharing.run(&shared, until).await });
         for index in 0..self.shared.cells.len() {
             hands.spawn(dispatch::run(Arc::clone(&self.shared), index, stops.clone()));
             let (shared, stop) = (Arc::clone(&self.shared), stops.stop.clone());
@@ -238,11 +259,15 @@ impl Reactors {
             () = stops.stop.cancelled() => Ok(()),
             Some(ended) = hands.join_next() => Err(broken(ended)),
             Some(ended) = followers.join_next() => Err(broken(ended)),
+            Some(ended) = sharers.join_next() => Err(broken(ended)),
             Some(ended) = keeper.join_next() => Err(broken(ended.map(drop))),
         };
         stops.stop.cancel();
         while followers.join_next().await.is_some() {}
         self.drain(&mut hands, &stops.leave).await;
+        // Only now may another process serve the destinations.
+        over.cancel();
+        while sharers.join_next().await.is_some() {}
         // What is known after something broke may be wrong.
         if let Some(Ok(mut keeper)) = keeper.join_next().await
             && result.is_ok()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Attempt, AttemptResult, ContentHash, Timestamp};
+use domain::{Attempt, AttemptResult, ContentHash, SentHeaders, Timestamp};
 
 use super::breaker::Verdict;
 use crate::{Dispatch, RetryPolicy, Sent};
@@ -19,7 +19,12 @@ pub(super) struct Judged {
 }
 
 /// Judges how an attempt ended. A destination that is gone keeps its deliveries: they stay open, whatever their budget.
-pub(super) fn judge(policy: &RetryPolicy, dispatch: &Dispatch, sent: Sent, took: Duration) -> Judged {
+pub(super) fn judge(
+    policy: &RetryPolicy,
+    (dispatch, headers): (&Dispatch, Option<SentHeaders>),
+    sent: Sent,
+    took: Duration,
+) -> Judged {
     let ended_at = dispatch.now.plus_millis(whole_millis(took));
     let attempt = |target, response, failure| Attempt {
         number: dispatch.number,
@@ -27,6 +32,7 @@ pub(super) fn judge(policy: &RetryPolicy, dispatch: &Dispatch, sent: Sent, took:
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         target,
         idempotency_key: dispatch.idempotency_key.clone(),
+        headers,
         response,
         failure,
     };

@@ -5,7 +5,8 @@ import { clock } from "../../format/time";
 export function filterWords({ filter, deadOnly, destinations }: Pick<Replay, "filter" | "deadOnly" | "destinations">): string {
   const parts: string[] = [];
   if (filter.delivery) parts.push(filter.delivery);
-  if (deadOnly) parts.push("all dead letters");
+  const cause = filter.error ?? filter.errorCode;
+  if (deadOnly) parts.push(cause ? `dead letters: ${cause}` : "all dead letters");
   if (filter.event) parts.push(filter.action ? `${filter.event}.${filter.action}` : filter.event);
   else if (filter.action) parts.push(`action ${filter.action}`);
   if (filter.repository) parts.push(`in ${filter.repository}`);

@@ -181,7 +181,7 @@ fn read_by_everybody(event: &RecordedEvent) {
     // An error or a state, and that state says something.
     if state.evolve(event).is_ok() {
         let _ = state.status();
-        let _ = state.dead(&[]);
+        let _ = state.dead(&[], &Cause::default());
     }
     if let Ok(Some(state)) = DeliveryState::new(event) {
         let _ = state.status();

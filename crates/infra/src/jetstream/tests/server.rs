@@ -11,23 +11,24 @@ use crate::jetstream::{JetStream, JetStreamOptions};
 
 const TOKEN: &str = "a token for tests";
 
-pub(super) struct Server {
+pub(crate) struct Server {
     directory: TempDir,
     port: u16,
     child: Option<Child>,
 }
 
 impl Server {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::with(&format!("authorization {{ token: \"{TOKEN}\" }}\n"))
+    }
+
+    /// With more in its configuration than where it listens and keeps things.
+    pub(super) fn with(more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let store = directory.path().join("store");
         let config = format!(
-            "listen: \"127.0.0.1:{port}\"\nauthorization {{ token: \"{TOKEN}\" }}\n\
+            "listen: \"127.0.0.1:{port}\"\n{more}\
              jetstream {{ store_dir: \"{}\", max_file: 1073741824 }}\n",
             store.display()
         );
@@ -41,8 +42,12 @@ impl Server {
         server
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it on the same port and directory.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let child = Command::new(binary())
             .arg("-c")
             .arg(self.directory.path().join("nats.conf"))
@@ -59,7 +64,7 @@ impl Server {
     }
 
     /// Kills it as a crash would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -67,12 +72,12 @@ impl Server {
     }
 
     /// Deletes everything it kept.
-    pub(super) fn wipe(&mut self) {
+    pub(crate) fn wipe(&mut self) {
         assert!(self.child.is_none(), "kill it first");
         std::fs::remove_dir_all(self.directory.path().join("store")).unwrap();
     }
 
-    pub(super) fn options(&self) -> JetStreamOptions {
+    pub(crate) fn options(&self) -> JetStreamOptions {
         JetStreamOptions {
             url: format!("nats://127.0.0.1:{}", self.port),
             token: Some(TOKEN.into()),
@@ -83,11 +88,11 @@ impl Server {
         }
     }
 
-    pub(super) async fn connect(&self) -> JetStream {
+    pub(crate) async fn connect(&self) -> JetStream {
         self.connect_with(self.options()).await
     }
 
-    pub(super) async fn connect_with(&self, options: JetStreamOptions) -> JetStream {
+    pub(crate) async fn connect_with(&self, options: JetStreamOptions) -> JetStream {
         let jetstream = JetStream::connect(options).await.unwrap();
         until("connected", async || jetstream.is_connected().then_some(())).await;
         jetstream
@@ -101,7 +106,7 @@ impl Drop for Server {
 }
 
 /// Waits until something is there.
-pub(super) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = look().await {
@@ -110,6 +115,11 @@ pub(super) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
         assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// The server that `make engines` fetched, else one on the PATH.

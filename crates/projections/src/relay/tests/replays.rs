@@ -206,7 +206,13 @@ async fn a_log_that_can_not_be_read_now_is_waited_for_and_a_damaged_one_is_not()
             corrupt: AtomicBool::new(damaged),
         });
         let events: Arc<dyn EventLog> = Arc::<Streamless>::clone(&log);
-        let (relay, handle) = Relay::build(options(), events, Arc::<FakeStream>::clone(&stream), clock());
+        let (relay, handle) = Relay::build(
+            options(),
+            events,
+            Arc::<FakeStream>::clone(&stream),
+            clock(),
+            &Unshared,
+        );
         let stop = CancellationToken::new();
         let task = tokio::spawn(relay.run(stop.clone()));
         let running = Running { handle, stop, task };

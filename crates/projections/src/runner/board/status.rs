@@ -57,7 +57,11 @@ pub struct ProjectionStatus {
     pub schema: u16,
     /// The build that is asked; 0 while none is known.
     pub build: u32,
-    /// The last event it holds.
+    /// The partitions that streams are spread over in that build; 0 while none is known.
+    pub partitions: u32,
+    /// How many of them this process fills; others are filled elsewhere.
+    pub partitions_here: u32,
+    /// The last event it holds, in every partition.
     pub position: Position,
     /// The last event of the log.
     pub head: Position,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poem::endpoint::BoxEndpoint;
-use poem::http::{HeaderMap, Method, StatusCode, header};
+use poem::http::{HeaderMap, Method, StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Upgraded};
 use sha1::{Digest as _, Sha1};
+use tokio_util::sync::CancellationToken;
 
 use super::visitor::Visitor;
 use crate::failure::{Code, Failure};
@@ -25,20 +26,19 @@ pub(crate) struct SocketEndpoint {
     pub(super) state: Arc<State>,
     pub(super) polling: Arc<BoxEndpoint<'static, Response>>,
     pub(super) take_over: Arc<TakeOver>,
+    /// Cuts off every WebSocket.
+    pub(super) cut: CancellationToken,
 }
 
 impl Endpoint for SocketEndpoint {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        // A session that is known was let in when it began, and nobody guesses its id.
-        let begins = !query(&request).any(|(name, _)| name == "sid");
-        if begins {
-            let visitor = Visitor::welcome(&self.state, &request)?;
+        if begins(&request) {
+            let visitor = Visitor::welcome(&self.state, &request, self.cut.child_token())?;
             request.extensions_mut().insert(Arc::new(visitor));
         }
-        let transport = query(&request).find(|(name, _)| *name == "transport");
-        if transport.is_some_and(|(_, value)| value == "websocket") {
+        if parameter(request.uri(), "transport") == Some("websocket") {
             return self.upgrade(&request).map_err(Into::into);
         }
         self.polling.call(request).await
@@ -77,10 +77,27 @@ impl SocketEndpoint {
     }
 }
 
-/// The parameters of a request; ours need no decoding.
-fn query(request: &Request) -> impl Iterator<Item = (&str, &str)> {
-    let query = request.uri().query().unwrap_or_default();
-    query.split('&').filter_map(|pair| pair.split_once('='))
+/// Whether a request begins a connection. One that goes on with a session was let in when that began, and nobody guesses its id.
+pub(crate) fn begins(request: &Request) -> bool {
+    let path = request.uri().path();
+    path.strip_prefix("/socket.io")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        && session(request.uri()).is_none()
+}
+
+/// The session that a request goes on with.
+pub(super) fn session(uri: &Uri) -> Option<&str> {
+    parameter(uri, "sid")
+}
+
+/// A parameter; ours need no decoding.
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let mut pairs = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='));
+    pairs.find(|(is, _)| *is == name).map(|(_, value)| value)
 }
 
 /// The key of a request for a WebSocket, if it is a good one.

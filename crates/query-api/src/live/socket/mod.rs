@@ -3,10 +3,12 @@
 //! One task goes through the log as any other client does, and shows each delivery to all who want it. The JSON of an event
 //! is made once; a client whose queue is full is dropped, and nobody waits for it.
 
+mod connection;
 mod cut;
 mod endpoint;
 mod member;
 mod monitor;
+mod namespace;
 mod typed;
 mod visitor;
 
@@ -18,20 +20,16 @@ use poem::EndpointExt as _;
 use poem::endpoint::TowerCompatExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use socketioxide::extract::{AckSender, SocketRef, TryData};
-use socketioxide::handler::ConnectHandler as _;
 use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
 
-use cut::Cut;
-pub(crate) use endpoint::SocketEndpoint;
-use member::{Choice, Member, Members};
-use visitor::{Auth, Refused};
+use connection::Connections;
+pub(crate) use endpoint::{SocketEndpoint, begins};
+use member::{Member, Members};
+use namespace::serve;
 
 use super::item::{Delivery, Kind};
 use super::notice::Notice;
-use super::pass::Pass;
 use super::reader::Reader;
 use crate::state::State;
 
@@ -41,8 +39,7 @@ const MONITORING: &str = "/monitoring";
 
 /// How often `/monitoring` is looked at.
 const UPDATE_EVERY: Duration = Duration::from_secs(1);
-/// How long the last words to a slow client may take, and how often they are tried.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often the last words to a slow client are tried.
 const LAST_WORDS_EVERY: Duration = Duration::from_millis(50);
 /// How long the last words have to leave before a WebSocket is cut off, and how long that takes to be noticed.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -54,6 +51,9 @@ pub(crate) struct Gateway {
     root: Members,
     webhooks: Members,
     monitoring: Members,
+    connections: Arc<Connections>,
+    /// How long the last words to a client may take.
+    last_words: Duration,
 }
 
 /// Socket.IO as it is served and fed.
@@ -81,23 +81,26 @@ impl Sockets {
             .ping_interval(Duration::from_millis(options.ping_interval_ms))
             .ping_timeout(Duration::from_millis(options.ping_timeout_ms))
             .build_svc();
+        let polling = Arc::new(service.clone().compat().boxed());
+        let idle = Duration::from_millis(options.connect_timeout_ms);
+        let connections = Arc::new(Connections::new(Arc::clone(&polling), idle));
         let gateway = Arc::new(Gateway {
             root: Members::default(),
             webhooks: Members::default(),
             monitoring: Members::default(),
+            connections: Arc::clone(&connections),
+            last_words: Duration::from_millis(options.stall_timeout_ms),
         });
         serve(&io, ROOT, &state, &gateway);
         serve(&io, WEBHOOKS, &state, &gateway);
         serve(&io, MONITORING, &state, &gateway);
-        let (upgraded, cut) = (service.clone(), CancellationToken::new());
-        let ends = cut.clone();
+        let cut = CancellationToken::new();
+        let all = cut.clone();
         Self {
-            polling: Arc::new(service.compat().boxed()),
+            polling,
             take_over: Arc::new(move |stream, request| {
-                if let Err(error) = upgraded
-                    .call((Cut::new(stream, ends.clone()), request))
-                    .into_inner()
-                {
+                let stream = connections.cuttable(stream, &request, &all);
+                if let Err(error) = service.call((stream, request)).into_inner() {
                     tracing::debug!(?error, "a websocket is not one of Socket.IO");
                 }
             }),
@@ -114,6 +117,7 @@ impl Sockets {
             state: Arc::clone(&self.state),
             polling: Arc::clone(&self.polling),
             take_over: Arc::clone(&self.take_over),
+            cut: self.cut.clone(),
         }
     }
 
@@ -157,9 +161,10 @@ impl Sockets {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "live_log_unreadable: clients are shown nothing new");
-                    self.gateway.farewell(Notice::LogUnreadable);
-                    return live.stop.cancelled().await;
+                    live.report(&error);
+                    self.gateway.dismiss_all(Notice::LogUnreadable);
+                    tokio::time::sleep(UPDATE_EVERY).await;
+                    live.sound().await;
                 }
             }
         }
@@ -264,7 +269,8 @@ impl Gateway {
         members.leave(member.socket.id);
         metrics::counter!("hooklog_live_ended_total", "kind" => "socketio", "reason" => notice.code())
             .increment(1);
-        let member = Arc::clone(member);
+        let (member, connections) = (Arc::clone(member), Arc::clone(&self.connections));
+        let patience = self.last_words;
         tokio::spawn(async move {
             let words = async {
                 while matches!(
@@ -280,9 +286,18 @@ impl Gateway {
                     tokio::time::sleep(LAST_WORDS_EVERY).await;
                 }
             };
-            // One that takes nothing at all is ended by its missing answers to pings, and by the server's patience.
-            let _taken = tokio::time::timeout(LAST_WORDS, words).await;
+            if tokio::time::timeout(patience, words).await.is_err() {
+                connections.hang_up(&member.socket).await;
+            }
         });
+    }
+
+    fn dismiss_all(&self, notice: Notice) {
+        for members in self.all() {
+            for member in members.all().iter() {
+                self.dismiss(members, member, notice);
+            }
+        }
     }
 
     fn farewell(&self, notice: Notice) {
@@ -293,118 +308,4 @@ impl Gateway {
             }
         }
     }
-}
-
-/// Sets one namespace up: who may join, and what they may ask for.
-fn serve(io: &SocketIo, namespace: &'static str, state: &Arc<State>, gateway: &Arc<Gateway>) {
-    let joining = Arc::clone(state);
-    let admit = move |socket: SocketRef, auth: TryData<Auth>| {
-        let state = Arc::clone(&joining);
-        async move {
-            let pass = visitor::join(&state, &socket, auth.0.unwrap_or_default())?;
-            socket.extensions.insert(pass);
-            Ok::<(), Refused>(())
-        }
-    };
-    let (gateway, choices_max) = (Arc::clone(gateway), state.live.options.subscriptions_max);
-    let joined = move |socket: SocketRef| {
-        let gateway = Arc::clone(&gateway);
-        async move {
-            let Some(pass) = socket.extensions.remove::<Pass>() else {
-                let _refused = socket.disconnect();
-                return;
-            };
-            let member = Arc::new(Member::new(socket.clone(), pass, choices_max));
-            listen(&socket, namespace, &member);
-            let leaving = Arc::clone(&gateway);
-            socket.on_disconnect(async move |socket: SocketRef| leaving.of(namespace).leave(socket.id));
-            gateway.of(namespace).join(member);
-        }
-    };
-    io.ns(namespace, joined.with(admit));
-}
-
-/// What a client of a namespace may ask for.
-fn listen(socket: &SocketRef, namespace: &str, member: &Arc<Member>) {
-    // The socket keeps its handlers, which must not keep the socket.
-    let weak = || Arc::downgrade(member);
-    if namespace == ROOT {
-        let member = weak();
-        socket.on(
-            "subscribe:repository",
-            move |TryData(data): TryData<Value>, ack: AckSender| {
-                let member = member.upgrade();
-                async move {
-                    let done =
-                        named(data.ok()).and_then(|choice| member.map_or(Ok(()), |m| m.subscribe(choice)));
-                    answer(ack, done);
-                }
-            },
-        );
-        let member = weak();
-        socket.on(
-            "unsubscribe:repository",
-            move |TryData(data): TryData<Value>, ack: AckSender| {
-                let member = member.upgrade();
-                async move {
-                    let done = named(data.ok()).map(|choice| {
-                        if let Some(member) = member {
-                            member.unsubscribe(&choice);
-                        }
-                    });
-                    answer(ack, done);
-                }
-            },
-        );
-    } else if namespace == WEBHOOKS {
-        let member = weak();
-        socket.on(
-            "subscribe:webhook-events",
-            move |TryData(data): TryData<Value>, ack: AckSender| {
-                let member = member.upgrade();
-                async move {
-                    let done =
-                        chosen(data.ok()).and_then(|choice| member.map_or(Ok(()), |m| m.subscribe(choice)));
-                    answer(ack, done);
-                }
-            },
-        );
-    }
-}
-
-/// Tells a client what came of what it asked for, if it wants to know.
-fn answer(ack: AckSender, done: Result<(), String>) {
-    let answer = match done {
-        Ok(()) => json!({"ok": true}),
-        Err(error) => json!({"ok": false, "error": error}),
-    };
-    // Who has gone meanwhile needs no answer.
-    let _sent = ack.send(&answer);
-}
-
-/// A repository: its name, or an object with it.
-fn named(data: Option<Value>) -> Result<Choice, String> {
-    let data = data.unwrap_or_default();
-    let name = data
-        .as_str()
-        .or_else(|| data.get("repository").and_then(Value::as_str));
-    Choice::repository(name.unwrap_or_default())
-}
-
-/// What a client of `/webhooks` wants; nothing given is all.
-fn chosen(data: Option<Value>) -> Result<Choice, String> {
-    let data = data.unwrap_or_default();
-    if !data.is_object() && !data.is_null() {
-        return Err("an object with repository, eventType or source is expected".to_owned());
-    }
-    let field = |name: &str| match data.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if (1..=300).contains(&text.len()) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("`{name}`: a text of 1 to 300 bytes is expected")),
-    };
-    Ok(Choice {
-        repository: field("repository")?.map(|name| name.to_lowercase()),
-        event: field("eventType")?,
-        source: field("source")?,
-    })
 }

@@ -1,5 +1,6 @@
 //! A world in memory for replays: a log that can be killed, a router, and somebody who is late.
 
+mod causes;
 mod orders;
 mod property;
 mod resuming;
@@ -260,6 +261,7 @@ impl World {
             router: Arc::new(Settings),
             pace: Arc::clone(&self.lag) as Arc<dyn Pace>,
             dead_letters: Arc::clone(&self.memory) as Arc<dyn DeadLetters>,
+            leases: Arc::new(domain::Unshared),
         };
         let (runner, handle) = ReplayRunner::build(self.options.clone(), ports);
         Process {

@@ -65,6 +65,8 @@ fn any_filter() -> impl Strategy<Value = ReplayFilter> {
             event,
             action: None,
             status,
+            error_code: None,
+            error: None,
             from: from.min(to).or(from),
             to: from.max(to).filter(|_| to.is_some()),
         })
@@ -138,7 +140,7 @@ impl World {
             let duplicate = state.receipt.duplicate_of.is_some();
             let fits = matches.fits(&state.received)
                 && order.filter.status.is_none_or(|status| status == state.status())
-                && (!order.dead_only || !state.dead(&order.destinations).is_empty())
+                && (!order.dead_only || !state.dead(&order.destinations, &order.filter.cause()).is_empty())
                 && (!duplicate || order.to == ReplayTo::Subjects || order.dead_only);
             count += u64::from(fits);
         }

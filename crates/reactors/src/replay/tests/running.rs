@@ -2,6 +2,7 @@
 
 use domain::CommandError;
 
+use super::causes::all_dead;
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -119,11 +120,7 @@ async fn a_retry_goes_to_those_that_were_given_up_and_to_no_other() {
         .await;
     world.attempt(&theirs, "other", Ending::GivenUp).await;
     let process = world.started();
-    let retry = || {
-        process
-            .handle
-            .retry_dead(TenantId::default(), "olga".to_owned(), None)
-    };
+    let retry = || process.handle.retry_dead(all_dead());
     let state = retry().await.unwrap().expect("a dead letter");
     assert_eq!(
         (state.requested.expected, state.requested.dead_only),
@@ -144,10 +141,7 @@ async fn what_somebody_else_retried_meanwhile_is_skipped() {
         world.attempt(stream, "ci", Ending::GivenUp).await;
     }
     let process = world.process();
-    let state = process
-        .handle
-        .retry_dead(TenantId::default(), "olga".to_owned(), None)
-        .await;
+    let state = process.handle.retry_dead(all_dead()).await;
     let replay = state.unwrap().expect("dead letters").requested.replay;
     decide_and_append(&*world.log, &streams[0], |state| {
         Step::RetryDead.command(state, NOON).unwrap()

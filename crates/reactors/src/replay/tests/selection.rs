@@ -1,5 +1,6 @@
 //! What a replay is about.
 
+use super::causes::all_dead;
 use super::*;
 
 /// The senders' ids of what fits, in the order of the log.
@@ -190,10 +191,7 @@ async fn marked_duplicates_are_done_again_only_when_they_are_asked_for_by_id() {
     assert_eq!(done.destinations, [name("ci"), name("cd")]);
     // Now it has something that can be given up, and then it can be retried with the others.
     world.attempt(&copy, "ci", Ending::GivenUp).await;
-    let retried = process
-        .handle
-        .retry_dead(TenantId::default(), "olga".to_owned(), None)
-        .await;
+    let retried = process.handle.retry_dead(all_dead()).await;
     assert_eq!(
         retried.unwrap().expect("a dead letter").requested.expected,
         Some(1)

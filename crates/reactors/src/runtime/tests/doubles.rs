@@ -406,6 +406,7 @@ impl Bench {
             checkpoints: Arc::clone(&self.checkpoints) as Arc<dyn Checkpoints>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             new_id: Arc::new(|| EventId::new(Uuid::now_v7())),
+            leases: Arc::new(domain::Unshared),
         };
         let (reactors, handle) = Reactors::build(self.options.clone(), plans, ports).unwrap();
         let stop = CancellationToken::new();

@@ -124,6 +124,7 @@ impl World {
             duration_us: 1,
             target: "test://".into(),
             idempotency_key: String::new(),
+            headers: None,
             response: None,
             failure: (!ends).then(|| Failure::new(ErrorCode::NetworkError, "no")),
         };

@@ -8,5 +8,6 @@ mod marks;
 mod outcomes;
 mod pausing;
 mod pressing;
+mod shares;
 mod views;
 mod windows;

@@ -118,6 +118,7 @@ fn run_by(bench: &Bench, log: Arc<View>, clock: Arc<dyn Clock>, plans: Vec<Desti
         checkpoints: Arc::clone(&bench.checkpoints) as Arc<dyn Checkpoints>,
         clock,
         new_id: Arc::new(|| EventId::new(Uuid::now_v7())),
+        leases: Arc::new(domain::Unshared),
     };
     let (reactors, handle) = Reactors::build(bench.options.clone(), plans, ports).unwrap();
     let stop = CancellationToken::new();

@@ -1,0 +1,79 @@
+//! The partitions that this process fills, by its leases.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::{Lease, LeaseName, Leases, SharedWork};
+use futures_util::future::select_all;
+
+/// The leases on partitions. A lease is about a partition of all projections: they are fed together, so that each event is
+/// read once. It is about that number in every build, however many partitions a build has.
+pub(crate) struct Shares {
+    leases: Arc<dyn Leases>,
+    parts: Vec<Box<dyn Lease>>,
+    ours: BTreeSet<u32>,
+}
+
+/// What changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) gained: bool,
+    pub(crate) lost: BTreeSet<u32>,
+}
+
+impl Shares {
+    pub(crate) fn new(leases: Arc<dyn Leases>, partitions: u32) -> Self {
+        let mut shares = Self {
+            leases,
+            parts: Vec::new(),
+            ours: BTreeSet::new(),
+        };
+        shares.stand_for(partitions);
+        shares
+    }
+
+    /// Whether there is anybody to share with.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.leases.are_shared()
+    }
+
+    /// The partitions to fill.
+    pub(crate) const fn ours(&self) -> &BTreeSet<u32> {
+        &self.ours
+    }
+
+    /// Stands for so many partitions, if it does not yet.
+    pub(crate) fn stand_for(&mut self, partitions: u32) {
+        let known = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        for part in known..partitions.max(1) {
+            let name = LeaseName::new(SharedWork::Project, part);
+            self.parts.push(self.leases.stand_for(name));
+        }
+        self.look();
+    }
+
+    /// Waits until a lease is gained or lost. Cancel-safe.
+    pub(crate) async fn changed(&mut self) -> Change {
+        loop {
+            let before = self.ours.clone();
+            select_all(self.parts.iter_mut().map(|part| part.changed())).await;
+            self.look();
+            let change = Change {
+                gained: !self.ours.is_subset(&before),
+                lost: before.difference(&self.ours).copied().collect(),
+            };
+            if change.gained || !change.lost.is_empty() {
+                return change;
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let working = self
+            .parts
+            .iter()
+            .zip(0..)
+            .filter(|(part, _)| part.standing().works());
+        self.ours = working.map(|(_, partition)| partition).collect();
+    }
+}
