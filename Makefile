@@ -16,7 +16,7 @@ ARGS ?=
 SAY = @printf '\n==> %s\n'
 NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run dashboard dashboard-test build engines test lint unit test-tools tests-built drill mutations fuzz deny bench docs prerequisites prerequisites-test prerequisites-fuzz
+.PHONY: help run dashboard dashboard-test build engines test lint unit test-tools tests-built drill test-eventstore mutations fuzz deny bench docs prerequisites prerequisites-test prerequisites-fuzz
 
 help: ## What there is
 	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
@@ -93,7 +93,8 @@ DRILL_MORE = HOOKLOG_FORGERIES="$${HOOKLOG_FORGERIES:-100000}" HOOKLOG_SLOW="$${
 	  HOOKLOG_FUZZ_MUTATIONS="$${HOOKLOG_FUZZ_MUTATIONS:-100000}" HOOKLOG_SCHEMA_EXAMPLES="$${HOOKLOG_SCHEMA_EXAMPLES:-100}" \
 	  HOOKLOG_LIVE_CLIENTS="$${HOOKLOG_LIVE_CLIENTS:-1000}" HOOKLOG_LIVE_REPOSITORIES="$${HOOKLOG_LIVE_REPOSITORIES:-100}" \
 	  HOOKLOG_STORE_DELIVERIES="$${HOOKLOG_STORE_DELIVERIES:-1000000}" \
-	  HOOKLOG_LIVE_PER_SECOND="$${HOOKLOG_LIVE_PER_SECOND:-500}" HOOKLOG_LIVE_CROWD_DELIVERIES="$${HOOKLOG_LIVE_CROWD_DELIVERIES:-15000}"
+	  HOOKLOG_LIVE_PER_SECOND="$${HOOKLOG_LIVE_PER_SECOND:-500}" HOOKLOG_LIVE_CROWD_DELIVERIES="$${HOOKLOG_LIVE_CROWD_DELIVERIES:-15000}" \
+	  HOOKLOG_MIGRATED_DELIVERIES="$${HOOKLOG_MIGRATED_DELIVERIES:-90000}"
 
 drill: tests-built test-tools prerequisites-fuzz ## The long tests
 	$(SAY) 'Running every test in its long version'
@@ -114,6 +115,11 @@ endif
 	tests/drill/keychain.sh
 	$(SAY) 'A fresh clone with empty caches: make run and the curl of the README, then make test'
 	tests/drill/fresh-clone.sh
+
+test-eventstore: prerequisites ## The contract of the log on a real event store: URL='esdb://…'
+	@[ -n "$(URL)" ] || { echo "usage: make test-eventstore URL='esdb://user:password@host:2113'"; exit 2; }
+	$(SAY) 'Running the contract of the log on the event store, in streams of its own'
+	HOOKLOG_EVENTSTORE_URL='$(URL)' cargo test --locked -p infra --test eventstore -- --ignored --nocapture --test-threads=1
 
 mutations: prerequisites ## Break safeguards, expect red
 	$(SAY) 'Breaking one safeguard after the other: the simulation has to notice each'

@@ -4,9 +4,12 @@
 //! folder, and only when somebody asks for it.
 
 mod file;
+mod object;
 mod sweep;
 mod upload;
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,7 @@ use tokio::sync::OnceCell;
 use crate::budget::RoomHandle;
 use crate::data_dir::sync_directory;
 use file::{blocking, io_failed, kept_bytes, make_durable, read_at, relative_path};
+pub use object::{ObjectBodyStore, ObjectStoreError};
 pub use sweep::{SWEEP_AGE, Swept};
 use upload::Upload;
 
@@ -34,6 +38,8 @@ const INCOMING: &str = "incoming";
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BodyOptions {
+    /// The object store that several processes share; empty is the directory of this process alone.
+    pub url: String,
     /// The most bytes that all uploads under way may take together.
     pub uploads_bytes_max: u64,
     /// How many bytes of an upload are gathered in memory before they are written.
@@ -45,6 +51,7 @@ pub struct BodyOptions {
 impl Default for BodyOptions {
     fn default() -> Self {
         Self {
+            url: String::new(),
             uploads_bytes_max: 2 * 1024 * 1024 * 1024,
             write_piece_bytes: 256 * 1024,
             read_piece_bytes_max: 4 * 1024 * 1024,
@@ -56,6 +63,14 @@ impl Default for BodyOptions {
 #[derive(Clone)]
 pub struct DirectoryBodyStore {
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for DirectoryBodyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DirectoryBodyStore")
+            .field(&self.shared.directory)
+            .finish()
+    }
 }
 
 /// What the store and its uploads have in common.
@@ -137,6 +152,18 @@ impl DirectoryBodyStore {
         .map_err(missing(body.sha256, &self.shared.directory))
     }
 
+    /// Begins an upload, unless there is no room.
+    async fn begin_upload(&self) -> Result<Upload, BodyError> {
+        if !self.shared.room.allows_append() {
+            return Err(BodyError::NoRoom("the disk budget is used up".into()));
+        }
+        Upload::begin(Arc::clone(&self.shared)).await
+    }
+
+    fn options(&self) -> &BodyOptions {
+        &self.shared.options
+    }
+
     fn path_of(&self, hash: &ContentHash) -> PathBuf {
         self.shared.directory.join(relative_path(hash))
     }
@@ -213,10 +240,7 @@ fn missing(hash: ContentHash, directory: &Path) -> impl FnOnce(BodyError) -> Bod
 #[async_trait]
 impl BodyStore for DirectoryBodyStore {
     async fn begin(&self) -> Result<Box<dyn BodyUpload>, BodyError> {
-        if !self.shared.room.allows_append() {
-            return Err(BodyError::NoRoom("the disk budget is used up".into()));
-        }
-        Ok(Box::new(Upload::begin(Arc::clone(&self.shared)).await?))
+        Ok(Box::new(self.begin_upload().await?))
     }
 
     async fn read(&self, body: &BodyRef, offset: u64, bytes_max: usize) -> Result<Bytes, BodyError> {

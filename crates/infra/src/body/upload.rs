@@ -82,6 +82,18 @@ impl Upload {
         Ok(value)
     }
 
+    /// What was written, which stays where it is.
+    pub(super) async fn finish(&mut self) -> Result<BodyRef, BodyError> {
+        self.flush().await?;
+        self.with_file("hash a body", |writing| {
+            Ok(BodyRef {
+                sha256: writing.hasher.clone().finish(),
+                bytes: writing.written,
+            })
+        })
+        .await
+    }
+
     async fn flush(&mut self) -> Result<(), BodyError> {
         let piece = self.gathered.split().freeze();
         if piece.is_empty() && self.writing.is_some() {

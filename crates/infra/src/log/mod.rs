@@ -25,6 +25,7 @@ mod segmented;
 mod shared;
 mod signal;
 mod space;
+mod take_over;
 mod verify;
 mod writer;
 

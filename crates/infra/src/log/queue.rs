@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use domain::{Append, AppendError, Appended};
+use domain::{Append, AppendError, Appended, StreamName, Timestamp};
 use tokio::sync::oneshot;
 
 /// An append waiting for its answer.
@@ -13,6 +13,15 @@ pub(crate) struct Request {
     /// Upper bound of the encoded length in bytes.
     pub(crate) bytes: usize,
     pub(crate) answer: Asker,
+    /// For an event of another log: what is not decided again.
+    pub(crate) recorded: Option<Recorded>,
+}
+
+/// What an event was in the log it comes from.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) duplicate_of: Option<StreamName>,
 }
 
 /// Where the answer to an append goes.

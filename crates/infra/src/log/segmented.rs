@@ -240,6 +240,7 @@ impl EventLog for SegmentedLog {
             append,
             bytes,
             answer,
+            recorded: None,
         })?;
         let answered = answered.await;
         metrics::histogram!("hooklog_log_append_duration_seconds").record(started.elapsed().as_secs_f64());

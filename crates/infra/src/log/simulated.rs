@@ -141,6 +141,7 @@ impl EventLog for SimulatedLog {
             append,
             bytes,
             answer,
+            recorded: None,
         })?;
         self.queued.notify_one();
         let gone = |_| Err(AppendError::Unknown("the writer of the log has stopped".into()));

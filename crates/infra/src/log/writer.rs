@@ -148,16 +148,27 @@ impl Writer {
                 first,
                 duplicate_of,
             }) => {
+                let (recorded_at, duplicate_of) = match &request.recorded {
+                    Some(recorded) => (
+                        recorded.recorded_at.max(self.last_recorded(round)),
+                        recorded.duplicate_of.clone(),
+                    ),
+                    None => (now, duplicate_of),
+                };
                 let appended = Appended {
                     first: Position::new(self.tail.next_position + u64::from(round.events)),
                     last: Position::START,
                     revision,
-                    recorded_at: now,
+                    recorded_at,
                     duplicate_of,
                 };
                 self.encode(round, request, appended, first);
             }
         }
+    }
+
+    fn last_recorded(&self, round: &Round) -> Timestamp {
+        round.pending.last_recorded().unwrap_or(self.tail.last_recorded)
     }
 
     fn decide(&self, round: &Round, request: &Request) -> Result<Decision, String> {

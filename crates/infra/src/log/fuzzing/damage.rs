@@ -152,6 +152,7 @@ fn write(shared: &Shared, writer: &mut Writer, n: u8, len: usize) -> bool {
         append,
         bytes,
         answer,
+        recorded: None,
     }]));
     answered.try_recv().is_ok_and(|appended| appended.is_ok())
 }

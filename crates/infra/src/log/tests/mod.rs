@@ -69,6 +69,7 @@ impl Bench {
                 append: append.clone(),
                 bytes,
                 answer,
+                recorded: None,
             });
             answers.push(answered);
         }

@@ -1,0 +1,101 @@
+//! What this process knows of the end of the log, and of how the log is doing.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::{Clock, Position, ReadError, RecordedEvent, Timestamp};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The end of the log. It lags by what others append and this process was not told yet.
+pub(super) struct Head {
+    position: watch::Sender<Position>,
+    /// The greatest `recorded_at` that was seen or given, in microseconds.
+    recorded_at: AtomicI64,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Why the last append failed.
+    writing: Option<String>,
+    /// Why the log is not followed.
+    following: Option<String>,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            position: watch::Sender::default(),
+            recorded_at: AtomicI64::new(i64::MIN),
+            trouble: Mutex::default(),
+        }
+    }
+}
+
+impl Head {
+    pub(super) fn get(&self) -> Position {
+        *self.position.borrow()
+    }
+
+    /// The log reaches up to here at least.
+    pub(super) fn advance(&self, to: Position) {
+        self.position.send_if_modified(|position| {
+            let further = to > *position;
+            *position = to.max(*position);
+            further
+        });
+    }
+
+    /// An event of the log was read.
+    pub(super) fn saw(&self, event: &RecordedEvent) {
+        self.recorded_at
+            .fetch_max(event.recorded_at.as_micros(), Ordering::SeqCst);
+        self.advance(event.position);
+    }
+
+    /// The time for a new event: never before one that was seen or given before.
+    pub(super) fn stamp(&self, clock: &dyn Clock) -> Timestamp {
+        let now = clock.now().as_micros();
+        let before = self.recorded_at.fetch_max(now, Ordering::SeqCst);
+        Timestamp::from_micros(now.max(before))
+    }
+
+    pub(super) async fn wait_past(
+        &self,
+        position: Position,
+        stop: &CancellationToken,
+    ) -> Result<Position, ReadError> {
+        let mut head = self.position.subscribe();
+        let reached = tokio::select! {
+            reached = head.wait_for(|head| *head > position) => reached.map(|head| *head).ok(),
+            () = stop.cancelled() => None,
+        };
+        reached.ok_or_else(|| ReadError::Unavailable("the log is closed".into()))
+    }
+
+    /// How the last append ended, or that it did not.
+    pub(super) fn set_writing_trouble(&self, why: Option<String>) {
+        self.trouble_mut().writing = why;
+    }
+
+    /// Whether the log is followed.
+    pub(super) fn set_following_trouble(&self, why: Option<String>) {
+        let mut trouble = self.trouble_mut();
+        if why.is_none() {
+            // The server is there again: what failed before it was is no news.
+            trouble.writing = None;
+        }
+        trouble.following = why;
+    }
+
+    /// Why the log can't be written, as far as it is known.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble_mut();
+        trouble.writing.clone().or_else(|| trouble.following.clone())
+    }
+
+    fn trouble_mut(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,48 @@
+//! Tries again, with a pause that doubles, until a deadline.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+use super::error::Failure;
+use super::options::EventStoreOptions;
+
+/// How long something is tried.
+#[derive(Debug)]
+pub(super) struct Retry {
+    deadline: Instant,
+    pause: Duration,
+    pause_max: Duration,
+}
+
+impl Retry {
+    /// Tries for a time, in milliseconds.
+    pub(super) fn lasting(options: &EventStoreOptions, ms: u64) -> Self {
+        Self {
+            deadline: Instant::now() + Duration::from_millis(ms),
+            pause: Duration::from_millis(options.retry_ms_min.max(1)),
+            pause_max: Duration::from_millis(options.retry_ms_max.max(1)),
+        }
+    }
+
+    /// Tries as long as a read may.
+    pub(super) fn read(options: &EventStoreOptions) -> Self {
+        Self::lasting(options, options.read_retry_ms)
+    }
+
+    /// Waits for the next try; gives the failure back when there is none.
+    pub(super) async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
+        if !failure.is_passing() {
+            return Err(failure);
+        }
+        // Many wait for the same server: not all of them come back at once.
+        let pause = self.pause.mul_f64(rand::rng().random_range(0.5..1.0));
+        if Instant::now() + pause >= self.deadline {
+            return Err(failure);
+        }
+        tokio::time::sleep(pause).await;
+        self.pause = (self.pause * 2).min(self.pause_max);
+        Ok(())
+    }
+}
