@@ -17,7 +17,14 @@ async fn a_log_waits_for_a_server_that_is_down_at_first() {
         .unwrap();
     let clock = Arc::new(domain::testing::ManualClock::at(super::harness::start()));
     let address = (std::net::Ipv4Addr::LOCALHOST, node.port());
-    let refusing = tokio::net::TcpListener::bind(address).await.unwrap();
+    // The node that was stopped may hold its port for a moment longer.
+    let mut refusing = None;
+    until("a port that is free", async || {
+        refusing = tokio::net::TcpListener::bind(address).await.ok();
+        refusing.is_some()
+    })
+    .await;
+    let refusing = refusing.unwrap();
     let opening = tokio::spawn(EventStoreLog::open(options(&node.url()), clock));
     // A client whose first connect failed is of no use; a second connect is that of another one.
     for _ in 0..2 {
