@@ -205,7 +205,12 @@ impl Connection {
             match failure {
                 Failure::Unknown(why) => Failure::NotSent(why),
                 Failure::Silent => Failure::NotSent(failure.why()),
-                other => other,
+                other @ (Failure::NotSent(_)
+                | Failure::NotLeader
+                | Failure::NotFound
+                | Failure::Conflict
+                | Failure::Refused(_)
+                | Failure::Denied) => other,
             }
         })?;
         let mut current = self.current();
