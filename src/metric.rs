@@ -42,6 +42,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("hooklog_log_sync_duration_seconds", Histogram(&[]), "a sync of the embedded log; every answer waits for one"),
     ("hooklog_log_syncs_total", Count, "syncs of the embedded log"),
     ("hooklog_log_batch_events", Histogram(&[]), "events that share a sync"),
+    ("hooklog_log_fences_total", Count, "deliveries announced in a shared log that never came, and were fenced off"),
     ("hooklog_disk_left_bytes", Gauge(&[]), "room left for the data directory"),
     ("hooklog_disk_room", Gauge(&[]), "0: enough, 1: below data.budget.tight_bytes, 2: below data.budget.floor_bytes"),
     ("hooklog_relay_position", Gauge(&[]), "the last position that was published"),
