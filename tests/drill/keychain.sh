@@ -31,7 +31,7 @@ if [ "${1:-}" = --in-session ]; then
     done
     return 1
   }
-  hub() { "$program" source "$@" --config hooklog.toml --data-dir data --server "$base"; }
+  hub() { "$program" source "$@" --config hooklog.toml --data-dir data; }
   deliver() { # the id of the delivery -> the status code
     local body='{"zen":"Keep it logically awesome.","repository":{"full_name":"octo-org/octo-repo"}}' proof
     proof=$(printf %s "$body" | openssl dgst -sha256 -hmac "$(cat secret)" | sed 's/^.*= //')
