@@ -185,6 +185,8 @@ impl Lane {
                     continue;
                 }
                 let Some(active) = worker.builds.activate(&slot.row).await? else {
+                    // Somebody gave it up, or has another one asked.
+                    slot.seat.end_swap();
                     worker.board.abandon(slot.facts.name, slot.row.incarnation);
                     continue;
                 };

@@ -19,6 +19,7 @@ mod faults;
 mod load;
 mod rebuilds;
 mod shares;
+mod swap;
 mod verify;
 
 const TABLES: &[Table] = &[

@@ -48,7 +48,7 @@ impl World {
     }
 
     /// What is in the tables that are asked, but for how it was cut into partitions and blocks.
-    fn answers(&self) -> (Vec<Value>, u64) {
+    pub(super) fn answers(&self) -> (Vec<Value>, u64) {
         let of = |name: &str| {
             let (schema, build) = self.active(name).unwrap();
             self.tables.finals(&format!("{name}_s{schema}_b{build}"), "")
@@ -80,7 +80,7 @@ impl Running {
 
     /// Ends it as a kill would: nothing is finished.
     #[expect(clippy::disallowed_methods, reason = "this is how a test kills")]
-    fn kill(self) {
+    pub(super) fn kill(self) {
         self.task.abort();
     }
 
