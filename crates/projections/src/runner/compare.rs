@@ -257,7 +257,7 @@ impl Comparison<'_> {
         };
         match self.worker.still_in_log(reached).await {
             Ok(()) => Ok(reached.upto),
-            Err(OpenError::Tables(error)) => Err(error.into()),
+            Err(OpenError::Tables(error) | OpenError::Control(error)) => Err(error.into()),
             Err(OpenError::Log(error)) => Err(error.into()),
             Err(OpenError::Diverged { upto }) => Err(VerifyError::Diverged(upto)),
             Err(OpenError::NewerSchema(_)) => Err(VerifyError::NotBuilt),

@@ -77,6 +77,8 @@ pub(crate) struct Projection {
 /// Why a projection can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
+    #[error("the tables that all builds need can't be used")]
+    Control(#[source] TableError),
     #[error(transparent)]
     Tables(#[from] TableError),
     #[error(transparent)]
@@ -90,6 +92,16 @@ pub(crate) enum OpenError {
     NewerSchema(u16),
 }
 
+impl OpenError {
+    /// Whether this program can't, and a newer one could.
+    pub(crate) const fn is_for_a_newer_program(&self) -> bool {
+        match self {
+            Self::NewerSchema(_) | Self::Control(TableError::Refused(_)) => true,
+            Self::Control(_) | Self::Tables(_) | Self::Log(_) | Self::Diverged { .. } => false,
+        }
+    }
+}
+
 impl Worker {
     /// Opens the partitions of the builds of a projection that are this process's and that none of its workers fills. Whoever
     /// has the first partition also makes builds, and drops what is of no more use.
@@ -100,7 +112,7 @@ impl Worker {
     ) -> Result<Vec<Slot>, OpenError> {
         let manages = ours.contains(&0);
         let facts = &projection.facts;
-        self.builds.ensure_control().await?;
+        self.builds.ensure_control().await.map_err(OpenError::Control)?;
         let (rows, existing) = (self.builds.rows(facts.name).await?, self.builds.existing().await?);
         let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
         if plan

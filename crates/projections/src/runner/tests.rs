@@ -20,6 +20,7 @@ mod load;
 mod rebuilds;
 mod shares;
 mod swap;
+mod upgrade;
 mod verify;
 
 const TABLES: &[Table] = &[
