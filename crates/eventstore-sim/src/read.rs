@@ -178,6 +178,7 @@ fn subscription_start(store: &Store, all: &AllOptions) -> Result<usize, Status> 
 
 async fn subscribe(service: Service, filter: Prefixes, mut next: usize, answers: Answers) {
     let mut closed = service.faults.closings();
+    let mut ending = service.faults.endings();
     let mut count = service.store.watch();
     let confirmation = Content::Confirmation(SubscriptionConfirmation {
         subscription_id: uuid::Uuid::new_v4().to_string(),
@@ -213,8 +214,8 @@ async fn subscribe(service: Service, filter: Prefixes, mut next: usize, answers:
         tokio::select! {
             _ = count.changed() => {}
             () = answers.closed() => return,
+            () = async { drop(ending.wait_for(|ending| *ending).await) } => return,
             _ = closed.changed() => {
-                // Ended with a status: one that ends cleanly makes this client spin.
                 let _gone = answers.send(Err(Status::unavailable("the server closed the subscription"))).await;
                 return;
             }

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use domain::{ContentKey, RecordedEvent, SourceName, StreamName, Timestamp};
+use domain::{ContentKey, RecordedEvent, SourceName, StreamName, TenantId, Timestamp};
 use eventstore::{EventData, StreamState};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -18,9 +18,11 @@ use super::Shared;
 use super::envelope::{Content, Header};
 use super::error::Failure;
 use super::fence::{self, Fenced, Stopped};
+use super::known::{Original, Turn};
 use super::page::{self, Next, Target};
 use super::read::first_event;
 use super::retry::Retry;
+use super::server_event::ServerEvent;
 
 /// The type of an announcement.
 const TYPE: &str = "hooklog.claim";
@@ -65,30 +67,103 @@ pub(super) async fn announce_all(
     Ok(())
 }
 
+/// What a delivery repeats, and the turns that it keeps until it is written, if that is nothing.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub(super) original: Option<StreamName>,
+    _turns: Vec<Turn>,
+}
+
+impl Decided {
+    /// A duplicate keeps nobody waiting: who comes after it finds the same original.
+    const fn duplicate_of(original: StreamName) -> Self {
+        Self {
+            original: Some(original),
+            _turns: Vec::new(),
+        }
+    }
+}
+
 /// Announces a delivery, and finds the unmarked original that it repeats.
 pub(super) async fn original(
     shared: &Shared,
     stream: &StreamName,
     content: &ContentKey,
     retry: &mut Retry,
-) -> Result<Option<StreamName>, Stopped> {
+) -> Result<Decided, Stopped> {
+    let patience = Duration::from_millis(shared.options.claim_wait_ms);
     let claim = Claim::of(stream, content);
+    let mut turns = Vec::new();
     if let Some(id) = &content.sender_id {
         let claims = shared.names.sender_claims(&content.tenant, id);
+        turns.extend(shared.known.turn(&claims, patience).await);
+        // Announced even if the original is known: it is found by its sender's id.
         let mine = announce(shared, &claims, &claim, retry).await?;
-        if mine > 0
-            && let Some(original) = by_sender_id(shared, retry, &claims, mine, stream, content).await?
-        {
-            return Ok(Some(original));
+        if mine > 0 {
+            let known = known_by_sender_id(shared, stream, content);
+            let original = match known {
+                Some(known) => Some(known),
+                None => by_sender_id(shared, retry, &claims, mine, stream, content).await?,
+            };
+            if let Some(original) = original {
+                return Ok(Decided::duplicate_of(original));
+            }
         }
     }
     // Not before the other is settled: whoever stands here waits for nobody there, so nobody waits in a circle.
     let claims = shared.names.body_claims(content);
-    let mine = announce(shared, &claims, &claim, retry).await?;
-    if mine == 0 || content.window_ms == 0 {
-        return Ok(None);
+    turns.extend(shared.known.turn(&claims, patience).await);
+    let fits = |known: &Original| known.stream != *stream && content.is_within_window(known.received_at);
+    if let Some(original) = shared.known.original(&claims, fits) {
+        return Ok(Decided::duplicate_of(original));
     }
-    by_body(shared, retry, &claims, mine, stream, content).await
+    let mine = announce(shared, &claims, &claim, retry).await?;
+    let original = if mine == 0 || content.window_ms == 0 {
+        None
+    } else {
+        by_body(shared, retry, &claims, mine, stream, content).await?
+    };
+    Ok(original.map_or(
+        Decided {
+            original: None,
+            _turns: turns,
+        },
+        Decided::duplicate_of,
+    ))
+}
+
+/// A delivery stands in the log, marked or not.
+pub(super) fn learn(
+    shared: &Shared,
+    stream: &StreamName,
+    duplicate_of: Option<&StreamName>,
+    content: &Content,
+) {
+    let original = Original {
+        stream: duplicate_of.unwrap_or(stream).clone(),
+        received_at: content.received_at(),
+    };
+    if duplicate_of.is_none() {
+        let claims = shared
+            .names
+            .body_claims_of(&content.tenant, &content.source, &content.sha256);
+        shared.known.learn(claims, original.clone());
+    }
+    if let Some(id) = &content.sender_id {
+        let key = known_key(shared, &content.tenant, &content.source, id);
+        shared.known.learn(key, original);
+    }
+}
+
+/// Announcements under a sender's id are of all sources; what is known is of one.
+fn known_key(shared: &Shared, tenant: &TenantId, source: &SourceName, id: &str) -> String {
+    format!("{source} {}", shared.names.sender_claims(tenant, id))
+}
+
+fn known_by_sender_id(shared: &Shared, stream: &StreamName, content: &ContentKey) -> Option<StreamName> {
+    let id = content.sender_id.as_ref()?;
+    let key = known_key(shared, &content.tenant, &content.source, id);
+    shared.known.original(&key, |known| known.stream != *stream)
 }
 
 /// Adds an announcement, and returns how many stand before it. One whose end is not known is made again: twice is harmless.
@@ -301,7 +376,7 @@ async fn backwards(
 }
 
 /// What is no announcement says nothing.
-fn take(claims: &mut Vec<Claim>, event: eventstore::RecordedEvent) -> Next {
+fn take(claims: &mut Vec<Claim>, event: ServerEvent) -> Next {
     let claim = serde_json::from_slice(&event.data).ok();
     claims.extend(claim.filter(|_| event.event_type == TYPE));
     Next::More

@@ -16,14 +16,18 @@ mod find;
 mod follow;
 mod head;
 mod identity;
+mod known;
 mod names;
+mod node;
 mod options;
 mod page;
 mod read;
 mod retry;
 mod room;
+mod server_event;
 mod stones;
 mod take_over;
+mod wire;
 
 use std::sync::Arc;
 
@@ -37,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use connection::Connection;
 pub use error::OpenError;
 use head::Head;
+use known::Known;
 use names::Names;
 pub use options::EventStoreOptions;
 use room::Room;
@@ -58,6 +63,7 @@ struct Shared {
     head: Head,
     room: Room,
     stones: Stones,
+    known: Known,
 }
 
 impl EventStoreLog {
@@ -75,6 +81,7 @@ impl EventStoreLog {
             head: Head::default(),
             room: Room::new(&options),
             stones: Stones::default(),
+            known: Known::default(),
             clock,
             options,
         });

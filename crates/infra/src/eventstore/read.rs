@@ -10,6 +10,7 @@ use super::envelope::{Foreign, Header, Read, decode};
 use super::error::Failure;
 use super::page::{self, Next, Target};
 use super::retry::Retry;
+use super::server_event::ServerEvent;
 
 /// The most events that one call asks the server for. It sends no more than the page has room for.
 const CALL_EVENTS_MAX: usize = 4096;
@@ -39,11 +40,11 @@ impl Page {
     fn take(
         &mut self,
         shared: &Shared,
-        event: eventstore::RecordedEvent,
+        event: ServerEvent,
         limit: PageLimit,
         wanted: impl Fn(&RecordedEvent) -> bool,
     ) -> Next {
-        let position = Position::new(event.position.commit);
+        let position = Position::new(event.position);
         let event = match decode(event, &shared.names) {
             Ok(Read::Event(event)) => event.0,
             Ok(Read::Fence) => {
@@ -102,7 +103,7 @@ pub(super) async fn stream(
     loop {
         let name = shared.names.stream(stream);
         let target = Target::Stream { name, from: next };
-        let take = |page: &mut (Page, u64), event: eventstore::RecordedEvent| {
+        let take = |page: &mut (Page, u64), event: ServerEvent| {
             page.1 = event.revision;
             page.0.take(shared, event, limit, |event| event.revision >= from)
         };
@@ -214,8 +215,8 @@ pub(super) async fn refresh_head(shared: &Shared) -> Result<Position, Failure> {
             prefix: prefix.clone(),
             before,
         };
-        let take = |last: &mut (Option<RecordedEvent>, Option<u64>), event: eventstore::RecordedEvent| {
-            last.1 = Some(event.position.commit);
+        let take = |last: &mut (Option<RecordedEvent>, Option<u64>), event: ServerEvent| {
+            last.1 = Some(event.position);
             match decode(event, &shared.names) {
                 Ok(Read::Event(event)) => last.0 = Some(event.0),
                 // It shows itself to whoever reads it.
@@ -251,8 +252,8 @@ pub(super) async fn tail_start(shared: &Shared, bytes: u64) -> Result<Position, 
             prefix: shared.names.all(),
             before,
         };
-        let take = |walk: &mut Walk, event: eventstore::RecordedEvent| {
-            walk.reached = Some(event.position.commit);
+        let take = |walk: &mut Walk, event: ServerEvent| {
+            walk.reached = Some(event.position);
             let Ok(Read::Event(event)) = decode(event, &shared.names) else {
                 return Next::More;
             };
@@ -301,7 +302,7 @@ pub(super) async fn first_event(
     loop {
         let name = shared.names.stream(stream);
         let target = Target::Stream { name, from: next };
-        let take = |first: &mut (Option<Result<Read, Foreign>>, u64), event: eventstore::RecordedEvent| {
+        let take = |first: &mut (Option<Result<Read, Foreign>>, u64), event: ServerEvent| {
             first.1 = event.revision;
             let read = decode(event, &shared.names);
             let is_fence = matches!(read, Ok(Read::Fence));

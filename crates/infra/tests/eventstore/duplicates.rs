@@ -117,9 +117,15 @@ async fn a_writer_that_dies_after_its_announcement_makes_nobody_a_duplicate_of_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_pauses_after_it_decided_and_wakes_leaves_no_second_unmarked_one() {
-    for by_id in [true, false] {
+    // Beside another process, and beside another delivery of its own process.
+    for (by_id, alone) in [(true, false), (false, false), (true, true), (false, true)] {
         let server = Server::start().await;
-        let (paused, log) = (server.log().await, server.log().await);
+        let paused = server.log().await;
+        let log = if alone {
+            Arc::clone(&paused)
+        } else {
+            server.log().await
+        };
         let early = delivery("{}");
         let gate = Gate::closed();
         server
@@ -143,7 +149,7 @@ async fn a_writer_that_pauses_after_it_decided_and_wakes_leaves_no_second_unmark
         assert_eq!(
             answer.unwrap().duplicate_of,
             Some(stream_of(&late)),
-            "by id: {by_id}"
+            "by id: {by_id}, alone: {alone}"
         );
         let marks: Vec<_> = all(&log).await.into_iter().map(|e| e.duplicate_of).collect();
         assert_eq!(marks, [None, Some(stream_of(&late))]);
@@ -212,6 +218,28 @@ async fn a_repeat_of_a_delivery_writes_nothing_at_all() {
         assert_eq!(log.append(again).await, Err(conflict));
     }
     assert_eq!(server.store.count("hooklog"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_knows_nothing_yet_names_the_same_original() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    let first = delivery("{}");
+    assert_eq!(receive(&log, &first).await.duplicate_of, None);
+    let original = Some(stream_of(&first));
+    let of_other_hook = of_hook(42, &first);
+    for repeat in [delivery("{}"), delivery("{}"), of_other_hook.clone()] {
+        assert_eq!(receive(&log, &repeat).await.duplicate_of, original);
+    }
+    // What was known to be a duplicate was announced under its sender's id only; others still find the original.
+    for repeat in [delivery("{}"), of_hook(43, &of_other_hook)] {
+        let fresh = server.log().await;
+        assert_eq!(receive(&fresh, &repeat).await.duplicate_of, original);
+    }
+    let found = log
+        .by_sender_id(&TenantId::default(), &first.delivery_id, 10)
+        .await;
+    assert_eq!(found.unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

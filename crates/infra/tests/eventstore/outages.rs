@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use domain::{AppendError, EventLog as _, PageLimit, Position, ReadError};
 use eventstore_sim::{Node, NodeOptions, Store};
@@ -113,6 +114,52 @@ async fn what_another_process_appends_wakes_who_waits_even_after_the_subscriptio
         .await;
     }
     until("health", async || log.health().unwritable.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_the_server_ends_without_an_error_is_begun_again_but_ever_more_seldom() {
+    let server = Server::start().await;
+    let (log, other) = (server.log().await, server.log().await);
+    receive(&log, &delivery("before")).await;
+    let begun = || server.node.faults.calls().subscriptions;
+    until("both subscriptions", async || begun() >= 2).await;
+    let (before, begin) = (begun(), Instant::now());
+    server.node.faults.end_subscriptions(true);
+    // Two logs, at most five tries each without a pause of 320 ms among them.
+    until("some tries", async || begun() >= before + 12).await;
+    assert!(
+        begin.elapsed() > Duration::from_millis(300),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert!(log.health().unwritable.is_some());
+    // It works all the same, and whoever waits is woken when the server comes to its senses.
+    let head = receive(&log, &delivery("meanwhile")).await.last;
+    let waiting = tokio::spawn(async move { log.wait_past(head).await.map(|to| (to, log)) });
+    let appended = receive(&other, &delivery("more")).await;
+    server.node.faults.end_subscriptions(false);
+    let (woken, log) = tokio::time::timeout(DEADLINE, waiting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(woken, appended.last);
+    until("health", async || log.health().unwritable.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_does_not_wait_for_the_packets_of_another() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    receive(&log, &delivery("{}")).await;
+    let mut fastest = Duration::MAX;
+    for _ in 0..50 {
+        let begin = Instant::now();
+        log.head().await.unwrap();
+        fastest = fastest.min(begin.elapsed());
+    }
+    // A small packet that waits for the acknowledgement of the one before it waits for 40 ms.
+    assert!(fastest < Duration::from_millis(20), "{fastest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
