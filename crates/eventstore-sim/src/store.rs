@@ -180,6 +180,33 @@ impl Store {
         state.records.get(from..).unwrap_or_default().to_vec()
     }
 
+    /// At most so many records that fit, from an index on.
+    pub(crate) fn first_from(
+        &self,
+        from: usize,
+        most: usize,
+        fit: impl Fn(&Record) -> bool,
+    ) -> Vec<Arc<Record>> {
+        let state = self.state();
+        let records = state.records.get(from..).unwrap_or_default().iter();
+        let fitting = records.filter(|record| fit(record)).take(most);
+        fitting.cloned().collect()
+    }
+
+    /// At most so many records that fit, from the one before an index towards the first; from the last without one.
+    pub(crate) fn last_before(
+        &self,
+        before: Option<usize>,
+        most: usize,
+        fit: impl Fn(&Record) -> bool,
+    ) -> Vec<Arc<Record>> {
+        let state = self.state();
+        let before = before.unwrap_or(state.records.len());
+        let records = state.records.get(..before).unwrap_or_default().iter();
+        let fitting = records.rev().filter(|record| fit(record)).take(most);
+        fitting.cloned().collect()
+    }
+
     /// The index of the record at a position; `Err` where none stands.
     pub(crate) fn index_of(&self, position: u64) -> Result<usize, usize> {
         let state = self.state();
