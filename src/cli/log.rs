@@ -1,10 +1,12 @@
 //! `hooklog log`: looks into the log and keeps it safe. Needs no running server.
 
+mod migrate;
+
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
@@ -14,6 +16,7 @@ use infra::backup::{self, Report};
 
 use super::SettingsArgs;
 use crate::clock::SystemClock;
+use crate::settings::LogBackend;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Log {
@@ -51,6 +54,12 @@ pub(super) enum Log {
         /// The backup.
         from: PathBuf,
     },
+    /// Moves the log into another place, event for event, and the long bodies that it names; goes on where it was stopped.
+    #[command(
+        after_help = "Example: HOOKLOG_EVENTSTORE_URL=kurrentdb://… HOOKLOG_BODIES__URL=s3://bucket/hooklog \\\n    \
+            hooklog log migrate --data-dir /var/lib/hooklog --from embedded --to eventstore"
+    )]
+    Migrate(migrate::Migrate),
 }
 
 impl Log {
@@ -72,12 +81,20 @@ impl Log {
             }
             Self::Backup { settings, target } => make_backup(&data_dir(&settings)?, &target),
             Self::Restore { settings, from } => restore(&from, &data_dir(&settings)?),
+            Self::Migrate(migrate) => migrate.run(),
         }
     }
 }
 
+/// Where the segments are, unless the log is elsewhere.
 fn data_dir(args: &SettingsArgs) -> anyhow::Result<PathBuf> {
-    Ok(args.overrides().load()?.settings.data.dir)
+    let settings = args.overrides().load()?.settings;
+    ensure!(
+        settings.log.backend == LogBackend::Embedded,
+        "setting log.backend: this command reads the segments of an embedded log, and the log is on EventStoreDB or KurrentDB; use \
+         the tools of the cluster, or move the log into a data directory with `hooklog log migrate --from eventstore --to embedded`"
+    );
+    Ok(settings.data.dir)
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]

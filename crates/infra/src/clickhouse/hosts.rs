@@ -25,6 +25,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) client: Client,
+    /// Its address as it may be told.
     url: String,
     /// Until when it is passed over; shared by everybody who asks it.
     away_until: Arc<Mutex<Option<Instant>>>,
@@ -57,7 +58,7 @@ impl Hosts {
             .filter(|url| !url.is_empty());
         let host = |url: &str| Host {
             client: base.clone().with_url(url),
-            url: url.to_owned(),
+            url: without_userinfo(url),
             away_until: Arc::default(),
         };
         let hosts: Vec<Host> = urls.map(host).collect();
@@ -115,6 +116,19 @@ impl Host {
         let mut away = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *away, until)
     }
+}
+
+/// An address without the user and the password that may stand in it.
+fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest
+        .get(..end)
+        .and_then(|authority| authority.rfind('@'))
+        .map_or(0, |at| at + 1);
+    format!("{scheme}://{}", rest.get(host..).unwrap_or_default())
 }
 
 /// A client that speaks HTTP, and TLS to addresses that ask for it.
