@@ -56,6 +56,15 @@ pub enum Fault {
     NotLeader(u16),
     /// It stands before a gate, then it is written.
     Hold(Gate),
+    /// It is answered with a code of gRPC alone, within its session if it is in one; written or not.
+    Code {
+        /// The code.
+        code: i32,
+        /// Whether it is written.
+        written: bool,
+    },
+    /// It is written; the answer does not say at which revision.
+    NoRevision,
 }
 
 /// How often the server was called.

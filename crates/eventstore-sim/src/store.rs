@@ -54,15 +54,15 @@ pub(crate) enum Expected {
 /// An append that is done, or was done before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Revision of its last event.
-    pub(crate) revision: u64,
+    /// Revision of its last event, if that is said.
+    pub(crate) revision: Option<u64>,
     /// Position of its last event.
     pub(crate) position: u64,
 }
 
 /// Why an append is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// The stream's last revision is another one.
     WrongVersion(Option<u64>),
     /// It has too many bytes.
@@ -148,6 +148,20 @@ impl Store {
         let written = state.write(stream, events)?;
         self.count.send_replace(state.records.len());
         Ok(written)
+    }
+
+    /// Another program puts an event into a stream.
+    ///
+    /// # Errors
+    /// When the event is too large, or can't be kept.
+    pub fn put(&self, stream: &str, event_type: &str, data: impl Into<Bytes>) -> Result<(), Refused> {
+        let event = Proposed {
+            id: Uuid::new_v4(),
+            metadata: HashMap::from([("type".to_owned(), event_type.to_owned())]),
+            custom_metadata: Bytes::new(),
+            data: data.into(),
+        };
+        self.append(stream, Expected::Any, vec![event]).map(|_| ())
     }
 
     /// How many events all streams with a prefix have.
@@ -245,7 +259,7 @@ impl State {
         let repeated = records.filter(|records| records.clone().zip(events).all(|(r, e)| r.id == e.id));
         match repeated.and_then(Iterator::last) {
             Some(last) => Ok(Some(Written {
-                revision: last.revision,
+                revision: Some(last.revision),
                 position: last.position,
             })),
             None => Err(Refused::WrongVersion(current)),
@@ -273,7 +287,7 @@ impl State {
             file.write(&records).map_err(|_| Refused::Failed)?;
         }
         let last = records.last().map(|last| Written {
-            revision: last.revision,
+            revision: Some(last.revision),
             position: last.position,
         });
         records.into_iter().for_each(|record| self.keep(record));

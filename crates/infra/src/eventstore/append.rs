@@ -9,7 +9,7 @@ use domain::{
 use eventstore::StreamState;
 
 use super::Shared;
-use super::claim::{self, Decided};
+use super::claim::{self, Decided, Firsts};
 use super::connection::Wrote;
 use super::envelope::{Content, Stamp, encode};
 use super::error::Failure;
@@ -102,6 +102,7 @@ pub(super) struct Writing<'a> {
     refused: bool,
     /// What was decided of a delivery, and how its stream stood then.
     decided: Option<(StreamState, Decided)>,
+    firsts: Firsts,
 }
 
 /// What an append comes to, unless it fails.
@@ -126,6 +127,7 @@ impl<'a> Writing<'a> {
             in_session: append.content.is_some(),
             refused: false,
             decided: None,
+            firsts: Firsts::default(),
         }
     }
 
@@ -160,6 +162,7 @@ impl<'a> Writing<'a> {
             if let Step::Done(appended) = self.step(wrote, duplicate_of.clone()).await? {
                 return Ok(Ok(appended));
             }
+            self.retry.in_time()?;
             match look(self.shared, &mut self.retry, self.append).await {
                 Ok(Standing::Repeats(appended)) => return Ok(Ok(appended)),
                 Ok(Standing::Conflict(conflict)) => return Ok(Err(conflict)),
@@ -182,20 +185,25 @@ impl<'a> Writing<'a> {
 
     async fn decide_and_write(&mut self, content: &ContentKey) -> Result<Answer, Stopped> {
         loop {
+            self.retry.in_time()?;
             let state = match look(self.shared, &mut self.retry, self.append).await {
                 Ok(Standing::Repeats(appended)) => return Ok(Ok(appended)),
                 Ok(Standing::Conflict(conflict)) => return Ok(Err(conflict)),
                 Ok(Standing::Fits(state)) => state,
                 Err(stopped) => return Err(stopped),
             };
-            let decided = self.decided.take().filter(|(decided_at, _)| *decided_at == state);
-            let (_, decided) = match decided {
-                Some(decided) => decided,
+            let decided = match self.decided.take() {
+                Some((decided_at, decided)) if decided_at == state => decided,
+                Some(fenced_off) => {
+                    // Whoever pauses fences nobody off, so one of those who do it to each other gets through.
+                    drop(fenced_off);
+                    self.retry.anew().await?;
+                    continue;
+                }
                 None => {
                     self.refused = false;
                     let stream = &self.append.stream;
-                    let decided = claim::original(self.shared, stream, content, &mut self.retry).await?;
-                    (state, decided)
+                    claim::original(self.shared, stream, content, &mut self.firsts, &mut self.retry).await?
                 }
             };
             let duplicate_of = decided.original.clone();
@@ -292,6 +300,7 @@ impl<'a> Writing<'a> {
     /// What the caller is told.
     fn error(&self, stopped: Stopped) -> AppendError {
         match stopped {
+            Stopped::Foreign(why) if self.maybe_done => AppendError::Unknown(why),
             Stopped::Foreign(why) => AppendError::Unavailable(why),
             Stopped::Failed(Failure::Refused(why)) if !self.maybe_done => AppendError::Invalid(why),
             Stopped::Failed(failure) if self.maybe_done => AppendError::Unknown(failure.why()),

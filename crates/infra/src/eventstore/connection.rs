@@ -54,8 +54,8 @@ pub(super) struct Session {
 /// A write that is done, or was done before with the same ids.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wrote {
-    /// Revision of the last event on the server.
-    pub(super) revision: u64,
+    /// Revision of the last event on the server; `None` where the server does not say it.
+    pub(super) revision: Option<u64>,
     /// Its position; `None` where the server does not say it.
     pub(super) position: Option<u64>,
 }
@@ -146,7 +146,7 @@ impl Connection {
         self.heard();
         match answer.result {
             Some(AppendResult::Success(done)) => Ok(Wrote {
-                revision: done.revision.unwrap_or_default(),
+                revision: done.revision,
                 position: done.position.map(|position| position.commit).filter(|at| *at > 0),
             }),
             Some(AppendResult::WrongExpectedVersion(_)) => Err(Failure::Conflict),
@@ -169,7 +169,7 @@ impl Connection {
                 session.worked.store(true, Ordering::Relaxed);
                 self.heard();
                 Ok(Wrote {
-                    revision: wrote.current_revision().unwrap_or(0),
+                    revision: wrote.current_revision(),
                     position: wrote.current_position().map(|position| position.commit),
                 })
             }

@@ -111,16 +111,6 @@ pub(super) async fn put(shared: &Shared, retry: &mut Retry, stream: &StreamName)
     }
 }
 
-/// Whether a stream has a fence but no event.
-pub(super) async fn is_fenced(
-    shared: &Shared,
-    retry: &mut Retry,
-    stream: &StreamName,
-) -> Result<bool, Stopped> {
-    let last = last(shared, retry, stream).await?;
-    Ok(last.is_some_and(|last| last.log.is_none()))
-}
-
 async fn last(shared: &Shared, retry: &mut Retry, stream: &StreamName) -> Result<Option<Last>, Stopped> {
     let target = Target::StreamBackwards {
         name: shared.names.stream(stream),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use domain::{StreamName, Timestamp};
-use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The most contents of which something is known: 5 MB or so.
 const KNOWN_MAX: usize = 10_000;
@@ -43,8 +43,8 @@ struct Turns {
     sweep_at: usize,
 }
 
-/// While it is kept, no other delivery of this process finds out the same.
-pub(super) type Turn = OwnedMutexGuard<()>;
+/// While it is kept, no other delivery of this process finds out the same; but not for ever.
+pub(super) type Turn = DropGuard;
 
 impl Known {
     /// An original stands in the log.
@@ -76,11 +76,18 @@ impl Known {
         original.map(|original| original.stream.clone())
     }
 
-    /// Waits until nobody else of this process finds out who is the original of a content; not for ever, as whoever does may
-    /// hang: then there are two, which only costs more.
-    pub(super) async fn turn(&self, content: &str, patience: Duration) -> Option<Turn> {
+    /// Waits until nobody else of this process finds out who is the original of a content, at most so long. Whoever does may
+    /// hang: when the turn has lasted for the patience the next one gets it, and only that one.
+    pub(super) async fn turn(&self, content: &str, at_most: Duration, patience: Duration) -> Option<Turn> {
         let turn = self.turns().of(content);
-        tokio::time::timeout(patience, turn.lock_owned()).await.ok()
+        let locked = tokio::time::timeout(at_most, turn.lock_owned()).await.ok()?;
+        let over = CancellationToken::new();
+        let ended = over.clone();
+        tokio::spawn(async move {
+            let _in_time = tokio::time::timeout(patience, ended.cancelled()).await;
+            drop(locked);
+        });
+        Some(over.drop_guard())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -141,13 +148,17 @@ mod tests {
     async fn a_turn_is_one_deliverys_until_patience_ends_and_leaves_nothing_behind() {
         let known = Known::default();
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(60));
-        let first = known.turn("a", long).await.unwrap();
-        assert!(known.turn("a", short).await.is_none());
-        assert!(known.turn("b", short).await.is_some());
+        let first = known.turn("a", long, long).await.unwrap();
+        assert!(known.turn("a", short, long).await.is_none());
+        assert!(known.turn("b", short, long).await.is_some());
         drop(first);
-        assert!(known.turn("a", short).await.is_some());
+        let hangs = known.turn("a", long, short).await.unwrap();
+        let next = known.turn("a", long, long).await.unwrap();
+        assert!(known.turn("a", short, long).await.is_none());
+        drop((hangs, next));
         for n in 0..1000 {
-            drop(known.turn(&n.to_string(), short).await);
+            drop(known.turn(&n.to_string(), long, long).await);
+            tokio::task::yield_now().await;
         }
         assert!(known.turns().by_content.len() < 200);
     }

@@ -24,18 +24,21 @@ mod page;
 mod read;
 mod retry;
 mod room;
+mod search;
 mod server_event;
 mod stones;
 mod take_over;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
     LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use connection::Connection;
@@ -92,9 +95,14 @@ impl EventStoreLog {
         Ok(Arc::new(Self { id, shared, stop }))
     }
 
-    /// Takes no more appends, and waits for those under way.
+    /// Takes no more appends, and waits for those under way: at most as long as one may take, and its last call.
     pub async fn close(&self) {
-        self.shared.room.close().await;
+        let options = &self.shared.options;
+        let longest_ms = options.append_timeout_ms.saturating_add(options.write_timeout_ms);
+        let closed = self.shared.room.close();
+        if timeout(Duration::from_millis(longest_ms), closed).await.is_err() {
+            tracing::warn!("an append takes longer than it may; it is not waited for");
+        }
         self.stop.cancel();
     }
 }

@@ -351,3 +351,58 @@ async fn a_position_at_which_nothing_stands_is_read_from_all_the_same() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_just_started_reads_from_any_position_in_a_few_calls() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    for n in 0..600 {
+        receive(&log, &delivery(&n.to_string())).await;
+    }
+    let events = all(&log).await;
+    let one = PageLimit {
+        events: 1,
+        ..PageLimit::default()
+    };
+    for (n, beside) in [
+        (5, -1),
+        (300, -1),
+        (595, -1),
+        (5, 1),
+        (300, 1),
+        (595, 1),
+        (599, 1),
+    ] {
+        let cold = server.log().await;
+        let after = events[n].position.get().saturating_add_signed(beside);
+        let next = if beside < 0 { n } else { n + 1 };
+        let before = server.node.faults.calls().reads;
+        let page = cold.read_all(Position::new(after), one).await.unwrap();
+        let read: Vec<_> = page.events.iter().map(|event| event.position).collect();
+        let expected: Vec<_> = events.get(next).map(|event| event.position).into_iter().collect();
+        assert_eq!(read, expected, "{n} {beside}");
+        let reads = server.node.faults.calls().reads - before;
+        assert!(reads <= 5, "{reads} reads at {n} {beside}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_a_day_ahead_does_not_set_the_time_of_others() {
+    let server = Server::start().await;
+    let fast = Arc::new(domain::testing::ManualClock::at(
+        super::harness::start().plus_millis(86_400_000),
+    ));
+    let wrong = EventStoreLog::open(options(&server.node.url()), fast)
+        .await
+        .unwrap();
+    let log = server.log().await;
+    let ahead = receive(&wrong, &delivery("ahead")).await;
+    until("the other one's event", async || log.health().head >= ahead.last).await;
+    // A little ahead is followed, so that times rise.
+    let appended = receive(&log, &delivery("now")).await;
+    let ahead_ms = appended.recorded_at.millis_since(super::harness::start());
+    assert_eq!(ahead_ms, 10_000);
+    // It learned of it from the log alone, too.
+    let later = receive(&*server.log().await, &delivery("later")).await;
+    assert!(later.recorded_at.millis_since(super::harness::start()) <= 10_000);
+}
