@@ -38,20 +38,14 @@ impl OpenLog {
         settings: &Settings,
         data: &DataDir,
     ) -> anyhow::Result<Self> {
-        let clock = Arc::new(SystemClock);
         match kind {
             LogBackend::Embedded => {
-                let opened = SegmentedLog::open(&data.log(), settings.log.embedded.clone(), clock).await;
-                Ok(Self::Embedded(opened?))
+                let (options, clock) = (settings.log.embedded.clone(), Arc::new(SystemClock));
+                Ok(Self::Embedded(
+                    SegmentedLog::open(&data.log(), options, clock).await?,
+                ))
             }
-            LogBackend::Eventstore => {
-                let options = settings.log.eventstore.clone();
-                tracing::info!("opening the log on EventStoreDB or KurrentDB");
-                let opened = EventStoreLog::open(options, clock).await;
-                Ok(Self::Eventstore(opened.context(
-                    "the log can't be opened (settings [log.eventstore])",
-                )?))
-            }
+            LogBackend::Eventstore => Ok(Self::Eventstore(on_cluster(settings).await?)),
         }
     }
 
@@ -86,4 +80,15 @@ impl OpenLog {
             Self::Eventstore(log) => log.close().await,
         }
     }
+}
+
+/// The log on the cluster of the settings.
+///
+/// # Errors
+/// When it can't be reached in time.
+pub(crate) async fn on_cluster(settings: &Settings) -> anyhow::Result<Arc<EventStoreLog>> {
+    let options = settings.log.eventstore.clone();
+    tracing::info!("opening the log on EventStoreDB or KurrentDB");
+    let opened = EventStoreLog::open(options, Arc::new(SystemClock)).await;
+    opened.context("the log can't be opened (settings [log.eventstore])")
 }
