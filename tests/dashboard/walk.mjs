@@ -52,6 +52,24 @@ async function filters(page) {
   await rows.first().waitFor();
 }
 
+/** Figures stand under the window that they are of, and under no other when that can't be read. */
+async function windows(page) {
+  browser.expected.push({ path: "hours=720", status: "ERR_FAILED" });
+  await page.goto("/dashboard/?hours=24");
+  const success = page.locator("section", { hasText: "Success rate" }).last();
+  const figure = async () => (await success.innerText()).replace(/\s+/g, " ");
+  await eventually("the success of a day is there", async () => /\d+(\.\d+)? ?%.*\d+ of \d+/.test(await figure()));
+  await page.route(/hours=720/, (route) => route.abort());
+  await page.getByText("30 d", { exact: true }).click();
+  await page.getByText("The statistics could not be read").first().waitFor();
+  await page.getByText("The repositories could not be read").waitFor();
+  expect(/last 30 days ?– ?%/i.test(await figure()), `no figure of another window: ${await figure()}`);
+  expect((await page.locator(".skeleton").count()) === 0, "what can't be read is no promise");
+  await page.unroute(/hours=720/);
+  await page.getByRole("button", { name: "Try again" }).first().click();
+  await eventually("the success of a month is there", async () => /last 30 days.*\d+ of \d+/i.test(await figure()));
+}
+
 async function keys(page) {
   await page.goto("/dashboard/stream");
   await page.locator("[data-row]").nth(2).waitFor();
@@ -260,6 +278,7 @@ const browser = await Browser.start(facts.base);
 const steps = {
   "every page is there, in both themes and on a phone": (page) => look(page, pagesOf(facts), facts.screenshots),
   filters,
+  windows,
   keys,
   "one delivery": delivery,
   "long numbers": longNumbers,
