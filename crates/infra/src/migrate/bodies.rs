@@ -32,7 +32,10 @@ impl Bodies<'_> {
         while at < body.bytes {
             let piece = match self.from.read(body, at, PIECE_BYTES).await {
                 Ok(piece) if !piece.is_empty() => piece,
-                Ok(_) | Err(BodyError::Missing(_)) => return Ok(left_out(body)),
+                Ok(_) | Err(BodyError::Missing(_)) => {
+                    left_out(body);
+                    return Ok(());
+                }
                 Err(error) => return Err(failed(error)),
             };
             at += piece.len() as u64;
@@ -40,7 +43,8 @@ impl Bodies<'_> {
             upload.write(piece).await.map_err(failed)?;
         }
         if hasher.finish() != body.sha256 {
-            return Ok(left_out(body));
+            left_out(body);
+            return Ok(());
         }
         upload.commit().await.map_err(failed)?;
         Ok(())
