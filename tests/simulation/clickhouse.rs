@@ -192,13 +192,20 @@ impl State {
         }
     }
 
-    fn run(&mut self, sql: &str) {
+    fn run(&mut self, sql: &str) -> Result<(), TableError> {
         let name = |rest: &str| rest.split_whitespace().next().unwrap_or_default().to_owned();
         if let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS hooklog.") {
             self.tables.entry(name(rest)).or_insert_with(|| TableData {
                 definition: rest.to_owned(),
                 lines: Vec::new(),
             });
+        } else if let Some(rest) = sql.strip_prefix("CREATE TABLE hooklog.") {
+            if self.tables.contains_key(&name(rest)) {
+                return Err(TableError::Refused(format!("{} already exists", name(rest))));
+            }
+            let lines = Vec::new();
+            let definition = rest.to_owned();
+            self.tables.insert(name(rest), TableData { definition, lines });
         } else if let Some(rest) = sql.strip_prefix("DROP TABLE IF EXISTS hooklog.") {
             self.tables.remove(&name(rest));
         } else if let Some(rest) = sql.strip_prefix("CREATE OR REPLACE VIEW hooklog.") {
@@ -209,6 +216,7 @@ impl State {
                 "a statement without a meaning here: {sql}"
             );
         }
+        Ok(())
     }
 
     fn answer(&mut self, query: &Query) -> Result<Vec<String>, TableError> {
@@ -272,7 +280,7 @@ impl Tables for TablesPort {
         world.step(format!("clickhouse: {told}")).await;
         store.do_what_is_late(world);
         store.fails(world, world.odds.tables_fail)?;
-        store.state().run(&statement.sql);
+        store.state().run(&statement.sql)?;
         world.step("clickhouse: done").await;
         // Done, but nobody hears of it.
         store.fails(world, world.odds.tables_fail)

@@ -111,6 +111,17 @@ async fn count(tables: &ClickHouse, sql: &str) -> u64 {
     tables.query::<Count>(&Query::new(sql)).await.unwrap()[0].n
 }
 
+/// That is how of several processes which make a build one gets its number.
+#[tokio::test]
+async fn a_table_that_is_there_is_not_made_again() {
+    let server = Server::start().await;
+    let tables = server.tables();
+    let claim = Query::new("CREATE TABLE hooklog.t_s1_b1 (a UInt8) ENGINE = ReplacingMergeTree ORDER BY a");
+    tables.execute(&claim).await.unwrap();
+    let again = tables.execute(&claim).await;
+    assert!(matches!(again, Err(TableError::Refused(_))), "{again:?}");
+}
+
 #[tokio::test]
 async fn rows_come_back_as_they_went_in() {
     let server = Server::start().await;

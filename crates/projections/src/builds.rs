@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{BuildShape, ReadModel, Table, View};
-use crate::{ddl, migration};
+use crate::{ddl, migration, progress};
+pub(crate) use plan::plan;
+
+mod plan;
 
 pub(crate) const BUILDS: &str = "projection_builds";
 
@@ -96,70 +99,6 @@ pub(crate) fn column_time(time: Timestamp) -> String {
     format!("{whole}.{:06}", micros.rem_euclid(1_000_000))
 }
 
-/// What to do about a projection's builds.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// The active build, when this process may fill it.
-    pub(crate) active: Option<BuildRow>,
-    /// A build to go on filling beside it.
-    pub(crate) building: Option<BuildRow>,
-    /// A new build is needed, in this state.
-    pub(crate) create: Option<BuildState>,
-    /// Builds of no more use.
-    pub(crate) retire: Vec<BuildRow>,
-    /// A newer version of this program owns the projection: leave everything alone.
-    pub(crate) newer_schema: Option<u16>,
-}
-
-/// Decides by the rows and the tables that exist.
-pub(crate) fn plan(
-    rows: &[BuildRow],
-    schema: u16,
-    names: &'static [Table],
-    log: LogId,
-    existing: &BTreeSet<String>,
-) -> Plan {
-    let whole = |row: &&BuildRow| names.iter().all(|t| existing.contains(&row.table(t.name)));
-    let ours = |row: &&BuildRow| row.log_id == log && row.schema == schema;
-    let active = newest_active(rows);
-    let mut plan = Plan {
-        active: None,
-        building: None,
-        create: None,
-        retire: Vec::new(),
-        newer_schema: None,
-    };
-    if let Some(newer) = active.filter(|row| row.log_id == log && row.schema > schema) {
-        plan.newer_schema = Some(newer.schema);
-        return plan;
-    }
-    plan.active = active.filter(ours).filter(whole).cloned();
-    let in_building = rows.iter().filter(|row| row.state == BuildState::Building);
-    let newer_than = active.map_or(0, |row| row.build);
-    plan.building = in_building
-        .filter(|row| row.build > newer_than)
-        .filter(ours)
-        .filter(whole)
-        .max_by_key(|row| row.build)
-        .cloned();
-    // Another schema's or log's tables still answer until their successor has caught up.
-    let answers = active.is_some_and(|row| plan.active.is_some() || row.schema != schema || whole(&row));
-    if plan.active.is_none() && plan.building.is_none() {
-        plan.create = Some(if answers {
-            BuildState::Building
-        } else {
-            BuildState::Active
-        });
-    }
-    let keep = [plan.building.as_ref(), answers.then_some(active).flatten()];
-    let of_no_use = rows.iter().filter(|row| row.state != BuildState::Retired);
-    plan.retire = of_no_use
-        .filter(|row| keep.iter().flatten().all(|kept| kept.build != row.build))
-        .cloned()
-        .collect();
-    plan
-}
-
 /// The row that counts among active ones.
 pub(crate) fn newest_active(rows: &[BuildRow]) -> Option<&BuildRow> {
     rows.iter()
@@ -200,6 +139,29 @@ pub(crate) enum Gone {
     Replaced(Instant),
     /// It was never asked, or could not be: its tables may go at once.
     Useless,
+}
+
+/// What making a build came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Created {
+    Made(BuildRow),
+    /// Another process makes one of that number at this moment.
+    Taken(u32),
+}
+
+/// The version of a row that follows from what was read. It is not the time: a process that slept between reading and writing
+/// would then be believed over those who decided meanwhile.
+fn next_version(rows: &[BuildRow]) -> i64 {
+    rows.iter()
+        .map(|row| row.updated_us)
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1)
+}
+
+/// That of a row that is final: of two who decided by the same rows the one that retires is right.
+fn final_version(rows: &[BuildRow]) -> i64 {
+    next_version(rows).saturating_add(1)
 }
 
 /// What a sweep came to.
@@ -250,19 +212,27 @@ impl Builds {
         rows(self.tables.as_ref(), projection).await
     }
 
-    /// Makes the tables of a new build and writes its row. Its number is beyond any that a row or a table has.
+    /// Makes the tables of a new build and writes its row. Its number is beyond any that a row, a table or
+    /// progress has; where several
+    /// make one at a time, whoever makes the first table has the number.
     pub(crate) async fn create(
         &self,
         model: &Facts,
         shape: BuildShape,
         state: BuildState,
-    ) -> Result<BuildRow, TableError> {
+    ) -> Result<Created, TableError> {
         let (rows, existing) = (self.rows(model.name).await?, self.existing().await?);
+        let filled = progress::last_build(self.tables.as_ref(), model.name, self.log_id).await?;
         let in_tables = model
             .tables
             .iter()
             .flat_map(|t| existing.iter().filter_map(|real| build_of(t.name, real)));
-        let last = rows.iter().map(|row| row.build).chain(in_tables).max();
+        let last = rows
+            .iter()
+            .map(|row| row.build)
+            .chain(in_tables)
+            .chain(filled)
+            .max();
         let row = BuildRow {
             projection: model.name.to_owned(),
             schema: model.schema,
@@ -272,28 +242,48 @@ impl Builds {
             log_id: self.log_id,
             incarnation: uuid::Uuid::new_v4(),
             state,
-            updated_us: rows.iter().map(|row| row.updated_us).max().unwrap_or(0),
+            updated_us: 0,
         };
-        self.ensure_tables(model.tables, &row).await?;
-        let created = self.put(row, state).await?;
+        if !self.make_tables(model.tables, &row).await? {
+            return Ok(Created::Taken(row.build));
+        }
+        let now = self.clock.now().as_micros();
+        // An empty build is asked because of what was read, and not for longer than that holds.
+        let version = match state {
+            BuildState::Building => next_version(&rows).max(now),
+            BuildState::Active | BuildState::Retired if rows.is_empty() => now,
+            BuildState::Active | BuildState::Retired => next_version(&rows),
+        };
+        let created = self.put(row, state, version).await?;
         tracing::info!(projection = %created.projection, build = created.build, ?state, "projection_build_created");
-        Ok(created)
+        Ok(Created::Made(created))
     }
 
-    async fn ensure_tables(&self, tables: &'static [Table], row: &BuildRow) -> Result<(), TableError> {
-        for table in tables {
+    /// Makes the tables of a build; false when somebody else has made the first of them.
+    async fn make_tables(&self, tables: &'static [Table], row: &BuildRow) -> Result<bool, TableError> {
+        for (n, table) in tables.iter().enumerate() {
             let real = row.table(table.name);
-            for statement in ddl::create_table(self.tables.cluster(), &real, table.definition) {
-                self.tables.execute(&statement).await?;
+            let cluster = self.tables.cluster();
+            let statements = if n == 0 {
+                ddl::claim_table(cluster, &real, table.definition)
+            } else {
+                ddl::create_table(cluster, &real, table.definition)
+            };
+            for statement in statements {
+                match self.tables.execute(&statement).await {
+                    Err(TableError::Refused(_)) if n == 0 && self.existing().await?.contains(&real) => {
+                        return Ok(false);
+                    }
+                    other => other?,
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Writes a row anew in a state, newer than it was.
-    async fn put(&self, mut row: BuildRow, state: BuildState) -> Result<BuildRow, TableError> {
-        row.state = state;
-        row.updated_us = self.clock.now().as_micros().max(row.updated_us.saturating_add(1));
+    /// Writes a row anew in a state.
+    async fn put(&self, mut row: BuildRow, state: BuildState, version: i64) -> Result<BuildRow, TableError> {
+        (row.state, row.updated_us) = (state, version);
         let mut rows = Rows::default();
         rows.push(&NewRow {
             projection: &row.projection,
@@ -310,27 +300,32 @@ impl Builds {
         Ok(row)
     }
 
-    /// Makes a build the one that is asked, and retires the one before it. `None` when somebody gave it up meanwhile: that
-    /// is final.
+    /// Makes a build the one that is asked, and retires the one before it. `None` when somebody gave it up, or has another one
+    /// asked by now: that is final.
+    ///
+    /// Whoever stops in the middle of it and wakes later changes nothing: what it writes is as old as what it read.
     pub(crate) async fn activate(&self, row: &BuildRow) -> Result<Option<BuildRow>, TableError> {
         let rows = self.rows(&row.projection).await?;
         let known = rows.iter().find(|known| known.incarnation == row.incarnation);
         if known.is_some_and(|known| known.state == BuildState::Retired) {
             return Ok(None);
         }
-        let mut next = row.clone();
-        next.updated_us = rows
-            .iter()
-            .map(|r| r.updated_us)
-            .max()
-            .unwrap_or(0)
-            .max(next.updated_us);
-        let active = self.put(next, BuildState::Active).await?;
-        let before = rows
-            .into_iter()
-            .filter(|r| r.build < row.build && r.state != BuildState::Retired);
+        self.put(row.clone(), BuildState::Active, next_version(&rows))
+            .await?;
+        let rows = self.rows(&row.projection).await?;
+        let asked = newest_active(&rows).filter(|asked| asked.incarnation == row.incarnation);
+        let Some(active) = asked.cloned() else {
+            return Ok(None);
+        };
+        let before = rows.iter().filter(|r| {
+            r.build < row.build
+                && r.state != BuildState::Retired
+                && (r.schema <= row.schema || r.log_id != row.log_id)
+        });
         for replaced in before {
-            let replaced = self.put(replaced, BuildState::Retired).await?;
+            let replaced = self
+                .put(replaced.clone(), BuildState::Retired, final_version(&rows))
+                .await?;
             let now = Gone::Replaced(Instant::now());
             self.known_gone().insert(replaced.incarnation, now);
         }
@@ -345,19 +340,26 @@ impl Builds {
     ) -> Result<(), TableError> {
         let rows: Vec<BuildRow> = rows.into_iter().collect();
         for row in rows {
-            let retired = self.put(row, BuildState::Retired).await?;
+            let now = self.rows(&row.projection).await?;
+            let retired = self.put(row, BuildState::Retired, final_version(&now)).await?;
             self.known_gone().insert(retired.incarnation, Gone::Useless);
         }
         Ok(())
     }
 
     /// A build that was retired by mistake is asked again.
-    pub(crate) async fn give_back(&self, row: &BuildRow) -> Result<(), TableError> {
+    pub(crate) async fn give_back(&self, row: &BuildRow) -> Result<BuildRow, TableError> {
         let now = self.rows(&row.projection).await?;
-        let mut row = row.clone();
-        let newest = now.iter().map(|row| row.updated_us).max();
-        row.updated_us = newest.unwrap_or(0).max(row.updated_us);
-        self.put(row, BuildState::Active).await.map(drop)
+        let back = self
+            .put(row.clone(), BuildState::Active, next_version(&now))
+            .await?;
+        self.known_gone().remove(&back.incarnation);
+        Ok(back)
+    }
+
+    /// Whether this process knows of a build that it is not what it should be.
+    pub(crate) fn is_useless(&self, row: &BuildRow) -> bool {
+        self.known_gone().get(&row.incarnation) == Some(&Gone::Useless)
     }
 
     fn known_gone(&self) -> MutexGuard<'_, BTreeMap<uuid::Uuid, Gone>> {

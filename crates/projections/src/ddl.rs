@@ -40,6 +40,15 @@ pub(crate) fn create_table(cluster: Option<&str>, name: &str, definition: &str) 
     ]
 }
 
+/// Makes a table that must not be there yet: of several who make it, one succeeds.
+pub(crate) fn claim_table(cluster: Option<&str>, name: &str, definition: &str) -> Vec<Query> {
+    let mut statements = create_table(cluster, name, definition);
+    if let Some(first) = statements.first_mut() {
+        first.sql = first.sql.replacen("IF NOT EXISTS ", "", 1);
+    }
+    statements
+}
+
 /// Drops a table. The part that is looked for goes last, so that a crash in between leaves something to find.
 pub(crate) fn drop_table(cluster: Option<&str>, name: &str) -> Vec<Query> {
     if cluster.is_none() {

@@ -83,6 +83,25 @@ pub(crate) async fn read(tables: &dyn Tables, row: &BuildRow) -> Result<BTreeMap
     Ok(reached)
 }
 
+/// The highest number of a build of a projection that was ever filled from a log.
+pub(crate) async fn last_build(
+    tables: &dyn Tables,
+    projection: &str,
+    log: LogId,
+) -> Result<Option<u32>, TableError> {
+    #[derive(Deserialize)]
+    struct OfBuild {
+        build: u32,
+        log_id: LogId,
+    }
+    let query = Query::new(
+        "SELECT build, log_id FROM hooklog.projection_progress FINAL WHERE projection = {projection:String}",
+    );
+    let rows: Vec<OfBuild> = tables.query(&query.bind("projection", projection)).await?;
+    let of_log = rows.into_iter().filter(|row| row.log_id == log);
+    Ok(of_log.map(|row| row.build).max())
+}
+
 /// What all partitions of a build hold; `None` while one of them has not had its first batch.
 pub(crate) async fn read_all(tables: &dyn Tables, row: &BuildRow) -> Result<Option<Progress>, TableError> {
     let reached = read(tables, row).await?;

@@ -23,6 +23,7 @@ use crew::{Crew, Found, Member};
 use handle::Request;
 use lane::Lane;
 use open::{Projection, Slot};
+use rest::Rest;
 use share::{Change, Shares};
 
 mod board;
@@ -35,6 +36,7 @@ mod open;
 mod options;
 mod pace;
 mod request;
+mod rest;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,7 @@ pub struct Projector {
     projections: Arc<BTreeMap<&'static str, Projection>>,
     requests: mpsc::Receiver<Request>,
     shares: Shares,
+    rest: Rest,
     /// Builds in work, by the task that fills them.
     lanes: JoinSet<Result<(), TableError>>,
     crews: HashMap<Id, Crew>,
@@ -219,6 +222,7 @@ impl Projector {
             projections,
             requests: received,
             shares,
+            rest: Rest::default(),
             lanes: JoinSet::new(),
             crews: HashMap::new(),
             due: BTreeMap::new(),
@@ -278,7 +282,7 @@ impl Projector {
             .collect();
         // New builds go by themselves: comparing them must not hold up those that are asked.
         let mut lanes: BTreeMap<(Position, bool), Vec<Slot>> = BTreeMap::new();
-        let mut partitions = self.worker.options.partitions;
+        let (mut partitions, mut newer) = (self.worker.options.partitions, false);
         for name in due {
             let Some(projection) = self.projections.get(name).cloned() else {
                 continue;
@@ -302,18 +306,18 @@ impl Projector {
                     );
                     self.worker.board.trouble(name, why);
                     self.retry(name);
+                    newer |= error.is_for_a_newer_program();
                 }
             }
+        }
+        if newer && self.leave_to_others() {
+            return;
         }
         for ((after, _), slots) in lanes {
             self.start(after, slots, shutdown);
         }
-        let known = self.shares.ours().len();
+        // A build may have more partitions than the settings: nobody but us is asked for them.
         self.shares.stand_for(partitions);
-        if self.shares.ours().len() > known {
-            // A build has more partitions than the settings: nobody but us is asked for them.
-            self.open_all();
-        }
     }
 
     fn open_all(&mut self) {
@@ -446,7 +450,10 @@ impl Projector {
                 }
             }
         }
-        self.shares.stand_for(partitions);
+        self.come_back();
+        if !self.rest.is_on() {
+            self.shares.stand_for(partitions);
+        }
     }
 
     /// Ends the lanes whose builds are not what the store says any longer; they start over from there.

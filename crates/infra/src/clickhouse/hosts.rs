@@ -164,3 +164,19 @@ fn base(options: &ClickHouseOptions) -> Result<Client, TableError> {
         .wrap_connector(connector);
     Ok(Client::with_http_client(pool().build(connector)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::without_userinfo;
+
+    #[test]
+    fn an_address_is_told_without_a_password() {
+        for (url, told) in [
+            ("http://a:8123", "http://a:8123"),
+            ("https://user:pass@word@a:8443/x?y=@z", "https://a:8443/x?y=@z"),
+            ("no scheme", "no scheme"),
+        ] {
+            assert_eq!(without_userinfo(url), told);
+        }
+    }
+}

@@ -91,6 +91,59 @@ fn a_newer_schema_is_left_alone() {
     );
 }
 
+/// An upgrade under way: a new program fills its build beside the one of this program.
+#[test]
+fn a_build_of_a_newer_schema_is_not_retired_by_an_older_program() {
+    let rows = [
+        row(2, 1, 1, BuildState::Active),
+        row(3, 2, 1, BuildState::Building),
+    ];
+    check(&rows, &[], (Some(1), None, None, &[]));
+    check(&rows, &[2], (Some(1), None, None, &[]));
+    // One of another log is nobody's any more.
+    let rows = [
+        row(2, 1, 1, BuildState::Active),
+        row(3, 2, 9, BuildState::Building),
+    ];
+    check(&rows, &[], (Some(1), None, None, &[2]));
+}
+
+/// A replica that was away has the tables of today and the rows of yesterday.
+#[test]
+fn an_empty_build_is_not_asked_beside_tables_that_no_row_knows_of() {
+    let rows = [row(2, 1, 1, BuildState::Active)];
+    let later = row(2, 2, 1, BuildState::Active);
+    for (rows, tables) in [(&rows[..], "jobs"), (&rows[..], "jobs_s"), (&[], "jobs")] {
+        let existing = BTreeSet::from([later.table(tables)]);
+        let plan = plan(rows, 2, TABLES, log_id(1), &existing);
+        assert_eq!(plan.create, Some(BuildState::Building), "{rows:?} {tables}");
+    }
+    let existing = BTreeSet::from([row(2, 1, 1, BuildState::Active).table("jobs")]);
+    let plan = plan(&rows, 2, TABLES, log_id(1), &existing);
+    assert_eq!(plan.create, Some(BuildState::Active), "its own tables, not whole");
+}
+
+#[test]
+fn where_nothing_answers_a_retired_build_with_its_tables_is_asked_again() {
+    use BuildState::{Active, Building, Retired};
+    let revived = |rows: &[BuildRow], without: u32| {
+        let there = rows.iter().filter(|row| row.build != without);
+        let existing = there
+            .flat_map(|row| TABLES.iter().map(|t| row.table(t.name)))
+            .collect();
+        let plan = plan(rows, 2, TABLES, log_id(1), &existing);
+        (plan.revive.map(|row| row.build), plan.create)
+    };
+    let rows = [row(2, 1, 1, Retired), row(2, 2, 1, Retired), row(2, 3, 1, Active)];
+    assert_eq!(revived(&rows, 3), (Some(2), None));
+    assert_eq!(revived(&rows, 0), (None, None), "the active one answers");
+    assert_eq!(revived(&rows[..2], 2), (Some(1), None), "none is asked");
+    let other = [row(1, 1, 1, Retired), row(2, 2, 9, Retired)];
+    assert_eq!(revived(&other, 0), (None, Some(Active)), "they can't be filled");
+    let building = [row(2, 1, 1, Retired), row(2, 2, 1, Building)];
+    assert_eq!(revived(&building, 0), (None, None), "a rebuild goes on");
+}
+
 #[test]
 fn a_real_name_belongs_to_one_table() {
     assert_eq!(build_of("jobs", "jobs_s2_b7"), Some(7));

@@ -30,6 +30,8 @@ pub(crate) struct StreamState {
     pub(crate) dice: Dice,
     /// Bytes of each call to publish.
     pub(crate) published: Vec<usize>,
+    /// How often somebody began to follow it.
+    pub(crate) followed: u64,
     epoch: u64,
 }
 
@@ -46,6 +48,7 @@ impl FakeStream {
                 down: false,
                 dice: Dice::new(seed),
                 published: Vec::new(),
+                followed: 0,
                 epoch: 0,
             }),
             changed: watch::Sender::new(0),
@@ -195,6 +198,7 @@ impl LiveEvents for Followed {
         if state.fails() {
             return Err(unavailable());
         }
+        state.followed += 1;
         Ok(Box::new(FakeSubscription {
             stream: Arc::clone(&self.0),
             changed: self.0.changed.subscribe(),

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Query, Rows, TableError, Tables, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::Dice;
 
@@ -26,11 +27,40 @@ pub(crate) struct TablesState {
     pub(crate) refused: Option<String>,
     /// A table that loses so many rows of the next inserts, and says that it has them.
     pub(crate) swallowed: Option<(String, usize)>,
+    /// Whoever asks next for something that begins so, or inserts into what is named so, gets no further until it is told to go on: with
+    /// the answer before it, or the insert not done.
+    pub(crate) held: Option<(String, Arc<Notify>)>,
+    /// After so many more calls the process is dead: nothing is done and nothing comes back.
+    pub(crate) dies_after: Option<u64>,
+    /// The call it dies in is still done.
+    pub(crate) dies_late: bool,
     /// How long an insert takes, in milliseconds.
     pub(crate) insert_ms: u64,
     /// How long a query takes, in milliseconds.
     pub(crate) query_ms: u64,
     pub(crate) dice: Dice,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Breath {
+    Lives,
+    /// What is asked for is done, but no answer comes.
+    Last,
+    Dead,
+}
+
+impl Breath {
+    async fn before(self) {
+        if self == Self::Dead {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn after(self) {
+        if self == Self::Last {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -111,6 +141,9 @@ impl FakeTables {
                 down: false,
                 refused: None,
                 swallowed: None,
+                held: None,
+                dies_after: None,
+                dies_late: false,
                 insert_ms: 0,
                 query_ms: 0,
                 dice: Dice::new(seed),
@@ -135,6 +168,33 @@ impl FakeTables {
     /// Somebody writes into a table behind everybody's back.
     pub(crate) fn doctor(&self, table: &str, doctor: impl FnOnce(&mut Vec<Value>)) {
         doctor(&mut self.state().tables.get_mut(table).unwrap().rows);
+    }
+
+    /// Counts a call of a process that is to die.
+    fn last_breath(&self) -> Breath {
+        let mut state = self.state();
+        match &mut state.dies_after {
+            None => Breath::Lives,
+            Some(0) => Breath::Dead,
+            Some(left) => {
+                *left -= 1;
+                let dies = *left == 0;
+                match (dies, state.dies_late) {
+                    (false, _) => Breath::Lives,
+                    (true, true) => Breath::Last,
+                    (true, false) => Breath::Dead,
+                }
+            }
+        }
+    }
+
+    fn held(&self, call: &str) -> Option<Arc<Notify>> {
+        let mut state = self.state();
+        let is_held = state
+            .held
+            .as_ref()
+            .is_some_and(|(name, _)| call.starts_with(name));
+        is_held.then(|| state.held.take().unwrap().1)
     }
 
     /// All rows of a table, in the order of their coming.
@@ -174,12 +234,18 @@ impl TablesState {
         lost
     }
 
-    fn run(&mut self, sql: &str) {
+    fn run(&mut self, sql: &str) -> Result<(), TableError> {
         let name = |rest: &str| rest.split_whitespace().next().unwrap_or_default().to_owned();
         if let Some(rest) = sql.strip_prefix("CREATE TABLE IF NOT EXISTS hooklog.") {
             self.tables
                 .entry(name(rest))
                 .or_insert_with(|| FakeTable::of(sql));
+        } else if let Some(rest) = sql.strip_prefix("CREATE TABLE hooklog.") {
+            let table = FakeTable::of(sql);
+            if let Some(there) = self.tables.insert(name(rest), table) {
+                self.tables.insert(name(rest), there);
+                return Err(TableError::Refused(format!("{} already exists", name(rest))));
+            }
         } else if let Some(rest) = sql.strip_prefix("DROP TABLE IF EXISTS hooklog.") {
             self.tables.remove(&name(rest));
         } else if let Some(rest) = sql.strip_prefix("CREATE OR REPLACE VIEW hooklog.") {
@@ -187,6 +253,26 @@ impl TablesState {
         } else {
             assert!(sql.starts_with("CREATE DATABASE"), "{sql}");
         }
+        Ok(())
+    }
+
+    fn insert(&mut self, name: &str, rows: Rows) -> Result<(), TableError> {
+        self.fails()?;
+        if self.refused.as_deref() == Some(name) {
+            return Err(TableError::Refused("set so by the test".into()));
+        }
+        self.inserts.push(name.to_owned());
+        let missing = || TableError::Refused(format!("no table {name}"));
+        let lost = self.lost_of(name, rows.len());
+        let into = self.tables.get_mut(name).ok_or_else(missing)?;
+        let json = rows.into_json();
+        into.rows.extend(
+            serde_json::Deserializer::from_slice(&json)
+                .into_iter()
+                .skip(lost)
+                .map(Result::unwrap),
+        );
+        self.fails()
     }
 
     fn answer(&self, query: &Query) -> Result<Vec<Value>, TableError> {
@@ -225,10 +311,16 @@ impl TablesState {
 impl Tables for FakeTables {
     async fn execute(&self, statement: &Query) -> Result<(), TableError> {
         tokio::task::yield_now().await;
-        let mut state = self.state();
-        state.fails()?;
-        state.run(&statement.sql);
-        state.fails()
+        let breath = self.last_breath();
+        breath.before().await;
+        let done = {
+            let mut state = self.state();
+            state.fails()?;
+            state.run(&statement.sql)?;
+            state.fails()
+        };
+        breath.after().await;
+        done
     }
 
     async fn insert(&self, table: &str, rows: Rows) -> Result<(), TableError> {
@@ -237,24 +329,15 @@ impl Tables for FakeTables {
             tokio::time::sleep(std::time::Duration::from_millis(takes)).await;
         }
         tokio::task::yield_now().await;
-        let mut state = self.state();
-        state.fails()?;
-        let name = table.strip_prefix("hooklog.").unwrap().to_owned();
-        if state.refused.as_ref() == Some(&name) {
-            return Err(TableError::Refused("set so by the test".into()));
+        let name = table.strip_prefix("hooklog.").unwrap();
+        if let Some(go_on) = self.held(name) {
+            go_on.notified().await;
         }
-        state.inserts.push(name.clone());
-        let missing = || TableError::Refused(format!("no table {name}"));
-        let lost = state.lost_of(&name, rows.len());
-        let into = state.tables.get_mut(&name).ok_or_else(missing)?;
-        let json = rows.into_json();
-        into.rows.extend(
-            serde_json::Deserializer::from_slice(&json)
-                .into_iter()
-                .skip(lost)
-                .map(Result::unwrap),
-        );
-        state.fails()
+        let breath = self.last_breath();
+        breath.before().await;
+        let done = self.state().insert(name, rows);
+        breath.after().await;
+        done
     }
 
     async fn query_json(&self, query: &Query) -> Result<Bytes, TableError> {
@@ -263,9 +346,16 @@ impl Tables for FakeTables {
             tokio::time::sleep(std::time::Duration::from_millis(takes)).await;
         }
         tokio::task::yield_now().await;
-        let mut state = self.state();
-        state.fails()?;
-        let rows = state.answer(query)?;
+        // A question leaves nothing behind, so that it is of no matter whether it was answered.
+        self.last_breath().before().await;
+        let rows = {
+            let mut state = self.state();
+            state.fails()?;
+            state.answer(query)?
+        };
+        if let Some(go_on) = self.held(&query.sql) {
+            go_on.notified().await;
+        }
         Ok(rows
             .iter()
             .map(|row| format!("{row}\n"))

@@ -224,14 +224,10 @@ impl Comparison<'_> {
     async fn one_part(&self, part: u32, parts: u32, findings: &mut Findings) -> Result<(), Halt> {
         let mut fold = self.fold(part, parts, Sink::Digests(Expected::default()));
         let mut upto = self.reached().await?;
-        loop {
-            self.feed(&mut fold, upto, false).await?;
-            // A long pass leaves much to fold event by event afterwards: first go on to where the build is by now.
-            let now = self.reached().await?;
-            if now.get().saturating_sub(upto.get()) <= PIECE_EVENTS as u64 {
-                break;
-            }
-            upto = now;
+        // A long pass leaves much to fold event by event afterwards: first go on to where the build is by now. What a short one
+        // leaves is not worth another, and a busy log would leave some for ever.
+        while self.feed(&mut fold, upto, false).await? > PIECE_EVENTS {
+            upto = self.reached().await?;
         }
         findings.position = findings.position.or(Some(upto));
         findings.latest = upto;
@@ -261,7 +257,7 @@ impl Comparison<'_> {
         };
         match self.worker.still_in_log(reached).await {
             Ok(()) => Ok(reached.upto),
-            Err(OpenError::Tables(error)) => Err(error.into()),
+            Err(OpenError::Tables(error) | OpenError::Control(error)) => Err(error.into()),
             Err(OpenError::Log(error)) => Err(error.into()),
             Err(OpenError::Diverged { upto }) => Err(VerifyError::Diverged(upto)),
             Err(OpenError::NewerSchema(_)) => Err(VerifyError::NotBuilt),

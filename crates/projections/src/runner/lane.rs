@@ -73,14 +73,17 @@ impl Lane {
         self.slots.iter().map(|slot| &slot.seat).collect()
     }
 
-    /// Reads the log to its head. The next page is read while the rows of the last one are written.
+    /// Reads the log to its head: to where it ended when the page before was read, at the latest, as a busy log goes on ending
+    /// somewhere else. The next page is read while the rows of the last one are written.
     async fn read_log(&mut self, worker: &Worker) -> Result<(), TableError> {
         let mut page = read_page(worker, &self.seats(), self.seen).await;
+        let mut head = page.head;
         while let Some(last) = page.events.last().map(|event| event.position) {
-            let at_head = last >= page.head;
+            let at_head = last >= head;
             if !at_head {
                 self.slots.iter().for_each(|slot| slot.seat.catching_up());
             }
+            head = page.head;
             let batch = worker.project(&mut self.slots, page.events).await;
             self.seen = last;
             let seats = self.seats();
@@ -182,6 +185,8 @@ impl Lane {
                     continue;
                 }
                 let Some(active) = worker.builds.activate(&slot.row).await? else {
+                    // Somebody gave it up, or has another one asked.
+                    slot.seat.end_swap();
                     worker.board.abandon(slot.facts.name, slot.row.incarnation);
                     continue;
                 };
@@ -234,16 +239,24 @@ impl Lane {
         }
     }
 
-    /// Goes on without the stream for a while.
+    /// Goes on without the stream for a while, and for no longer, however much comes.
     async fn poll_log(&mut self, worker: &Worker, time: Duration) -> Result<(), TableError> {
         let until = Instant::now() + time;
         let wait = Duration::from_millis(worker.options.batch_wait_ms);
-        while let Ok(moved) = timeout_at(until, worker.log.wait_past(self.seen)).await {
-            if moved.is_err() {
-                // The log says nothing either; reading it waits until it does.
-                tokio::time::sleep_until(until).await;
-            }
-            tokio::time::sleep(wait).await;
+        // A time-out alone would not do: it gives what is ready even after its time, and a busy log always is.
+        while Instant::now() < until {
+            let Ok(moved) = timeout_at(until, worker.log.wait_past(self.seen)).await else {
+                break;
+            };
+            let asked = self.slots.iter().any(|slot| !slot.waits());
+            let pause = if asked && moved.is_ok() {
+                Instant::now() + wait
+            } else {
+                until
+            };
+            // Nobody asks the tables of builds that wait: what comes meanwhile is written once. And where the log says nothing
+            // either, reading it waits until it does.
+            tokio::time::sleep_until(pause.min(until)).await;
             self.read_log(worker).await?;
             self.slots.iter().for_each(|slot| slot.seat.live());
         }

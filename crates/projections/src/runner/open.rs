@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Worker;
 use super::board::Seat;
-use crate::builds::{BuildRow, BuildState, Facts, Swept, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, plan};
 use crate::model::{ModelFactory, ReadModel};
 use crate::progress::{self, Progress};
 use crate::verify::VerifyReport;
@@ -77,6 +77,8 @@ pub(crate) struct Projection {
 /// Why a projection can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
+    #[error("the tables that all builds need can't be used")]
+    Control(#[source] TableError),
     #[error(transparent)]
     Tables(#[from] TableError),
     #[error(transparent)]
@@ -90,6 +92,16 @@ pub(crate) enum OpenError {
     NewerSchema(u16),
 }
 
+impl OpenError {
+    /// Whether this program can't, and a newer one could.
+    pub(crate) const fn is_for_a_newer_program(&self) -> bool {
+        match self {
+            Self::NewerSchema(_) | Self::Control(TableError::Refused(_)) => true,
+            Self::Control(_) | Self::Tables(_) | Self::Log(_) | Self::Diverged { .. } => false,
+        }
+    }
+}
+
 impl Worker {
     /// Opens the partitions of the builds of a projection that are this process's and that none of its workers fills. Whoever
     /// has the first partition also makes builds, and drops what is of no more use.
@@ -100,9 +112,19 @@ impl Worker {
     ) -> Result<Vec<Slot>, OpenError> {
         let manages = ours.contains(&0);
         let facts = &projection.facts;
-        self.builds.ensure_control().await?;
+        self.builds.ensure_control().await.map_err(OpenError::Control)?;
         let (rows, existing) = (self.builds.rows(facts.name).await?, self.builds.existing().await?);
         let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
+        if plan
+            .revive
+            .as_ref()
+            .is_some_and(|row| self.builds.is_useless(row))
+        {
+            (plan.revive, plan.create) = (None, Some(BuildState::Active));
+        }
+        if plan.create == Some(BuildState::Active) && self.was_filled_further(facts, &rows).await? {
+            plan.create = Some(BuildState::Building);
+        }
         self.board
             .asked(facts.name, newest_active(&rows).map(|row| row.incarnation));
         if let Some(newer) = plan.newer_schema {
@@ -137,8 +159,11 @@ impl Worker {
             }
         }
         if manages {
+            if let Some(row) = plan.revive.take() {
+                slots.extend(self.revive(projection, &row, ours).await?);
+            }
             if let Some(state) = plan.create {
-                let row = self.builds.create(facts, self.shape(), state).await?;
+                let row = self.create(facts, state).await?;
                 if state == BuildState::Active {
                     self.builds.ensure_views(facts, &row).await?;
                 }
@@ -154,6 +179,35 @@ impl Worker {
             Some(error) if slots.is_empty() => Err(error),
             Some(_) | None => Ok(slots),
         }
+    }
+
+    /// Whether a build beyond those that the rows tell of has been filled: then these rows are not those of today.
+    async fn was_filled_further(&self, facts: &Facts, rows: &[BuildRow]) -> Result<bool, TableError> {
+        let last = progress::last_build(self.tables.as_ref(), facts.name, self.builds.log_id).await?;
+        Ok(last > rows.iter().map(|row| row.build).max())
+    }
+
+    async fn create(&self, facts: &Facts, state: BuildState) -> Result<BuildRow, OpenError> {
+        match self.builds.create(facts, self.shape(), state).await? {
+            Created::Made(row) => Ok(row),
+            Created::Taken(build) => {
+                let why = format!("another process makes build {build}");
+                Err(TableError::Unavailable(why).into())
+            }
+        }
+    }
+
+    /// Nothing answers, but for tables of a build that was retired: they are better than none, and are filled on.
+    async fn revive(
+        &self,
+        projection: &Projection,
+        row: &BuildRow,
+        ours: &BTreeSet<u32>,
+    ) -> Result<Vec<Slot>, OpenError> {
+        let row = self.builds.give_back(row).await?;
+        tracing::warn!(projection = %row.projection, build = row.build, "projection_build_given_back: no other one answers");
+        self.builds.ensure_views(&projection.facts, &row).await?;
+        self.slots(projection, &row, ours).await
     }
 
     /// A fresh model for each partition of a build that is ours, standing at the first position of the block that the

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Projector;
 use super::handle::{AbortError, RebuildError, Request};
-use crate::builds::{BuildRow, BuildState, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, Created, newest_active, plan};
 
 impl Projector {
     pub(super) async fn heed(&mut self, request: Request) {
@@ -37,9 +37,13 @@ impl Projector {
         if let Some(row) = under_way {
             return Err(RebuildError::UnderWay(row.build));
         }
-        let row = builds
+        let created = builds
             .create(&facts, self.worker.shape(), BuildState::Building)
             .await?;
+        let row = match created {
+            Created::Made(row) => row,
+            Created::Taken(build) => return Err(RebuildError::UnderWay(build)),
+        };
         self.worker.board.begins(&row);
         self.due.insert(facts.name, Instant::now());
         Ok(row.build)

@@ -16,8 +16,11 @@ use crate::progress::PROGRESS;
 use crate::relay::{Relay, RelayOptions};
 
 mod faults;
+mod load;
 mod rebuilds;
 mod shares;
+mod swap;
+mod upgrade;
 mod verify;
 
 const TABLES: &[Table] = &[
@@ -166,19 +169,19 @@ impl World {
         }
     }
 
-    fn start_with(&self, options: ProjectorOptions, models: Vec<ModelFactory>) -> Running {
-        let ports = ProjectorPorts {
+    fn ports(&self, leases: Arc<dyn Leases>) -> ProjectorPorts {
+        ProjectorPorts {
             log: Arc::<MemoryLog>::clone(&self.log),
             live: Arc::new(Followed(Arc::clone(&self.stream))),
             tables: Arc::<FakeTables>::clone(&self.tables),
             bodies: Arc::<FakeBodies>::clone(&self.bodies),
             clock: Arc::<ManualClock>::clone(&self.clock),
-            leases: Arc::new(Unshared),
-        };
-        let (projector, handle) = Projector::build(options, models, ports);
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(projector.run(stop.clone()));
-        Running { handle, stop, task }
+            leases,
+        }
+    }
+
+    fn start_with(&self, options: ProjectorOptions, models: Vec<ModelFactory>) -> Running {
+        Running::of(Projector::build(options, models, self.ports(Arc::new(Unshared))))
     }
 
     fn start(&self) -> Running {
@@ -267,6 +270,12 @@ impl World {
 }
 
 impl Running {
+    fn of((projector, handle): (Projector, ProjectorHandle)) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(projector.run(stop.clone()));
+        Self { handle, stop, task }
+    }
+
     fn status(&self, name: &str) -> ProjectionStatus {
         self.handle.status().into_iter().find(|s| s.name == name).unwrap()
     }

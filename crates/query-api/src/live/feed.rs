@@ -154,10 +154,14 @@ impl Feed {
         Ok(())
     }
 
-    /// Goes on without the stream for a while.
+    /// Goes on without the stream for a while, and for no longer, however much comes.
     async fn poll_log(&mut self, time: Duration) {
         let until = Instant::now() + time;
-        while let Ok(moved) = timeout_at(until, self.hub.log.wait_past(self.seen)).await {
+        // A time-out alone would not do: it gives what is ready even after its time, and a busy log always is.
+        while Instant::now() < until {
+            let Ok(moved) = timeout_at(until, self.hub.log.wait_past(self.seen)).await else {
+                return;
+            };
             let read = match moved {
                 Ok(_) => self.read_log().await,
                 Err(error) => Err(error),

@@ -89,6 +89,11 @@ impl Seat {
         still_there
     }
 
+    /// It is not to be the one that is asked after all.
+    pub(crate) fn end_swap(&self) {
+        self.with(|view| view.swapping = false);
+    }
+
     /// The build is now the one that is asked.
     pub(crate) fn activated(&self) {
         let mut projections = self.board.lock();

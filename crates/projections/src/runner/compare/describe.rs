@@ -68,7 +68,7 @@ impl Comparison<'_> {
 
     async fn detail(&self, fold: &mut Fold, upto: Position) -> Result<(), VerifyError> {
         match self.feed(fold, upto, false).await {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(Halt::Full) => Err(VerifyError::TooBusy),
             Err(Halt::Error(error)) => Err(error),
         }

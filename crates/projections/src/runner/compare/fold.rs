@@ -39,7 +39,14 @@ impl Comparison<'_> {
     }
 
     /// Folds the log up to a position: in pieces, or with every event by itself, so that no state in between is passed over.
-    pub(super) async fn feed(&self, fold: &mut Fold, upto: Position, one_by_one: bool) -> Result<(), Halt> {
+    /// Returns how many events that were.
+    pub(super) async fn feed(
+        &self,
+        fold: &mut Fold,
+        upto: Position,
+        one_by_one: bool,
+    ) -> Result<usize, Halt> {
+        let mut folded = 0;
         let options = &self.worker.options;
         let limit = PageLimit {
             events: options.batch_events_max.clamp(1, PIECE_EVENTS),
@@ -55,6 +62,7 @@ impl Comparison<'_> {
             let Some(last) = events.last().map(|event| event.position) else {
                 return Err(VerifyError::Diverged(upto).into());
             };
+            folded += events.len();
             let (mut piece, mut bytes) = (Vec::new(), 0);
             for event in events {
                 let (mut projected, _) = Projected::of(event);
@@ -75,7 +83,7 @@ impl Comparison<'_> {
             self.watch.folded(last, upto);
             tokio::task::yield_now().await;
         }
-        Ok(())
+        Ok(folded)
     }
 
     fn project(&self, fold: &mut Fold, piece: &[Projected], later: bool) -> Result<(), Halt> {

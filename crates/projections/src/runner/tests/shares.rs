@@ -15,12 +15,12 @@ fn share(part: u32) -> LeaseName {
 }
 
 /// Those of the real read models that these tables in memory can hold.
-fn real() -> Vec<ModelFactory> {
+pub(super) fn real() -> Vec<ModelFactory> {
     let named = |factory: &ModelFactory| NAMES.contains(&factory(BuildShape::default()).name());
     models::factories().into_iter().filter(named).collect()
 }
 
-fn in_parts(partitions: u32) -> ProjectorOptions {
+pub(super) fn in_parts(partitions: u32) -> ProjectorOptions {
     ProjectorOptions {
         partitions,
         ..options()
@@ -28,19 +28,8 @@ fn in_parts(partitions: u32) -> ProjectorOptions {
 }
 
 impl World {
-    fn start_sharing(&self, options: ProjectorOptions, leases: Arc<dyn Leases>) -> Running {
-        let ports = ProjectorPorts {
-            log: Arc::<MemoryLog>::clone(&self.log),
-            live: Arc::new(Followed(Arc::clone(&self.stream))),
-            tables: Arc::<FakeTables>::clone(&self.tables),
-            bodies: Arc::<FakeBodies>::clone(&self.bodies),
-            clock: Arc::<ManualClock>::clone(&self.clock),
-            leases,
-        };
-        let (projector, handle) = Projector::build(options, real(), ports);
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(projector.run(stop.clone()));
-        Running { handle, stop, task }
+    pub(super) fn start_sharing(&self, options: ProjectorOptions, leases: Arc<dyn Leases>) -> Running {
+        Running::of(Projector::build(options, real(), self.ports(leases)))
     }
 
     /// Deliveries, and one of ten of them twice more on its own stream.
@@ -59,7 +48,7 @@ impl World {
     }
 
     /// What is in the tables that are asked, but for how it was cut into partitions and blocks.
-    fn answers(&self) -> (Vec<Value>, u64) {
+    pub(super) fn answers(&self) -> (Vec<Value>, u64) {
         let of = |name: &str| {
             let (schema, build) = self.active(name).unwrap();
             self.tables.finals(&format!("{name}_s{schema}_b{build}"), "")
@@ -72,7 +61,7 @@ impl World {
     }
 
     /// The partitions that took down how far they are, of a build of a projection.
-    fn progress(&self, projection: &str, build: u64) -> BTreeSet<u64> {
+    pub(super) fn progress(&self, projection: &str, build: u64) -> BTreeSet<u64> {
         let rows = self.tables.finals(PROGRESS, "");
         let of_build = rows
             .iter()
@@ -82,7 +71,7 @@ impl World {
 }
 
 impl Running {
-    async fn equals_the_log(&self) {
+    pub(super) async fn equals_the_log(&self) {
         for name in NAMES {
             let report = self.handle.verify(name).await.unwrap();
             assert!(report.is_equal(), "{report:?}");
@@ -91,12 +80,12 @@ impl Running {
 
     /// Ends it as a kill would: nothing is finished.
     #[expect(clippy::disallowed_methods, reason = "this is how a test kills")]
-    fn kill(self) {
+    pub(super) fn kill(self) {
         self.task.abort();
     }
 
     /// All projections are up to the head, as this process sees it.
-    async fn sees_the_head(&self, world: &World) {
+    pub(super) async fn sees_the_head(&self, world: &World) {
         let head = world.log.head().await.unwrap();
         until("all partitions are at the head", async || {
             let statuses = self.handle.status();
@@ -352,18 +341,8 @@ async fn a_row_that_two_partitions_write_is_not_taken_for_wrong_while_one_of_the
     prompt.give(share(0));
     let lasts = || -> Vec<ModelFactory> { vec![Arc::new(|_| Box::new(Lasts))] };
     let start = |leases: &TestLeases| {
-        let ports = ProjectorPorts {
-            log: Arc::<MemoryLog>::clone(&world.log),
-            live: Arc::new(Followed(Arc::clone(&world.stream))),
-            tables: Arc::<FakeTables>::clone(&world.tables),
-            bodies: Arc::<FakeBodies>::clone(&world.bodies),
-            clock: Arc::<ManualClock>::clone(&world.clock),
-            leases: Arc::new(leases.clone()),
-        };
-        let (projector, handle) = Projector::build(in_parts(2), lasts(), ports);
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(projector.run(stop.clone()));
-        Running { handle, stop, task }
+        let ports = world.ports(Arc::new(leases.clone()));
+        Running::of(Projector::build(in_parts(2), lasts(), ports))
     };
     let (one, other) = (start(&prompt), start(&tardy));
     until("the prompt one is at the head", async || {
