@@ -100,8 +100,10 @@ impl Observer {
     /// Waits until everything up to a position is projected.
     pub(crate) async fn reaches(&self, position: u64) {
         let mut reached = self.reached.clone();
-        let waited = tokio::time::timeout(SOON, reached.wait_for(|reached| *reached >= position)).await;
-        assert!(waited.is_ok(), "projecting never came to {position}");
+        let waited = tokio::time::timeout(SOON, reached.wait_for(|reached| *reached >= position))
+            .await
+            .is_ok();
+        assert!(waited, "projecting never came to {position}");
     }
 
     /// Something is done now.

@@ -17,13 +17,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Relay,
-        Self::Project,
-        Self::React,
-        Self::Ingest,
-        Self::Query,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Relay, Self::Project, Self::React, Self::Ingest, Self::Query];
 
     pub(crate) const fn role(self) -> &'static str {
         match self {

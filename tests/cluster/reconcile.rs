@@ -89,10 +89,17 @@ impl World {
         assert_eq!(told.len(), sent.acknowledged.len(), "deliveries in the log");
         assert!(unmarked.values().all(|count| *count == 1), "{unmarked:?}");
         let odd = |told: &&Told| !told.others.is_empty() || told.processed != usize::from(!told.is_marked);
-        let odd: Vec<_> = told.values().filter(odd).map(|told| (&told.received, told.processed, &told.others)).collect();
+        let odd: Vec<_> = told
+            .values()
+            .filter(odd)
+            .map(|told| (&told.received, told.processed, &told.others))
+            .collect();
         assert!(odd.is_empty(), "outcomes: {odd:?}");
         self.was_handed_on(&told);
-        eprintln!("the log holds what was acknowledged, each once; {} of them are marked", told.values().filter(|t| t.is_marked).count());
+        eprintln!(
+            "the log holds what was acknowledged, each once; {} of them are marked",
+            told.values().filter(|t| t.is_marked).count()
+        );
     }
 
     fn was_handed_on(&self, told: &BTreeMap<String, Told>) {
@@ -153,7 +160,11 @@ impl World {
         })
         .await;
         let rows: usize = views.values().map(Vec::len).sum();
-        eprintln!("{} events, and {rows} rows of {} views, are those of an undisturbed run", events.len(), views.len());
+        eprintln!(
+            "{} events, and {rows} rows of {} views, are those of an undisturbed run",
+            events.len(),
+            views.len()
+        );
     }
 
     /// A stream holds the events of the log, each once, in its order.
@@ -165,11 +176,13 @@ impl World {
             ..JetStreamOptions::default()
         };
         let stream = JetStream::connect(options).await.unwrap();
-        eventually("the stream can be read", SOON, || async {
-            stream.is_connected().then_some(()).ok_or_else(String::new)
+        let mut live = eventually("the stream can be read", SOON, || async {
+            stream
+                .follow(Position::START)
+                .await
+                .map_err(|error| error.to_string())
         })
         .await;
-        let mut live = stream.follow(Position::START).await.unwrap();
         let mut previous = Position::START;
         for event in events {
             let next = tokio::time::timeout(SOON, live.next()).await;
@@ -215,7 +228,9 @@ async fn views(tables: &Tables) -> BTreeMap<String, Vec<String>> {
     let names = tables.ask(names).await.unwrap();
     let mut views = BTreeMap::new();
     for name in names.lines() {
-        let rows = tables.ask(&format!("SELECT * FROM hooklog.{name} FORMAT JSONEachRow")).await;
+        let rows = tables
+            .ask(&format!("SELECT * FROM hooklog.{name} FORMAT JSONEachRow"))
+            .await;
         let mut rows: Vec<_> = rows.unwrap().lines().map(str::to_owned).collect();
         rows.sort();
         views.insert(name.to_owned(), rows);

@@ -89,12 +89,7 @@ impl Senders {
             count: watch::Sender::new(0),
         });
         let stop = CancellationToken::new();
-        let task = tokio::spawn(send_all(
-            Arc::clone(&shared),
-            deliveries,
-            every,
-            stop.clone(),
-        ));
+        let task = tokio::spawn(send_all(Arc::clone(&shared), deliveries, every, stop.clone()));
         Self { shared, stop, task }
     }
 
@@ -155,8 +150,10 @@ async fn deliver(shared: Arc<Shared>, delivery: Signed) {
         let mut sent = shared.sent.lock().unwrap();
         if door.disturbed.load(Ordering::SeqCst) == before {
             let after = begin.elapsed();
-            sent.failures
-                .push(format!("{} at {} after {after:?}: {why}", delivery.delivery, door.base));
+            sent.failures.push(format!(
+                "{} at {} after {after:?}: {why}",
+                delivery.delivery, door.base
+            ));
         } else {
             sent.sent_again += 1;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,6 @@ use crate::{LEASE, SOON, lasts};
 const EVERY: Duration = Duration::from_millis(50);
 /// More than are ever sent: the load ends when the drill does.
 const DELIVERIES: usize = 12_000;
-/// What is larger would need a body store that all processes share.
-const BODY_BYTES_MAX: usize = 100_000;
 
 /// A ClickHouse, killed when it is dropped.
 struct ClickHouse {
@@ -37,14 +35,22 @@ impl Drop for ClickHouse {
 }
 
 impl ClickHouse {
-    async fn start(tools: &Tools, folder: &Path, name: &str) -> Self {
+    async fn start(folder: &Path, name: &str) -> Self {
         let library = nats::engine(folder, "libchdb.so").display().to_string();
         let (http, tcp, other) = (free_port(), free_port(), free_port());
         let place = folder.join(name).display().to_string();
         let (port, ports) = (http.to_string(), format!("{tcp},{other}"));
         let arguments = [&library, &place, &port, &ports, Tables::USER, Tables::PASSWORD];
         let clickhouse = Self {
-            child: tools.python_program("shard.py", &arguments, Stdio::null()),
+            child: Command::new("python3")
+                .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/shard.py"))
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                // It says every step that it takes.
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("Python runs"),
             tables: Tables::at(http),
         };
         let tables = &clickhouse.tables;
@@ -54,7 +60,6 @@ impl ClickHouse {
 }
 
 pub(crate) struct World {
-    pub(crate) tools: Tools,
     pub(crate) node: Node,
     pub(crate) nats: Nats,
     pub(crate) receiver: Receiver,
@@ -77,27 +82,37 @@ impl World {
             .await
             .unwrap();
         let nats = Nats::start(folder.path()).await;
-        let clickhouse = ClickHouse::start(&tools, folder.path(), "clickhouse").await;
+        let clickhouse = ClickHouse::start(folder.path(), "clickhouse").await;
         let receiver = Receiver::start().await;
         let settings = settings(&receiver.url());
-        let environment = environment(&node.url(), &nats.url(), &clickhouse.tables.url);
+        let bodies = folder.path().join("bodies");
+        std::fs::create_dir_all(&bodies).unwrap();
+        let environment = environment(&node.url(), &nats.url(), &clickhouse.tables.url, &bodies);
         let spawn = |kind: Kind, n: usize| {
             let role = kind.role();
-            Process::spawn(folder.path(), &format!("{role}-{n}"), role, &settings, &environment)
+            Process::spawn(
+                folder.path(),
+                &format!("{role}-{n}"),
+                role,
+                &settings,
+                &environment,
+            )
         };
         let processes: Vec<_> = Kind::ALL.map(|kind| [spawn(kind, 0), spawn(kind, 1)]).into();
         for process in processes.iter().flatten() {
             process.server().ready().await;
+            eprintln!(
+                "{:6.1} s: {} is ready",
+                began.elapsed().as_secs_f64(),
+                process.name
+            );
         }
         let ingests = processes[place(Kind::Ingest)].iter();
         let doors: Vec<_> = ingests.map(|ingest| Door::new(ingest.server().base())).collect();
-        let deliveries = Signed::spread(&tools, DELIVERIES, "cluster", 20);
-        let small = deliveries.into_iter().filter(|d| d.body.len() < BODY_BYTES_MAX);
-        let small: VecDeque<_> = small.collect();
+        let deliveries = VecDeque::from(Signed::spread(&tools, DELIVERIES, "cluster", 20));
         let mut world = Self {
             observer: Observer::start(clickhouse.tables.clone()),
-            senders: Some(Senders::start(doors.clone(), small, EVERY)),
-            tools,
+            senders: Some(Senders::start(doors.clone(), deliveries, EVERY)),
             node,
             nats,
             receiver,
@@ -128,10 +143,17 @@ impl World {
         let senders = self.senders.as_ref().expect("the load goes on");
         let mut count = senders.count();
         let wanted = *count.borrow() + 20;
-        let more = tokio::time::timeout(SOON, count.wait_for(|count| *count >= wanted)).await;
-        assert!(more.is_ok(), "deliveries are not acknowledged any more");
+        // What is given back would keep the senders from counting on.
+        let more = tokio::time::timeout(SOON, count.wait_for(|count| *count >= wanted))
+            .await
+            .is_ok();
+        assert!(more, "deliveries are not acknowledged any more");
         let handed_on = self.receiver.taken().len() + 5;
-        let last = senders.positions().into_iter().map(|(position, _)| position).max();
+        let last = senders
+            .positions()
+            .into_iter()
+            .map(|(position, _)| position)
+            .max();
         self.observer.reaches(last.unwrap_or_default()).await;
         self.receiver.has_taken(handed_on, SOON).await;
     }
@@ -220,8 +242,10 @@ impl World {
 
     /// One process that publishes and projects the same log elsewhere, and nobody disturbs it. Its tables, when it is done.
     pub(crate) async fn undisturbed(&self, head: u64, run: impl AsyncFnOnce(&Tables)) {
-        let clickhouse = ClickHouse::start(&self.tools, self.folder.path(), "other-clickhouse").await;
-        let mut environment = environment(&self.node.url(), &self.nats.url(), &clickhouse.tables.url);
+        let clickhouse = ClickHouse::start(self.folder.path(), "other-clickhouse").await;
+        let bodies = self.folder.path().join("bodies");
+        let log = self.node.url();
+        let mut environment = environment(&log, &self.nats.url(), &clickhouse.tables.url, &bodies);
         environment.extend(
             [
                 ("HOOKLOG_NATS__STREAM", "UNDISTURBED"),
@@ -246,7 +270,11 @@ impl World {
     /// The longest that a delivery waited to be projected.
     pub(crate) fn longest_pause(&self) -> Duration {
         let pauses = self.observer.pauses(&self.acknowledged);
-        pauses.into_iter().map(|(_, pause)| pause).max().unwrap_or_default()
+        pauses
+            .into_iter()
+            .map(|(_, pause)| pause)
+            .max()
+            .unwrap_or_default()
     }
 
     pub(crate) fn summary(&self, sent: &Sent) {
@@ -276,11 +304,15 @@ fn settings(receiver: &str) -> String {
     )
 }
 
-fn environment(log: &str, nats: &str, clickhouse: &str) -> Vec<(String, String)> {
-    let lease = LEASE.as_millis().to_string();
+fn environment(log: &str, nats: &str, clickhouse: &str, bodies: &Path) -> Vec<(String, String)> {
+    let (lease, bodies) = (
+        LEASE.as_millis().to_string(),
+        format!("file://{}", bodies.display()),
+    );
     let variables = [
         ("HOOKLOG_LOG__BACKEND", "eventstore"),
         ("HOOKLOG_LOG__EVENTSTORE__URL", log),
+        ("HOOKLOG_BODIES__URL", &bodies),
         ("HOOKLOG_NATS__URL", nats),
         ("HOOKLOG_NATS__TOKEN", nats::TOKEN),
         ("HOOKLOG_NATS__REPLICAS", "3"),
