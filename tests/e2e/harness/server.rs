@@ -86,6 +86,7 @@ impl Launch {
     }
 
     /// With one more argument of `serve`.
+    #[allow(dead_code, reason = "the tests of a cluster start a process for each role")]
     pub(crate) fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.into());
         self
