@@ -29,7 +29,7 @@ help: ## What there is
 	@echo 'make mutations break one safeguard after the other and expect the simulation to notice'
 	@echo 'make fuzz      run every fuzz target for HOOKLOG_FUZZ_SECONDS (60; 600 in make drill), on the stable toolchain'
 	@echo 'make deny      licences, sources, banned crates and known advisories of all dependencies'
-	@echo 'make bench     whether a replay leaves live deliveries their latency (about 10 minutes; wants a quiet machine)'
+	@echo 'make bench     whether a replay leaves live deliveries their latency, and how fast partitions project (about 15 minutes; wants a quiet machine)'
 	@echo 'make docs      the documentation of the crates, as HTML'
 	@echo
 	@echo 'Built and fetched things are kept in $(HOOKLOG_CACHE) (set HOOKLOG_CACHE to move them).'
@@ -132,9 +132,11 @@ fuzz: prerequisites-fuzz ## Fuzz every target
 deny: prerequisites ## Licences, sources, bans, advisories
 	scripts/deny.sh
 
-bench: prerequisites engines ## Benchmarks
+bench: prerequisites engines test-tools ## Benchmarks
 	$(SAY) 'Measuring live deliveries beside a replay (release build first)'
 	cargo bench --locked --bench replay_latency
+	$(SAY) 'Measuring how fast 1, 2 and 4 partitions project one log'
+	cargo bench --locked --bench projecting
 
 docs: prerequisites ## Documentation as HTML
 	$(SAY) 'Building the documentation'

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use domain::{Checkpoints, Holder, LeaseStanding, Leases, LogId, SharedWork, Unshared};
+use domain::{Checkpoints, Holder, LeaseName, LeaseStanding, Leases, LogId, SharedWork, Unshared};
 use infra::checkpoint::DirectoryCheckpoints;
 use infra::jetstream::{JetStream, NatsCheckpoints, NatsLeases};
 use infra::lease::{LeaseKeeper, UseLeases};
+use query_api::PartitionHolder;
 use uuid::Uuid;
 
 use crate::role::{Role, Roles};
@@ -124,6 +125,24 @@ impl Sharing {
         let standings = with_others.keeper.standings().into_iter();
         let of_work = standings.filter(|(name, _)| name.work == work);
         Some(Share::of(of_work.map(|(_, standing)| standing)))
+    }
+
+    /// Who fills which partition of the projections, as far as this process stands for them.
+    pub(crate) fn partition_holders(&self) -> Vec<PartitionHolder> {
+        let standings = self.with_others.as_ref().map(|others| others.keeper.standings());
+        let projecting = standings
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| name.work == SharedWork::Project);
+        let holder = |(name, standing): (LeaseName, LeaseStanding)| PartitionHolder {
+            partition: name.part,
+            here: standing.works(),
+            other: match standing {
+                LeaseStanding::Standby(holder) => holder.map(|holder| holder.to_string()),
+                LeaseStanding::Held | LeaseStanding::Unleased => None,
+            },
+        };
+        projecting.map(holder).collect()
     }
 
     /// The work is done: others may go on.

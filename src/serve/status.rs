@@ -269,6 +269,8 @@ fn projection_status(status: &projections::ProjectionStatus) -> ProjectionStatus
         build: (status.build > 0).then_some(status.build),
         state,
         progress: progress(status.position.get(), status.lag_events, status.lag_seconds),
+        partitions: status.partitions,
+        partitions_here: status.partitions_here,
         rebuild: status.rebuild.as_ref().map(|rebuild| RebuildProgress {
             build: rebuild.build,
             progress: progress(
@@ -313,6 +315,7 @@ impl SystemStatus for Status {
             components: self.components(),
             relay,
             projections: projections.iter().map(projection_status).collect(),
+            holders: self.sharing.partition_holders(),
             intake,
         }
     }

@@ -13,6 +13,7 @@
     reason = "a test fails loudly, and what it says helps"
 )]
 
+mod answers;
 mod process;
 mod world;
 
@@ -108,6 +109,35 @@ async fn projecting_reads_the_log_while_nobody_publishes() {
     one.tables_are_the_log().await;
     for process in [one, other, relay] {
         process.stop();
+    }
+    world.end().await;
+}
+
+/// The number of partitions is fixed for a build: to change it is to rebuild.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_log_comes_to_the_same_answers_by_one_two_and_four_partitions() {
+    let mut world = World::new(1).await;
+    world.deliver(300).await;
+    let mut first = None;
+    for (build, partitions) in [(1, 1), (2, 2), (3, 4)] {
+        world.partitions = partitions;
+        let [one, other] = ["one", "other"].map(|name| world.start(name, Does::Projections));
+        if build > 1 {
+            one.rebuild_all().await;
+        }
+        for process in [&one, &other] {
+            process.asks_build(&world, build).await;
+            process.has_caught_up(&world).await;
+        }
+        let found = answers::answers(&world.tables()).await;
+        assert!(found.iter().any(|(_, rows, _)| *rows == 300), "{found:?}");
+        assert_eq!(
+            *first.get_or_insert(found.clone()),
+            found,
+            "{partitions} partitions"
+        );
+        one.stop();
+        other.stop();
     }
     world.end().await;
 }

@@ -11,7 +11,7 @@ use domain::{
     BodyError, BodyRef, BodyStore, BodyUpload, Clock, EventLog, LiveEvents, LogId, PageLimit, Position,
     Timestamp,
 };
-use infra::clickhouse::ClickHouseOptions;
+use infra::clickhouse::{ClickHouse, ClickHouseOptions};
 use infra::engine::{EngineOptions, Engines};
 use infra::jetstream::{JetStream, JetStreamOptions};
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ pub(crate) struct Parts {
 pub(crate) struct World {
     pub(crate) log: Arc<MemoryLog>,
     engines: Engines,
-    partitions: u32,
+    pub(crate) partitions: u32,
     _directory: TempDir,
 }
 
@@ -105,6 +105,10 @@ impl World {
 
     pub(crate) fn start(&self, name: &'static str, does: Does) -> Process {
         Process::start(name, does, self.parts())
+    }
+
+    pub(crate) fn tables(&self) -> ClickHouse {
+        ClickHouse::new(self.parts().clickhouse).expect("a client of ClickHouse")
     }
 
     fn parts(&self) -> Parts {

@@ -37,7 +37,8 @@ pub use api::{Api, ApiDeps};
 pub use live::{HangUp, Live, LiveOptions};
 pub use options::{Anonymous, ApiOptions};
 pub use ports::{
-    CheckRequest, CheckedRequest, Component, ComponentState, Difference, Intake, NotChecked, Progress,
-    ProjectionState, ProjectionStatus, RebuildError, RebuildOf, RebuildProgress, RenderMetrics, RequestCheck,
-    RequestToCheck, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
+    CheckRequest, CheckedRequest, Component, ComponentState, Difference, Intake, NotChecked, PartitionHolder,
+    Progress, ProjectionState, ProjectionStatus, RebuildError, RebuildOf, RebuildProgress, RenderMetrics,
+    RequestCheck, RequestToCheck, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend, Verified,
+    VerifyError,
 };

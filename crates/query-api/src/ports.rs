@@ -128,10 +128,25 @@ pub struct ProjectionStatus {
     pub state: ProjectionState,
     /// How far the build that the API reads is.
     pub progress: Progress,
+    /// Partitions of that build; 0 before the first is ready.
+    pub partitions: u32,
+    /// How many of them this process fills.
+    pub partitions_here: u32,
     /// A rebuild under way.
     pub rebuild: Option<RebuildProgress>,
     /// The last error, if it is not over.
     pub error: Option<String>,
+}
+
+/// Who fills a partition of the projections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionHolder {
+    /// The partition.
+    pub partition: u32,
+    /// Whether this process fills it.
+    pub here: bool,
+    /// The other process that does, where one is known.
+    pub other: Option<String>,
 }
 
 /// Requests to receive since some time ago.
@@ -156,6 +171,8 @@ pub struct SystemSnapshot {
     pub relay: Option<Progress>,
     /// The projections, by name.
     pub projections: Vec<ProjectionStatus>,
+    /// Who fills which of their partitions, where work is shared and this process may fill some.
+    pub holders: Vec<PartitionHolder>,
     /// What was received in about the last five minutes, where known.
     pub intake: Option<Intake>,
 }

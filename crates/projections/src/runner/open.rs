@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::Worker;
 use super::board::Seat;
 use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, plan};
+use crate::migration;
 use crate::model::{ModelFactory, ReadModel};
 use crate::progress::{self, Progress};
 use crate::verify::VerifyReport;
@@ -94,10 +95,11 @@ pub(crate) enum OpenError {
 
 impl OpenError {
     /// Whether this program can't, and a newer one could.
-    pub(crate) const fn is_for_a_newer_program(&self) -> bool {
+    pub(crate) fn is_for_a_newer_program(&self) -> bool {
         match self {
-            Self::NewerSchema(_) | Self::Control(TableError::Refused(_)) => true,
-            Self::Control(_) | Self::Tables(_) | Self::Log(_) | Self::Diverged { .. } => false,
+            Self::NewerSchema(_) => true,
+            Self::Control(error) => migration::is_of_newer(error),
+            Self::Tables(_) | Self::Log(_) | Self::Diverged { .. } => false,
         }
     }
 }

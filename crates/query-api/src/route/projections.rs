@@ -11,8 +11,8 @@ use crate::answer::Answer;
 use crate::failure::{Code, Failure};
 use crate::ports::{RebuildError, RebuildOf, VerifyError};
 use crate::shape::system::{
-    ProgressShape, ProjectionShape, Projections, RebuildAborted, RebuildOfShape, RebuildStarted,
-    VerifiedShape,
+    PartitionHolderShape, ProgressShape, ProjectionShape, Projections, RebuildAborted, RebuildOfShape,
+    RebuildStarted, VerifiedShape,
 };
 use crate::state::State;
 
@@ -36,6 +36,11 @@ impl ProjectionsApi {
             head: self.state.log.health().head.get(),
             relay: snapshot.relay.map(ProgressShape::from),
             projections: snapshot.projections.iter().map(ProjectionShape::from).collect(),
+            holders: snapshot
+                .holders
+                .into_iter()
+                .map(PartitionHolderShape::from)
+                .collect(),
         }))
     }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::destination::DestinationShape;
 use crate::ports::{
-    Component, ComponentState, Difference, Progress, ProjectionState, ProjectionStatus, RebuildOf,
-    RebuildProgress, Verified,
+    Component, ComponentState, Difference, PartitionHolder, Progress, ProjectionState, ProjectionStatus,
+    RebuildOf, RebuildProgress, Verified,
 };
 
 /// A part of the service.
@@ -78,6 +78,31 @@ pub(crate) struct Projections {
     pub(crate) relay: Option<ProgressShape>,
     /// The projections, by name.
     pub(crate) projections: Vec<ProjectionShape>,
+    /// Who fills which partition of them, where processes share the work; empty where one does it all, and from a process
+    /// that fills none.
+    pub(crate) holders: Vec<PartitionHolderShape>,
+}
+
+/// Who fills a partition of the projections.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "PartitionHolder")]
+pub(crate) struct PartitionHolderShape {
+    /// The partition.
+    pub(crate) partition: u32,
+    /// Whether it is the process that answers.
+    pub(crate) here: bool,
+    /// The other process that does; null where none is known.
+    pub(crate) other: Option<String>,
+}
+
+impl From<PartitionHolder> for PartitionHolderShape {
+    fn from(holder: PartitionHolder) -> Self {
+        Self {
+            partition: holder.partition,
+            here: holder.here,
+            other: holder.other,
+        }
+    }
 }
 
 /// How far a follower of the log is.
@@ -132,6 +157,10 @@ pub(crate) struct ProjectionShape {
     #[serde(flatten)]
     #[oai(flatten)]
     pub(crate) progress: ProgressShape,
+    /// The partitions that the build is filled in; 0 before the first is ready.
+    pub(crate) partitions: u32,
+    /// How many of them the process that answers fills.
+    pub(crate) partitions_here: u32,
     /// A new build on its way; the old one answers until it has caught up.
     pub(crate) rebuild: Option<RebuildShape>,
     /// The last error.
@@ -153,6 +182,8 @@ impl From<&ProjectionStatus> for ProjectionShape {
             build: status.build,
             state: state.to_owned(),
             progress: status.progress.into(),
+            partitions: status.partitions,
+            partitions_here: status.partitions_here,
             rebuild: status.rebuild.as_ref().map(RebuildShape::from),
             error: status.error.clone(),
         }

@@ -46,9 +46,9 @@ use self::peer::From;
 use self::senders::Senders;
 use crate::{
     Api, ApiDeps, ApiOptions, CheckRequest, CheckedRequest, Component, ComponentState, Difference, HangUp,
-    LiveOptions, LocalOwner, NotChecked, Progress, ProjectionState, ProjectionStatus, RebuildError,
-    RebuildOf, RenderMetrics, RequestCheck, RequestToCheck, SendTest, SessionSecret, SystemSnapshot,
-    SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
+    LiveOptions, LocalOwner, NotChecked, PartitionHolder, Progress, ProjectionState, ProjectionStatus,
+    RebuildError, RebuildOf, RenderMetrics, RequestCheck, RequestToCheck, SendTest, SessionSecret,
+    SystemSnapshot, SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
 };
 
 /// A Saturday morning.
@@ -287,6 +287,8 @@ pub(super) fn snapshot() -> SystemSnapshot {
             position: 2,
             ..Progress::default()
         },
+        partitions: 2,
+        partitions_here: 1,
         rebuild: None,
         error: None,
     };
@@ -304,6 +306,11 @@ pub(super) fn snapshot() -> SystemSnapshot {
             ..Progress::default()
         }),
         projections: vec![projection("deliveries"), projection("jobs")],
+        holders: vec![PartitionHolder {
+            partition: 1,
+            here: false,
+            other: Some("elsewhere".into()),
+        }],
         intake: None,
     }
 }
