@@ -288,6 +288,40 @@ async function cancelling(page) {
   await bulk.getByText("cancelled", { exact: true }).waitFor();
 }
 
+/** A destination is held back and let go; a projection is compared with the log and made again from it. */
+async function operating(page) {
+  const dialog = page.getByRole("dialog");
+  await page.goto("/dashboard/sources");
+  const row = page.getByRole("row", { name: /^ci / });
+  for (const [verb, state] of [["Pause", "paused"], ["Resume", "closed"]]) {
+    await row.getByRole("button", { name: verb }).click();
+    await dialog.getByRole("button", { name: verb }).click();
+    await row.getByText(state, { exact: true }).waitFor();
+  }
+  await page.goto("/dashboard/projections");
+  const jobs = page.getByRole("row", { name: /^jobs/ });
+  await jobs.getByRole("button", { name: "Verify jobs" }).click();
+  await dialog.getByRole("button", { name: "Verify" }).click();
+  await jobs.getByText(/equals the log/).waitFor({ timeout: 60_000 });
+  const build = async () => Number(await jobs.getByRole("cell").nth(4).innerText());
+  const before = await build();
+  await jobs.getByRole("button", { name: "Rebuild jobs" }).click();
+  await dialog.getByRole("button", { name: "Rebuild" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await eventually("the projection is made again", async () => (await build()) > before && (await jobs.getByText("live", { exact: true }).count()) === 1, 60_000);
+}
+
+/** The way back leads to what one came from: the filter of the stream. */
+async function wayBack(page) {
+  await page.goto("/dashboard/stream?event=issues");
+  await page.locator("[data-row]").first().click();
+  await page.getByRole("tree").waitFor();
+  await page.getByRole("navigation", { name: "Way back" }).getByRole("link", { name: "Stream" }).click();
+  await eventually("the filter is there again", async () => (await page.getByLabel("Event", { exact: true }).inputValue()) === "issues");
+  await page.goBack();
+  await page.getByRole("tree").waitFor();
+}
+
 async function retryAll(page) {
   await page.goto("/dashboard/failed");
   await page.getByRole("button", { name: /^Retry all/ }).click();
@@ -344,6 +378,8 @@ const steps = {
   "counted first": countedFirst,
   "cancel a replay": cancelling,
   sources,
+  operating,
+  "the way back": wayBack,
   live,
 };
 try {
