@@ -41,9 +41,18 @@ async function filters(page) {
     return names.length > 0 && names.every((name) => name.startsWith("issues"));
   });
   await page.getByLabel("Status").selectOption("failed");
-  await eventually("only failed ones are listed", async () => (await page.locator("[role=row] .state").allInnerTexts()).every((text) => text.startsWith("failed")));
+  await eventually("only failed ones are listed", async () => {
+    const states = await page.locator("[role=row] .state").allInnerTexts();
+    return states.length > 0 && states.every((text) => text.startsWith("failed"));
+  });
+  // Of two fields that are changed at once, both hold.
+  await page.goto("/dashboard/stream");
+  await rows.first().waitFor();
+  await page.getByLabel("Event", { exact: true }).fill("issues");
+  await page.getByLabel("Action", { exact: true }).fill("opened");
+  await eventually("both fields stand in the address", () => /event=issues&action=opened/.test(page.url()));
   await page.reload();
-  expect((await page.getByLabel("Event", { exact: true }).inputValue()) === "issues", "a reload keeps the filter");
+  expect((await page.getByLabel("Action", { exact: true }).inputValue()) === "opened", "a reload keeps the filter");
   await page.keyboard.press("/");
   await page.keyboard.type("no-such-text-anywhere");
   await page.getByText("Nothing fits the filter").waitFor();
@@ -70,6 +79,42 @@ async function windows(page) {
   await eventually("the success of a month is there", async () => /last 30 days.*\d+ of \d+/i.test(await figure()));
 }
 
+/** Who could not be asked for their rights at first is offered them later. */
+async function rights(page) {
+  browser.expected.push({ path: "/api/whoami", status: "ERR_FAILED" });
+  await page.route("**/api/whoami", (route) => route.abort(), { times: 1 });
+  await page.goto("/dashboard/failed");
+  await page.getByRole("button", { name: /^Retry all/ }).waitFor();
+}
+
+/** What changes something is offered to whoever may do it, by its name, and to nobody else. */
+async function offers(page) {
+  const acts = /^(replay|retry|new replay|add a|rebuild|verify|compare|pause|rotate|remove)/i;
+  const places = {
+    failed: () => page.getByText("answered 422").first(),
+    sources: () => page.getByRole("region", { name: /^Source / }).first(),
+    projections: () => page.getByRole("row").nth(2),
+    replays: () => page.getByText("tried once more").first(),
+    [`deliveries/${facts.dead}`]: () => page.getByRole("tree"),
+  };
+  let scopes;
+  await page.route("**/api/whoami", async (route) => {
+    const answer = await (await route.fetch()).json();
+    await route.fulfill({ json: { ...answer, data: { ...answer.data, scopes } } });
+  });
+  for (const [path, shown] of Object.entries(places)) {
+    for (scopes of [["read", "operate", "admin"], ["read"]]) {
+      const known = page.waitForResponse((answer) => answer.url().endsWith("/api/whoami"));
+      await page.goto(`/dashboard/${path}`);
+      await known;
+      await shown().waitFor();
+      const acting = page.getByRole("main").getByRole("button", { name: acts });
+      if (scopes.length > 1) await acting.first().waitFor();
+      else expect((await acting.count()) === 0, `${path} offers a reader nothing: ${await acting.allInnerTexts()}`);
+    }
+  }
+}
+
 async function keys(page) {
   await page.goto("/dashboard/stream");
   await page.locator("[data-row]").nth(2).waitFor();
@@ -82,6 +127,7 @@ async function keys(page) {
   await eventually("j goes from row to row", () => page.evaluate(() => document.activeElement?.getAttribute("data-index") === "1"));
   await page.keyboard.press("Enter");
   await page.getByRole("tree").waitFor();
+  expect(await page.evaluate(() => document.activeElement?.closest("main") !== null), "the keyboard is in the page that was opened");
   await page.keyboard.press("g");
   await page.keyboard.press("p");
   await page.getByRole("heading", { name: "Projections", level: 1 }).waitFor();
@@ -96,7 +142,16 @@ async function delivery(page) {
   const search = page.getByLabel("Search in the payload");
   await search.fill("full_name");
   await page.locator(".hits").getByText(/^1 of \d+/).waitFor();
-  await page.locator("[role=treeitem]", { hasText: "full_name" }).first().waitFor();
+  await search.fill("_url");
+  await page.locator(".hits").getByText(/^1 of \d\d+/).waitFor();
+  await search.press("Enter");
+  await page.locator(".hits").getByText(/^2 of \d+/).waitFor();
+  // The page is read again when it is looked at again; the place in the payload stays.
+  const again = page.waitForResponse((answer) => answer.url().includes(facts.dead) && !answer.url().includes("/body"));
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await again;
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  expect(/^2 of/.test(await page.locator(".hits").innerText()), "reading the rest anew leaves the tree as it is");
   await page.getByText("Raw", { exact: true }).click();
   await page.locator("pre").getByText("repository").first().waitFor();
   await page.getByRole("button", { name: "Copy as curl" }).click();
@@ -233,6 +288,40 @@ async function cancelling(page) {
   await bulk.getByText("cancelled", { exact: true }).waitFor();
 }
 
+/** A destination is held back and let go; a projection is compared with the log and made again from it. */
+async function operating(page) {
+  const dialog = page.getByRole("dialog");
+  await page.goto("/dashboard/sources");
+  const row = page.getByRole("row", { name: /^ci / });
+  for (const [verb, state] of [["Pause", "paused"], ["Resume", "closed"]]) {
+    await row.getByRole("button", { name: verb }).click();
+    await dialog.getByRole("button", { name: verb }).click();
+    await row.getByText(state, { exact: true }).waitFor();
+  }
+  await page.goto("/dashboard/projections");
+  const jobs = page.getByRole("row", { name: /^jobs/ });
+  await jobs.getByRole("button", { name: "Verify jobs" }).click();
+  await dialog.getByRole("button", { name: "Verify" }).click();
+  await jobs.getByText(/equals the log/).waitFor({ timeout: 60_000 });
+  const build = async () => Number(await jobs.getByRole("cell").nth(4).innerText());
+  const before = await build();
+  await jobs.getByRole("button", { name: "Rebuild jobs" }).click();
+  await dialog.getByRole("button", { name: "Rebuild" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await eventually("the projection is made again", async () => (await build()) > before && (await jobs.getByText("live", { exact: true }).count()) === 1, 60_000);
+}
+
+/** The way back leads to what one came from: the filter of the stream. */
+async function wayBack(page) {
+  await page.goto("/dashboard/stream?event=issues");
+  await page.locator("[data-row]").first().click();
+  await page.getByRole("tree").waitFor();
+  await page.getByRole("navigation", { name: "Way back" }).getByRole("link", { name: "Stream" }).click();
+  await eventually("the filter is there again", async () => (await page.getByLabel("Event", { exact: true }).inputValue()) === "issues");
+  await page.goBack();
+  await page.getByRole("tree").waitFor();
+}
+
 async function retryAll(page) {
   await page.goto("/dashboard/failed");
   await page.getByRole("button", { name: /^Retry all/ }).click();
@@ -279,6 +368,8 @@ const steps = {
   "every page is there, in both themes and on a phone": (page) => look(page, pagesOf(facts), facts.screenshots),
   filters,
   windows,
+  rights,
+  offers,
   keys,
   "one delivery": delivery,
   "long numbers": longNumbers,
@@ -287,6 +378,8 @@ const steps = {
   "counted first": countedFirst,
   "cancel a replay": cancelling,
   sources,
+  operating,
+  "the way back": wayBack,
   live,
 };
 try {

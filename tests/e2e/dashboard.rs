@@ -14,6 +14,8 @@ const REFUSED: usize = 12;
 const REPOSITORY: &str = "Codertocat/Hello-World";
 /// In the store while the pages are opened; `make drill` has a million.
 const STORED: usize = 3000;
+/// How many deliveries come while a page is watched.
+const WATCHED: usize = 1500;
 /// Of so many deliveries, one is for a repository whose deliveries are refused (`tests/tools/fill.mjs`).
 const ONE_REFUSED_OF: usize = 100;
 
@@ -118,6 +120,29 @@ async fn the_first_key_is_not_lost_by_whoever_makes_it() {
     let server = Launch::in_folder(folder.path()).start().await;
     let facts = json!({"base": server.base()});
     tools.node("../dashboard/first-key.mjs", &[&facts.to_string()]);
+}
+
+/// A page that is open while very much comes, while it is paused, and while its server is started anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_page_keeps_up_and_loses_nothing() {
+    let tools = Tools::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Launch::in_folder(folder.path()).start().await;
+    let restart = folder.path().join("restart");
+    let facts = json!({
+        "base": server.base(), "secret": SECRET, "restart": restart, "watched": knob("HOOKLOG_WATCHED_DELIVERIES", WATCHED),
+    });
+    let program = tokio::task::spawn_blocking(move || tools.node("../dashboard/flood.mjs", &[&facts.to_string()]));
+    while !program.is_finished() {
+        if restart.exists() {
+            server = server.stop().await.start().await;
+            std::fs::remove_file(&restart).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let said = program.await.unwrap();
+    eprint!("{said}");
+    assert!(said.contains("ok restart"), "{said}");
 }
 
 /// The first dead letter that the list shows, once there are so many.

@@ -1,5 +1,6 @@
 // Fills the log through the real path, as fast as it goes: signed deliveries over connections that are kept, from several threads.
-// What is not taken at once is sent again, as senders do. Usage: fill.mjs '{"base", "secret", "count", "repositories"}'
+// What is not taken at once is sent again, as senders do. Usage: fill.mjs '{"base", "secret", "count", "repositories", "first"}'
+// `first` is the number of the first delivery, 0 unless given: the same number is the same delivery.
 //
 // Of a hundred deliveries one is for the repository octo-org/broken, which a destination may refuse; of five hundred one is a
 // security alert; of a thousand one has a forged signature beside it.
@@ -57,8 +58,8 @@ function post(agent, base, event, id, body, signature) {
   });
 }
 
-async function lane(agent, { base, secret, count, repositories, step }, from) {
-  for (let n = from; n < count; n += step) {
+async function lane(agent, { base, secret, count, repositories, step, first = 0 }, from) {
+  for (let n = first + from; n < first + count; n += step) {
     const [event, json] = made(n, repositories);
     const body = JSON.stringify(json);
     const id = `fill-${String(n).padStart(8, "0")}`;

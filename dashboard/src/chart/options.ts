@@ -29,7 +29,7 @@ export function optionsFor(terms: ChartTerms): uPlot.Options {
     padding: [10, 18, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-    scales: { x: { range: (_plot, min, max) => padded(terms.layers, min, max) }, y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.08)] } },
+    scales: { x: { range: (plot, min, max) => padded(terms.layers, plot.data[0].length, min, max) }, y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.08)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 26, gap: 8, space: 70, values: times },
       { ...axis, size: 48, gap: 8, space: 36, splits: wholeSplits(terms), values: (_plot, values) => values.map((value) => terms.format(value)) },
@@ -40,8 +40,8 @@ export function optionsFor(terms: ChartTerms): uPlot.Options {
 }
 
 /** Bars stand on their time, so the first and the last need half a step more. */
-function padded(layers: Layer[], min: number, max: number): [number, number] {
-  const steps = (layers[0]?.values.length ?? 2) - 1;
+function padded(layers: Layer[], points: number, min: number, max: number): [number, number] {
+  const steps = points - 1;
   const half = layers.some(({ kind }) => kind === "bars") ? (max - min) / Math.max(1, steps) / 2 : 0;
   return [min - half, max + half];
 }

@@ -19,7 +19,11 @@ test("it sends what the sender sent, without what belongs to a connection", () =
 
 test("a body that is no short text is fetched", () => {
   const command = curlOf({ url: "http://x/in", headers: [], body: null, bodyUrl: "http://x/body" });
-  expect(command).toBe("curl -sS 'http://x/body' |\ncurl -sS 'http://x/in' \\\n  --data-binary @-");
+  expect(command).toBe(
+    "# where Hooklog wants a key: export HOOKLOG_API_KEY with one that may read\n" +
+      "body=$(mktemp) &&\ncurl -fsS -H \"X-Api-Key: $HOOKLOG_API_KEY\" -o \"$body\" 'http://x/body' &&\n" +
+      "curl -sS 'http://x/in' \\\n  --data-binary @\"$body\"",
+  );
 });
 
 test("a shell reads a quoted text as it was", () => {

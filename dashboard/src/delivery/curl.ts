@@ -20,10 +20,15 @@ export function curlOf({ url, headers, body, bodyUrl }: CurlTerms): string {
   const sent = kept.filter(({ value }) => !MASKED.test(value));
   const masked = kept.filter(({ value }) => MASKED.test(value));
   const lines = [`curl -sS ${quoted(url)}`, ...sent.map(({ name, value }) => `-H ${quoted(`${name}: ${value}`)}`)];
-  lines.push(body === null ? "--data-binary @-" : `--data-raw ${quoted(body)}`);
+  lines.push(body === null ? '--data-binary @"$body"' : `--data-raw ${quoted(body)}`);
   const command = lines.join(" \\\n  ");
   const note = masked.map(({ name }) => `# the value of ${name} is secret and not kept: add it yourself\n`).join("");
-  return note + (body === null ? `curl -sS ${quoted(bodyUrl)} |\n${command}` : command);
+  return note + (body === null ? `${fetched(bodyUrl)} &&\n${command}` : command);
+}
+
+/** The exact bytes, into a file: an answer that says no must not be sent as if it were the body. */
+function fetched(url: string): string {
+  return `# where Hooklog wants a key: export HOOKLOG_API_KEY with one that may read\nbody=$(mktemp) &&\ncurl -fsS -H "X-Api-Key: $HOOKLOG_API_KEY" -o "$body" ${quoted(url)}`;
 }
 
 /** One word for a POSIX shell, whatever is in it. */

@@ -6,6 +6,14 @@ class Router {
   readonly route: Route = $derived(routeOf(this.#location.pathname));
   readonly query: URLSearchParams = $derived(new URLSearchParams(this.#location.search));
 
+  /** The search that each page was left with. */
+  #searches = new Map<string, string>();
+
+  /** The address of a page as it was when it was shown last, its filters included. */
+  last(path: string): string {
+    return path + (this.#searches.get(path) ?? "");
+  }
+
   get path(): string {
     return this.#location.pathname;
   }
@@ -14,6 +22,7 @@ class Router {
     if (address === location.pathname + location.search) return;
     history[replace ? "replaceState" : "pushState"](null, "", address);
     const before = this.#location.pathname;
+    this.#searches.set(before, this.#location.search);
     this.#location = read();
     if (!replace && before !== this.#location.pathname) scrollTo(0, 0);
   }

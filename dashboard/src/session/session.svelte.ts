@@ -1,8 +1,12 @@
 // Who is looking, as the server says. The cookie is not for scripts, and nothing of it is kept here.
 import { get, post, whenUnauthorised } from "../api/client";
 import type { Caller } from "../api/types";
+import { poll } from "../poll/poll.svelte";
 import { router } from "../router/router.svelte";
 import { BASE } from "../router/route";
+
+const KNOWN_MS = 60_000;
+const UNKNOWN_MS = 2000;
 
 class Session {
   caller = $state.raw<Caller>();
@@ -17,6 +21,17 @@ class Session {
     } catch {
       return false;
     }
+  }
+
+  /** Asks until it is known, and then now and then: rights change and end. Call it while the shell starts. */
+  watch(): void {
+    poll(
+      async (signal) => {
+        this.caller = await get<Caller>("/api/whoami", {}, signal);
+        return true;
+      },
+      (isKnown) => (isKnown ? KNOWN_MS : UNKNOWN_MS),
+    );
   }
 
   async enter(key: string): Promise<void> {

@@ -3,9 +3,9 @@ import type { Tone } from "../../ui/status";
 
 export interface Alert {
   title: string;
+  /** As the sender calls it; of a secret that leaked no payload says one. */
   severity: string;
   state: string;
-  url: string | null;
 }
 
 type Tree = { [key: string]: unknown };
@@ -22,7 +22,6 @@ function text(value: unknown, ...paths: string[]): string {
 
 export function alertOf(payload: unknown): Alert {
   const secret = text(payload, "alert.secret_type_display_name", "alert.secret_type");
-  const url = text(payload, "alert.html_url", "security_advisory.html_url", "repository_advisory.html_url", "alert.external_reference");
   return {
     title:
       text(payload, "alert.security_advisory.summary", "security_advisory.summary", "repository_advisory.summary", "alert.rule.description", "alert.affected_package_name", "alert.rule.name") ||
@@ -36,13 +35,11 @@ export function alertOf(payload: unknown): Alert {
       "alert.rule.security_severity_level",
       "alert.severity",
       "alert.rule.severity",
-    ).toLowerCase() || (secret ? "critical" : ""),
+    ).toLowerCase() || (secret ? "secret" : ""),
     state: text(payload, "alert.state", "repository_advisory.state"),
-    // Only a web address may become a link, whatever a payload says.
-    url: /^https?:\/\//.test(url) ? url : null,
   };
 }
 
-const TONES: Record<string, Tone> = { critical: "bad", high: "bad", error: "bad", medium: "warn", moderate: "warn", warning: "warn", low: "info", note: "info" };
+const TONES: Record<string, Tone> = { critical: "bad", secret: "bad", high: "bad", error: "bad", medium: "warn", moderate: "warn", warning: "warn", low: "info", note: "info" };
 
 export const severityTone = (severity: string): Tone => TONES[severity] ?? "idle";
