@@ -58,8 +58,8 @@ async fn whoever_dies_or_sleeps_nothing_is_lost_or_doubled_and_projecting_hardly
     }
     let sent = world.end_of_load().await;
     world.reconcile(&sent).await;
-    world.is_as_undisturbed().await;
     world.summary(&sent);
+    world.is_as_undisturbed().await;
     assert!(
         sent.failures.is_empty(),
         "requests that reached a living ingest failed: {:#?}",

@@ -43,36 +43,49 @@ pub(crate) fn engine(folder: &Path, name: &str) -> PathBuf {
 }
 
 impl Nats {
+    /// A cluster of three.
     pub(crate) async fn start(folder: &Path) -> Self {
-        let binary = engine(folder, "nats-server");
         let routes: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let all: Vec<String> = routes
             .iter()
             .map(|port| format!("nats-route://127.0.0.1:{port}"))
             .collect();
-        let mut servers = Vec::new();
-        for (n, route) in routes.iter().enumerate() {
-            let (port, monitor, name) = (free_port(), free_port(), format!("n{n}"));
+        let all = all.join(", ");
+        let cluster = |(n, port): (usize, &u16)| {
+            let more = format!("cluster {{ name: tests, listen: \"127.0.0.1:{port}\", routes: [{all}] }}\n");
+            (format!("n{n}"), more)
+        };
+        Self::run(folder, routes.iter().enumerate().map(cluster)).await
+    }
+
+    /// One alone.
+    pub(crate) async fn alone(folder: &Path) -> Self {
+        Self::run(folder, [("alone".to_owned(), String::new())].into_iter()).await
+    }
+
+    async fn run(folder: &Path, named: impl Iterator<Item = (String, String)>) -> Self {
+        let binary = engine(folder, "nats-server");
+        let server = |(name, more): (String, String)| {
+            let (port, monitor) = (free_port(), free_port());
             let config = folder.join(format!("{name}.conf"));
             let text = format!(
                 "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
                  authorization {{ token: \"{TOKEN}\" }}\n\
-                 jetstream {{ store_dir: \"{}\", max_file: 1073741824 }}\n\
-                 cluster {{ name: tests, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
+                 jetstream {{ store_dir: \"{}\", max_file: 1073741824 }}\n{more}",
                 folder.join(&name).display(),
-                all.join(", ")
             );
             std::fs::write(&config, text).unwrap();
-            servers.push(Server {
+            Server {
                 child: run(&binary, &config),
                 name,
                 config,
                 port,
                 monitor,
-            });
-        }
+            }
+        };
+        let servers: Vec<_> = named.map(server).collect();
         let nats = Self { binary, servers };
-        for n in 0..3 {
+        for n in 0..nats.servers.len() {
             nats.answers(n).await;
         }
         nats
@@ -96,17 +109,30 @@ impl Nats {
         eventually("a NATS server answers", SOON, || self.ask(n, "varz")).await;
     }
 
-    /// The server that leads a stream, as the one says that is not about to be disturbed.
+    /// The server that leads a stream.
     pub(crate) async fn leader(&self, stream: &str) -> usize {
-        let name = eventually("the stream has a leader", SOON, || async {
-            let streams = self.streams(0).await?;
+        self.leader_beside(stream, None).await
+    }
+
+    /// Waits until a server leads a stream that is not this one; it takes an election.
+    pub(crate) async fn another_leads(&self, stream: &str, n: usize) {
+        self.leader_beside(stream, Some(n)).await;
+    }
+
+    async fn leader_beside(&self, stream: &str, away: Option<usize>) -> usize {
+        let asked = (0..3).find(|n| Some(*n) != away).expect("there are three");
+        eventually("the stream has a leader", SOON, || async {
+            let streams = self.streams(asked).await?;
             let found = streams.into_iter().find(|found| found["name"] == stream);
             let leader = found.and_then(|found| found["cluster"]["leader"].as_str().map(str::to_owned));
-            leader.ok_or_else(|| "none".to_owned())
+            let place = self
+                .servers
+                .iter()
+                .position(|server| Some(&server.name) == leader.as_ref());
+            let place = place.filter(|place| Some(*place) != away);
+            place.ok_or_else(|| format!("{leader:?}"))
         })
-        .await;
-        let found = self.servers.iter().position(|server| server.name == name);
-        found.expect("one of the three leads")
+        .await
     }
 
     pub(crate) fn name(&self, n: usize) -> &str {

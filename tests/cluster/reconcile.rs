@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::SOON;
 use crate::harness::eventually;
-use crate::nats::TOKEN;
+use crate::nats::{Nats, TOKEN};
 use crate::observe::Tables;
 use crate::sender::Sent;
 use crate::world::World;
@@ -119,19 +119,8 @@ impl World {
         eprintln!("handed on: {} deliveries, {} requests", keys.len(), taken.len());
     }
 
-    /// Stream and tables hold what the log says, and what those of a process hold that was left alone.
-    pub(crate) async fn is_as_undisturbed(&self) {
-        let events = self.events().await;
-        let head = events.last().expect("the log is not empty").position;
-        eventually("the tables hold the log", SOON, || async {
-            match self.tables().reached().await? {
-                reached if reached >= head.get() => Ok(()),
-                reached => Err(format!("they hold it up to {reached} of {head}")),
-            }
-        })
-        .await;
-        self.stream_is("HOOKLOG", &events).await;
-        let views = views(self.tables()).await;
+    /// Every table equals a fold of the log, as each process says that answers questions.
+    fn tables_are_the_log(&self) {
         for query in self.queries() {
             let url = query.server().base();
             let verified = query
@@ -145,8 +134,25 @@ impl World {
                 "{text}{said}"
             );
         }
-        self.undisturbed(head.get(), async |tables| {
-            self.stream_is("UNDISTURBED", &events).await;
+    }
+
+    /// Stream and tables hold what the log says, and what those of a process hold that was left alone.
+    pub(crate) async fn is_as_undisturbed(&self) {
+        // Who asks for that is taken down in the log, so it comes first.
+        self.tables_are_the_log();
+        let events = self.events().await;
+        let head = events.last().expect("the log is not empty").position;
+        eventually("the tables hold the log", SOON, || async {
+            match self.tables().reached().await? {
+                reached if reached >= head.get() => Ok(()),
+                reached => Err(format!("they hold it up to {reached} of {head}")),
+            }
+        })
+        .await;
+        stream_is(&self.nats, &events).await;
+        let views = views(self.tables()).await;
+        self.undisturbed(head.get(), async |nats, tables| {
+            stream_is(nats, &events).await;
             let undisturbed = crate::reconcile::views(tables).await;
             assert_eq!(
                 views.keys().collect::<Vec<_>>(),
@@ -166,33 +172,32 @@ impl World {
             views.len()
         );
     }
+}
 
-    /// A stream holds the events of the log, each once, in its order.
-    async fn stream_is(&self, name: &str, events: &[RecordedEvent]) {
-        let options = JetStreamOptions {
-            url: self.nats.url(),
-            token: Some(TOKEN.into()),
-            stream: name.into(),
-            ..JetStreamOptions::default()
-        };
-        let stream = JetStream::connect(options).await.unwrap();
-        let mut live = eventually("the stream can be read", SOON, || async {
-            stream
-                .follow(Position::START)
-                .await
-                .map_err(|error| error.to_string())
-        })
-        .await;
-        let mut previous = Position::START;
-        for event in events {
-            let next = tokio::time::timeout(SOON, live.next()).await;
-            let message = next.expect("the stream goes on").unwrap();
-            assert_eq!((message.previous, &message.event), (previous, event), "{name}");
-            previous = event.position;
-        }
-        let more = tokio::time::timeout(SILENCE, live.next()).await;
-        assert!(more.is_err(), "{name} holds more than the log: {more:?}");
+/// A stream holds the events of the log, each once, in its order.
+async fn stream_is(nats: &Nats, events: &[RecordedEvent]) {
+    let options = JetStreamOptions {
+        url: nats.url(),
+        token: Some(TOKEN.into()),
+        ..JetStreamOptions::default()
+    };
+    let stream = JetStream::connect(options).await.unwrap();
+    let mut live = eventually("the stream can be read", SOON, || async {
+        stream
+            .follow(Position::START)
+            .await
+            .map_err(|error| error.to_string())
+    })
+    .await;
+    let mut previous = Position::START;
+    for event in events {
+        let next = tokio::time::timeout(SOON, live.next()).await;
+        let message = next.expect("the stream goes on").unwrap();
+        assert_eq!((message.previous, &message.event), (previous, event));
+        previous = event.position;
     }
+    let more = tokio::time::timeout(SILENCE, live.next()).await;
+    assert!(more.is_err(), "the stream holds more than the log: {more:?}");
 }
 
 fn told(events: &[RecordedEvent]) -> BTreeMap<String, Told> {

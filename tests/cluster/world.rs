@@ -203,6 +203,9 @@ impl World {
         self.note(&format!("NATS {}, which leads, is killed", self.nats.name(n)));
         self.nats.kill(n);
         self.goes_on().await;
+        self.nats.another_leads("HOOKLOG", n).await;
+        self.tell("another one leads");
+        self.goes_on().await;
         self.nats.restart(n).await;
         self.nats.is_whole().await;
     }
@@ -214,6 +217,8 @@ impl World {
         self.nats.sleep(n);
         lasts(LEASE * 3 / 2).await;
         self.goes_on().await;
+        self.nats.another_leads("HOOKLOG", n).await;
+        self.tell("another one leads");
         self.note(&format!("NATS {} wakes", self.nats.name(n)));
         self.nats.wake(n);
         self.nats.is_whole().await;
@@ -240,21 +245,14 @@ impl World {
         &self.processes[place(Kind::Query)]
     }
 
-    /// One process that publishes and projects the same log elsewhere, and nobody disturbs it. Its tables, when it is done.
-    pub(crate) async fn undisturbed(&self, head: u64, run: impl AsyncFnOnce(&Tables)) {
-        let clickhouse = ClickHouse::start(self.folder.path(), "other-clickhouse").await;
-        let bodies = self.folder.path().join("bodies");
-        let log = self.node.url();
-        let mut environment = environment(&log, &self.nats.url(), &clickhouse.tables.url, &bodies);
-        environment.extend(
-            [
-                ("HOOKLOG_NATS__STREAM", "UNDISTURBED"),
-                ("HOOKLOG_LEASES__BUCKET", "UNDISTURBED_LEASES"),
-                ("HOOKLOG_LEASES__CHECKPOINT_BUCKET", "UNDISTURBED_CHECKPOINTS"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
+    /// One process that publishes and projects the same log elsewhere, and nobody disturbs it. What it made of it, when it is done.
+    pub(crate) async fn undisturbed(&self, head: u64, run: impl AsyncFnOnce(&Nats, &Tables)) {
         let folder = self.folder.path();
+        let nats = Nats::alone(folder).await;
+        let clickhouse = ClickHouse::start(folder, "other-clickhouse").await;
+        let (log, bodies) = (self.node.url(), folder.join("bodies"));
+        let mut environment = environment(&log, &nats.url(), &clickhouse.tables.url, &bodies);
+        environment.push(("HOOKLOG_NATS__REPLICAS".to_owned(), "1".to_owned()));
         let process = Process::spawn(folder, "undisturbed", "relay,project", "", &environment);
         process.server().ready().await;
         eventually("the undisturbed tables hold the log", SOON, || async {
@@ -264,7 +262,7 @@ impl World {
             }
         })
         .await;
-        run(&clickhouse.tables).await;
+        run(&nats, &clickhouse.tables).await;
     }
 
     /// The longest that a delivery waited to be projected.
