@@ -8,17 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::{
-    BodyStore, Destinations, EventLog, FanOut, FindDeliveries, NameReactors, Onlooker, Replays, Tables,
-};
+use domain::{BodyStore, Destinations, EventLog, FanOut, NameReactors, Onlooker, Replays, Tables};
 use infra::access::{AuditTrail, KeyKeeper};
-use infra::body::DirectoryBodyStore;
 use infra::budget::{DiskBudget, Shrink};
 use infra::data_dir::DataDir;
 use infra::engine::{Endpoints, EngineOptions, Engines};
-use infra::guard::GuardedLog;
 use infra::jetstream::Subjects;
-use infra::log::SegmentedLog;
 use infra::source::SourceKeeper;
 use ingest::Ingest;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -33,11 +28,13 @@ use crate::clock::SystemClock;
 use crate::role::{Role, Roles};
 use crate::serve::access;
 use crate::serve::banner::{self, Banner};
+use crate::serve::bodies;
 use crate::serve::connect;
 use crate::serve::endpoints;
 use crate::serve::http::tls::Tls;
 use crate::serve::http::{self, FrontDoor};
 use crate::serve::late::{LateStream, LateTables};
+use crate::serve::log::OpenLog;
 use crate::serve::ranges::Ranges;
 use crate::serve::react::{self, LateSubjects};
 use crate::serve::rejected::LateRejected;
@@ -54,7 +51,7 @@ struct Core {
     settings: Settings,
     roles: Roles,
     data: DataDir,
-    log: Arc<SegmentedLog>,
+    log: OpenLog,
     /// The log as everybody but the one who closes it sees it.
     events: Arc<dyn EventLog>,
     bodies: Arc<dyn BodyStore>,
@@ -163,7 +160,7 @@ fn api(
     let deps = ApiDeps {
         log: Arc::clone(&core.events),
         events: Arc::clone(&core.stream) as _,
-        find: Arc::clone(&core.log) as Arc<dyn FindDeliveries>,
+        find: core.log.find(),
         bodies: Arc::clone(&core.bodies),
         tables: Arc::clone(&core.tables) as Arc<dyn Tables>,
         clock: Arc::new(SystemClock),
@@ -190,11 +187,11 @@ fn api(
 
 async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
     let data = DataDir::open(&settings.data.dir)?;
-    let log = SegmentedLog::open(&data.log(), settings.log.embedded.clone(), Arc::new(SystemClock)).await?;
+    let log = OpenLog::open(&settings, &data).await?;
     let budget = DiskBudget::build(settings.data.budget.clone(), data.path())
         .context("room on the disk can't be measured")?;
-    let events: Arc<dyn EventLog> = Arc::new(GuardedLog::new(Arc::clone(&log) as _, budget.handle()));
-    let bodies = DirectoryBodyStore::open(data.bodies(), settings.bodies.clone(), budget.handle())?;
+    let events = log.events(budget.handle());
+    let bodies = bodies::open(&settings, &data, budget.handle()).await?;
     let sharing = Arc::new(Sharing::new(&settings, &roles, events.id()));
     let status = Arc::new(Status::new(Arc::clone(&events), &roles, Arc::clone(&sharing)));
     let (stream, stop_followers) = (Arc::<LateStream>::default(), CancellationToken::new());
@@ -212,7 +209,7 @@ async fn open(settings: Settings, roles: Roles) -> anyhow::Result<Core> {
         data,
         log,
         events,
-        bodies: Arc::new(bodies),
+        bodies,
         stream,
         subjects: Arc::default(),
         rejected,

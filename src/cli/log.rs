@@ -1,19 +1,23 @@
 //! `hooklog log`: looks into the log and keeps it safe. Needs no running server.
 
+mod migrate;
+
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use domain::{Clock as _, DeliveryReceived, EventData, Position, RecordedEvent};
+use domain::{Clock as _, DeliveryReceived, EventData, EventLog as _, PageLimit, Position, RecordedEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::backup::{self, Report};
 
-use super::SettingsArgs;
+use super::{SettingsArgs, block_on};
 use crate::clock::SystemClock;
+use crate::serve::log::on_cluster;
+use crate::settings::{LogBackend, Settings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Log {
@@ -51,6 +55,12 @@ pub(super) enum Log {
         /// The backup.
         from: PathBuf,
     },
+    /// Moves the log into another place, event for event, and the long bodies that it names; goes on where it was stopped.
+    #[command(
+        after_help = "Example: HOOKLOG_EVENTSTORE_URL=kurrentdb://… HOOKLOG_BODIES__URL=s3://bucket/hooklog \\\n    \
+            hooklog log migrate --data-dir /var/lib/hooklog --from embedded --to eventstore"
+    )]
+    Migrate(migrate::Migrate),
 }
 
 impl Log {
@@ -64,7 +74,8 @@ impl Log {
                 limit,
             } => {
                 let limit = limit.unwrap_or(usize::MAX);
-                match dump(&data_dir(&settings)?, json, Position::new(after), limit) {
+                let settings = settings.overrides().load()?.settings;
+                match dump(&settings, json, Position::new(after), limit) {
                     // `| head` closes the pipe: it has seen enough.
                     Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
                     done => done,
@@ -72,12 +83,20 @@ impl Log {
             }
             Self::Backup { settings, target } => make_backup(&data_dir(&settings)?, &target),
             Self::Restore { settings, from } => restore(&from, &data_dir(&settings)?),
+            Self::Migrate(migrate) => migrate.run(),
         }
     }
 }
 
+/// Where the segments are, unless the log is elsewhere.
 fn data_dir(args: &SettingsArgs) -> anyhow::Result<PathBuf> {
-    Ok(args.overrides().load()?.settings.data.dir)
+    let settings = args.overrides().load()?.settings;
+    ensure!(
+        settings.log.backend == LogBackend::Embedded,
+        "setting log.backend: this command reads the segments of an embedded log, and the log is on EventStoreDB or KurrentDB; use \
+         the tools of the cluster, or move the log into a data directory with `hooklog log migrate --from eventstore --to embedded`"
+    );
+    Ok(settings.data.dir)
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]
@@ -104,22 +123,65 @@ fn verify(data_dir: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn dump(data_dir: &Path, json: bool, after: Position, limit: usize) -> anyhow::Result<ExitCode> {
-    let dir = data_dir.join("log");
-    let events =
-        infra::log::dump(&dir, after, limit).with_context(|| format!("{} can't be read", dir.display()))?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    for event in events {
-        let event = event?;
-        if json {
-            serde_json::to_writer(&mut out, &json_of(&event))?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{}", line_of(&event))?;
+fn dump(settings: &Settings, json: bool, after: Position, limit: usize) -> anyhow::Result<ExitCode> {
+    let mut out = Printed {
+        out: BufWriter::new(io::stdout().lock()),
+        json,
+    };
+    if settings.log.is_shared() {
+        settings.check()?;
+        block_on(dump_cluster(settings, &mut out, after, limit))?;
+    } else {
+        let dir = settings.data.dir.join("log");
+        let events = infra::log::dump(&dir, after, limit)
+            .with_context(|| format!("{} can't be read", dir.display()))?;
+        for event in events {
+            out.print(&event?)?;
         }
     }
-    out.flush()?;
+    out.out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn dump_cluster(
+    settings: &Settings,
+    out: &mut Printed<impl io::Write>,
+    mut after: Position,
+    limit: usize,
+) -> anyhow::Result<()> {
+    let log = on_cluster(settings).await?;
+    let mut left = limit;
+    while left > 0 {
+        let page = log.read_all(after, PageLimit::default()).await?;
+        let Some(last) = page.events.last() else {
+            break;
+        };
+        after = last.position;
+        for event in page.events.iter().take(left) {
+            out.print(event)?;
+        }
+        left = left.saturating_sub(page.events.len());
+    }
+    log.close().await;
+    Ok(())
+}
+
+/// Where events are printed, and how.
+struct Printed<W> {
+    out: W,
+    json: bool,
+}
+
+impl<W: io::Write> Printed<W> {
+    fn print(&mut self, event: &RecordedEvent) -> anyhow::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut self.out, &json_of(event))?;
+            writeln!(self.out)?;
+        } else {
+            writeln!(self.out, "{}", line_of(event))?;
+        }
+        Ok(())
+    }
 }
 
 fn json_of(event: &RecordedEvent) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which file does it.
 
 mod audit;
+mod bodies;
 mod client;
 mod config;
 mod destination;
@@ -91,9 +92,12 @@ enum Command {
     /// Lists, verifies and rebuilds the read models.
     #[command(subcommand, after_help = "Example: hooklog projections list")]
     Projections(projections::Projections),
-    /// Looks into the log: verify, dump, backup, restore.
+    /// Looks into the log: verify, dump, backup, restore, migrate.
     #[command(subcommand, after_help = "Example: hooklog log verify")]
     Log(log::Log),
+    /// Looks after the store of long bodies: sweep.
+    #[command(subcommand, after_help = "Example: hooklog bodies sweep --dry-run")]
+    Bodies(bodies::BodiesCommand),
     /// Shows or checks the effective settings.
     #[command(subcommand, after_help = "Example: hooklog config print")]
     Config(config::Config),
@@ -139,6 +143,7 @@ impl Cli {
             Command::Audit(audit) => audit.run(),
             Command::Projections(projections) => projections.run(),
             Command::Log(log) => log.run(),
+            Command::Bodies(bodies) => bodies.run(),
             Command::Config(config) => config.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Health(health) => health.run(),

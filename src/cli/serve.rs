@@ -32,6 +32,9 @@ pub(super) struct Serve {
     /// Which log [default: embedded].
     #[arg(long, value_enum)]
     log: Option<LogBackend>,
+    /// The connection string of EventStoreDB or KurrentDB, for --log eventstore (better: HOOKLOG_EVENTSTORE_URL).
+    #[arg(long, value_name = "URL")]
+    eventstore_url: Option<String>,
     /// A NATS server with JetStream; without it one is started here.
     #[arg(long, value_name = "URL")]
     nats_url: Option<String>,
@@ -52,6 +55,7 @@ impl Serve {
             .flag("--host", "server.host", self.host)
             .flag("--port", "server.port", self.port)
             .flag("--log", "log.backend", log)
+            .flag("--eventstore-url", "log.eventstore.url", self.eventstore_url)
             .flag("--nats-url", "nats.url", self.nats_url)
             .flag("--clickhouse-url", "clickhouse.url", self.clickhouse_url);
         let loaded = overrides.load()?;

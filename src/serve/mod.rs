@@ -2,11 +2,13 @@
 
 pub(crate) mod access;
 pub(crate) mod banner;
+pub(crate) mod bodies;
 pub(crate) mod connect;
 pub(crate) mod endpoints;
 pub(crate) mod http;
 pub(crate) mod keychain;
 pub(crate) mod late;
+pub(crate) mod log;
 pub(crate) mod ranges;
 pub(crate) mod react;
 pub(crate) mod rejected;

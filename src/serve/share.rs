@@ -63,6 +63,11 @@ impl Sharing {
                 leases: Arc::new(Unshared),
             };
         }
+        if settings.nats.url.is_empty() {
+            tracing::warn!(
+                "the leases are in a NATS server of this process alone: run no other process on this log, or set nats.url"
+            );
+        }
         let holder = Holder {
             instance: Uuid::now_v7(),
             host: host(),

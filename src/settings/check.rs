@@ -45,6 +45,7 @@ impl Settings {
             "setting ingest.pressure.delay_ms_max: at most 1000; senders wait for their answer a few seconds only"
         );
         super::ranges::check(self)?;
+        self.check_log()?;
         let wrong = |engine: &'static str| move |why| anyhow::anyhow!("settings of [{engine}]: {why}");
         self.nats.check().map_err(wrong("nats"))?;
         self.clickhouse.check().map_err(wrong("clickhouse"))?;
@@ -73,6 +74,21 @@ impl Settings {
         ensure!(
             self.leases.ttl_ms >= 500,
             "setting leases.ttl_ms: at least 500; it is renewed five times as often"
+        );
+        Ok(())
+    }
+
+    /// Whether the log can be reached, and long bodies by whoever can reach the log.
+    fn check_log(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.log.is_shared() || !self.log.eventstore.url.expose_secret().is_empty(),
+            "setting log.eventstore.url: the log is to be on EventStoreDB or KurrentDB, and none is named; give a connection string \
+             such as kurrentdb://user:password@host:2113 in HOOKLOG_EVENTSTORE_URL"
+        );
+        ensure!(
+            !self.log.is_shared() || !self.bodies.url.is_empty(),
+            "setting bodies.url: several processes may work on that log, so long bodies need a place that they share, such as \
+             s3://bucket/folder or file:///shared/folder"
         );
         Ok(())
     }

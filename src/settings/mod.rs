@@ -37,7 +37,7 @@ const PREFIX: &str = "HOOKLOG_";
 /// Variables of ours that are not `HOOKLOG_<SECTION>__<KEY>`; with no key, they belong to make and the tests.
 const PLAIN: &[(&str, Option<&str>)] = &[
     ("HOOKLOG_ENGINES", Some("engines.dir")),
-    ("HOOKLOG_EVENTSTORE_URL", Some("log.eventstore_url")),
+    ("HOOKLOG_EVENTSTORE_URL", Some("log.eventstore.url")),
     ("HOOKLOG_SECRET_KEY", Some("secrets.key")),
     ("HOOKLOG_API_KEY", None),
     ("HOOKLOG_CACERT", None),
@@ -187,6 +187,7 @@ pub(crate) struct SecretsOptions {
 pub(crate) struct LogSettings {
     pub(crate) backend: LogBackend,
     pub(crate) embedded: infra::log::LogOptions,
+    pub(crate) eventstore: infra::eventstore::EventStoreOptions,
 }
 
 impl LogSettings {
@@ -194,6 +195,7 @@ impl LogSettings {
     pub(crate) const fn is_shared(&self) -> bool {
         match self.backend {
             LogBackend::Embedded => false,
+            LogBackend::Eventstore => true,
         }
     }
 }
@@ -202,8 +204,10 @@ impl LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogBackend {
-    /// The segmented log in the data directory.
+    /// The segmented log in the data directory, of one process.
     Embedded,
+    /// A log on EventStoreDB or KurrentDB, of any number of processes (experimental).
+    Eventstore,
 }
 
 /// The embedded engines, used for whatever has no URL.
@@ -359,6 +363,17 @@ fn layers_of(name: &str, value: &str) -> Result<Vec<Layer>, SettingsError> {
         key: name.into(),
         nearest,
     })
+}
+
+/// What the tools of the providers of object stores take from the environment, such as `AWS_ACCESS_KEY_ID`.
+pub(crate) fn provider_environment() -> Vec<(String, secrecy::SecretString)> {
+    const PREFIXES: &[&str] = &["AWS_", "GOOGLE_", "AZURE_"];
+    let variables =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    variables
+        .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, value)| (name, value.into()))
+        .collect()
 }
 
 /// Where a layer came from, in words.

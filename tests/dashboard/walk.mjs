@@ -1,5 +1,6 @@
 // What somebody does there: filters, opens, searches, replays, retries all, watches. Usage: node walk.mjs FACTS, a JSON of
-// { base, secret, dead, repository, screenshots }. Says what did not hold, and ends with 1 then.
+// { base, secret, dead, repository, screenshots, only }: `only` names the steps, where it is not to be all. Says what did not
+// hold, and ends with 1 then.
 import { join } from "node:path";
 import { Browser, eventually, expect } from "./browser.mjs";
 import { look, pagesOf } from "./pages.mjs";
@@ -49,6 +50,24 @@ async function filters(page) {
   await page.getByText(/The text is looked for in the \d+ deliver/).waitFor();
   await page.getByRole("button", { name: "Clear the filter" }).click();
   await rows.first().waitFor();
+}
+
+/** Figures stand under the window that they are of, and under no other when that can't be read. */
+async function windows(page) {
+  browser.expected.push({ path: "hours=720", status: "ERR_FAILED" });
+  await page.goto("/dashboard/?hours=24");
+  const success = page.locator("section", { hasText: "Success rate" }).last();
+  const figure = async () => (await success.innerText()).replace(/\s+/g, " ");
+  await eventually("the success of a day is there", async () => /\d+(\.\d+)? ?%.*\d+ of \d+/.test(await figure()));
+  await page.route(/hours=720/, (route) => route.abort());
+  await page.getByText("30 d", { exact: true }).click();
+  await page.getByText("The statistics could not be read").first().waitFor();
+  await page.getByText("The repositories could not be read").waitFor();
+  expect(/last 30 days ?– ?%/i.test(await figure()), `no figure of another window: ${await figure()}`);
+  expect((await page.locator(".skeleton").count()) === 0, "what can't be read is no promise");
+  await page.unroute(/hours=720/);
+  await page.getByRole("button", { name: "Try again" }).first().click();
+  await eventually("the success of a month is there", async () => /last 30 days.*\d+ of \d+/i.test(await figure()));
 }
 
 async function keys(page) {
@@ -162,6 +181,39 @@ async function sources(page) {
   expect(!kept.includes(first) && !kept.includes(second), "a secret is shown once");
 }
 
+/** What was counted is what runs: meanwhile nothing can be edited, and an edit asks for another count. */
+async function countedFirst(page) {
+  browser.expected.push({ path: "/api/webhooks/replay", status: "ERR_FAILED" });
+  await page.goto("/dashboard/failed");
+  await page.getByRole("button", { name: "Replay by filter…" }).click();
+  const bulk = page.getByRole("dialog", { name: "Replay by filter" });
+  const event = bulk.getByLabel("Event");
+  const asked = [];
+  let answer;
+  const held = new Promise((resolve) => (answer = resolve));
+  await page.route("**/api/webhooks/replay", async (route) => {
+    asked.push(route.request().postDataJSON());
+    if (asked.length === 1) await held;
+    // The last one is asked for, and its answer is lost.
+    if (asked.length === 3) return route.abort();
+    await route.continue();
+  });
+  await event.fill("push");
+  await bulk.getByRole("button", { name: "Count first" }).click();
+  await eventually("it is being counted", () => asked.length === 1);
+  expect(await event.isDisabled(), "nothing is edited while it is counted");
+  answer();
+  await bulk.getByText(/fit, up to position|fits, up to position/).waitFor();
+  await bulk.getByLabel("Status").selectOption("");
+  await bulk.getByRole("button", { name: "Count first" }).click();
+  await bulk.getByLabel("Reason").fill("never run");
+  await bulk.getByRole("button", { name: /^Replay \d+/ }).click();
+  await bulk.getByText("It may have been done all the same: look at Replays").waitFor();
+  expect(JSON.stringify(asked[2].filter) === JSON.stringify(asked[1].filter) && !asked[2].filter.status, `what was counted is what runs: ${JSON.stringify(asked)}`);
+  await page.keyboard.press("Escape");
+  await bulk.waitFor({ state: "detached" });
+}
+
 /** A replay asks before it is cancelled. */
 async function cancelling(page) {
   await page.goto("/dashboard/replays");
@@ -226,17 +278,20 @@ const browser = await Browser.start(facts.base);
 const steps = {
   "every page is there, in both themes and on a phone": (page) => look(page, pagesOf(facts), facts.screenshots),
   filters,
+  windows,
   keys,
   "one delivery": delivery,
   "long numbers": longNumbers,
   "retry one cause": retryCause,
   "retry all": retryAll,
+  "counted first": countedFirst,
   "cancel a replay": cancelling,
   sources,
   live,
 };
 try {
   for (const [name, step] of Object.entries(steps)) {
+    if (facts.only && !facts.only.includes(name)) continue;
     const page = await browser.page();
     const begun = performance.now();
     await step(page).catch(async (error) => {

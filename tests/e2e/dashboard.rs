@@ -111,6 +111,15 @@ async fn a_browser_logs_in_with_a_key_and_out_again() {
     tools.node("../dashboard/login.mjs", &[&facts.to_string()]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_key_is_not_lost_by_whoever_makes_it() {
+    let tools = Tools::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let facts = json!({"base": server.base()});
+    tools.node("../dashboard/first-key.mjs", &[&facts.to_string()]);
+}
+
 /// The first dead letter that the list shows, once there are so many.
 async fn dead_letters(server: &Server, count: usize, deadline: Duration) -> String {
     eventually("what is refused becomes dead letters", deadline, || async {

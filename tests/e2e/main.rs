@@ -17,6 +17,7 @@ mod attack;
 mod backup;
 mod catalogue;
 mod cli;
+mod cluster_log;
 mod crash;
 mod crash_matrix;
 mod dashboard;

@@ -57,12 +57,17 @@ pub(crate) async fn append(
     answer(written, expected)
 }
 
+/// What is said with a code that a test asked for.
+pub(crate) const SAID: &str = "as a test asked for it";
+
 /// Why there is no answer in the protocol's own words.
 pub(crate) enum NoAnswer {
     /// The store refuses.
     Refused(Refused),
     /// The call ends with a status.
     Status(Box<Status>),
+    /// This append alone ends with a code.
+    Code(i32),
 }
 
 /// Writes, unless a fault comes between.
@@ -79,12 +84,22 @@ pub(crate) async fn write(
         Some(Fault::NotLeader(port)) => return Err(NoAnswer::Status(Box::new(not_leader(*port)))),
         Some(Fault::HangBeforeWrite) => return pending().await,
         Some(Fault::Hold(gate)) => gate.pass().await,
-        Some(Fault::LoseAnswer | Fault::HangAfterWrite) | None => {}
+        Some(Fault::LoseAnswer | Fault::HangAfterWrite | Fault::Code { .. } | Fault::NoRevision) | None => {}
+    }
+    if let Some(Fault::Code { code, written: false }) = fault {
+        return Err(NoAnswer::Code(code));
     }
     let written = service.store.append(stream, expected, events);
     match fault {
         Some(Fault::LoseAnswer) => Err(unavailable()),
         Some(Fault::HangAfterWrite) => pending().await,
+        Some(Fault::Code { code, .. }) => Err(NoAnswer::Code(code)),
+        Some(Fault::NoRevision) => written
+            .map(|written| Written {
+                revision: None,
+                ..written
+            })
+            .map_err(NoAnswer::Refused),
         Some(Fault::Unavailable | Fault::NotLeader(_) | Fault::HangBeforeWrite | Fault::Hold(_)) | None => {
             written.map_err(NoAnswer::Refused)
         }
@@ -94,7 +109,9 @@ pub(crate) async fn write(
 fn answer(written: Result<Written, NoAnswer>, expected: Expected) -> Result<AppendResp, Status> {
     let result = match written {
         Ok(written) => append_resp::Result::Success(Success {
-            current_revision_option: Some(success::CurrentRevisionOption::CurrentRevision(written.revision)),
+            current_revision_option: written
+                .revision
+                .map(success::CurrentRevisionOption::CurrentRevision),
             position_option: Some(success::PositionOption::Position(Position {
                 commit_position: written.position,
                 prepare_position: written.position,
@@ -108,6 +125,7 @@ fn answer(written: Result<Written, NoAnswer>, expected: Expected) -> Result<Appe
             return Err(Status::internal("the data file can't be written"));
         }
         Err(NoAnswer::Status(status)) => return Err(*status),
+        Err(NoAnswer::Code(code)) => return Err(Status::new(code.into(), SAID)),
     };
     Ok(AppendResp { result: Some(result) })
 }

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::append::{NoAnswer, write};
+use crate::append::{NoAnswer, SAID, write};
 use crate::fault::count;
 use crate::protocol::event_store::client::AllStreamPosition;
 use crate::protocol::event_store::client::streams::batch_append_req::options::ExpectedStreamPosition;
@@ -82,6 +82,11 @@ async fn append(service: &Service, request: BatchAppendReq) -> Result<BatchAppen
     let result = match write(service, &stream, expected, events).await {
         Ok(written) => batch_append_resp::Result::Success(success(written)),
         Err(NoAnswer::Refused(refused)) => batch_append_resp::Result::Error(error(refused)),
+        Err(NoAnswer::Code(code)) => batch_append_resp::Result::Error(rpc::Status {
+            code,
+            message: SAID.to_owned(),
+            details: None,
+        }),
         Err(NoAnswer::Status(status)) => return Err(*status),
     };
     Ok(BatchAppendResp {
@@ -94,7 +99,9 @@ async fn append(service: &Service, request: BatchAppendReq) -> Result<BatchAppen
 
 fn success(written: Written) -> Success {
     Success {
-        current_revision_option: Some(success::CurrentRevisionOption::CurrentRevision(written.revision)),
+        current_revision_option: written
+            .revision
+            .map(success::CurrentRevisionOption::CurrentRevision),
         position_option: Some(success::PositionOption::Position(AllStreamPosition {
             commit_position: written.position,
             prepare_position: written.position,

@@ -56,6 +56,15 @@ pub enum Fault {
     NotLeader(u16),
     /// It stands before a gate, then it is written.
     Hold(Gate),
+    /// It is answered with a code of gRPC alone, within its session if it is in one; written or not.
+    Code {
+        /// The code.
+        code: i32,
+        /// Whether it is written.
+        written: bool,
+    },
+    /// It is written; the answer does not say at which revision.
+    NoRevision,
 }
 
 /// How often the server was called.
@@ -93,6 +102,8 @@ pub struct Faults {
     broken_reads: Mutex<VecDeque<usize>>,
     /// Counts up when every subscription is closed.
     closed: watch::Sender<u64>,
+    /// Whether subscriptions end as soon as they are confirmed, and without an error.
+    ending: watch::Sender<bool>,
     pub(crate) counters: Counters,
 }
 
@@ -102,6 +113,7 @@ impl Default for Faults {
             appends: Mutex::default(),
             broken_reads: Mutex::default(),
             closed: watch::Sender::new(0),
+            ending: watch::Sender::new(false),
             counters: Counters::default(),
         }
     }
@@ -134,6 +146,11 @@ impl Faults {
         self.closed.send_modify(|closed| *closed += 1);
     }
 
+    /// While it is on, subscriptions end as soon as they are confirmed, without an error; those that there are, at once.
+    pub fn end_subscriptions(&self, on: bool) {
+        self.ending.send_replace(on);
+    }
+
     /// How often the server was called so far.
     #[must_use]
     pub fn calls(&self) -> Calls {
@@ -162,6 +179,10 @@ impl Faults {
 
     pub(crate) fn closings(&self) -> watch::Receiver<u64> {
         self.closed.subscribe()
+    }
+
+    pub(crate) fn endings(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
     }
 
     fn appends(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Fault)>> {

@@ -39,4 +39,4 @@ mod protocol {
 
 pub use fault::{Calls, Fault, Faults, Gate};
 pub use server::{Login, Node, NodeOptions, TlsIdentity};
-pub use store::{APPEND_BYTES_MAX, Store};
+pub use store::{APPEND_BYTES_MAX, Refused, Store};

@@ -41,7 +41,7 @@ pub(crate) fn read(
             let events_max = usize::try_from(events_max).unwrap_or(usize::MAX);
             let records = match target {
                 StreamOption::Stream(of) => of_stream(&service.store, &options, of)?,
-                StreamOption::All(all) => Some(of_all(&service.store, &options, &all)?),
+                StreamOption::All(all) => Some(of_all(&service.store, &options, &all, events_max)?),
             };
             let broken_after = service.faults.take_broken_read();
             tokio::spawn(send(records, events_max, broken_after, answers));
@@ -109,21 +109,23 @@ fn of_stream(
 }
 
 /// A forward read begins with the record at a position, a backward one with the record before it.
-fn of_all(store: &Store, options: &Options, all: &AllOptions) -> Result<Vec<Arc<Record>>, Status> {
+fn of_all(
+    store: &Store,
+    options: &Options,
+    all: &AllOptions,
+    events_max: usize,
+) -> Result<Vec<Arc<Record>>, Status> {
     let filter = Prefixes::of(options);
-    let mut records = store.records(0);
     let at = match &all.all_option {
         Some(AllOption::Position(position)) => Some(record_at(store, position.commit_position)?),
         Some(AllOption::Start(_) | AllOption::End(_)) | None => None,
     };
-    if is_backwards(options) {
-        records.truncate(at.unwrap_or(records.len()));
-        records.reverse();
+    let fit = |record: &Record| filter.fit(record);
+    Ok(if is_backwards(options) {
+        store.last_before(at, events_max, fit)
     } else {
-        records.drain(..at.unwrap_or(0).min(records.len()));
-    }
-    records.retain(|record| filter.fit(record));
-    Ok(records)
+        store.first_from(at.unwrap_or(0), events_max, fit)
+    })
 }
 
 /// A real server reads its files from there: a position in the midst of a record gives nothing sensible.
@@ -178,6 +180,7 @@ fn subscription_start(store: &Store, all: &AllOptions) -> Result<usize, Status> 
 
 async fn subscribe(service: Service, filter: Prefixes, mut next: usize, answers: Answers) {
     let mut closed = service.faults.closings();
+    let mut ending = service.faults.endings();
     let mut count = service.store.watch();
     let confirmation = Content::Confirmation(SubscriptionConfirmation {
         subscription_id: uuid::Uuid::new_v4().to_string(),
@@ -213,8 +216,8 @@ async fn subscribe(service: Service, filter: Prefixes, mut next: usize, answers:
         tokio::select! {
             _ = count.changed() => {}
             () = answers.closed() => return,
+            () = async { drop(ending.wait_for(|ending| *ending).await) } => return,
             _ = closed.changed() => {
-                // Ended with a status: one that ends cleanly makes this client spin.
                 let _gone = answers.send(Err(Status::unavailable("the server closed the subscription"))).await;
                 return;
             }

@@ -54,15 +54,15 @@ pub(crate) enum Expected {
 /// An append that is done, or was done before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Revision of its last event.
-    pub(crate) revision: u64,
+    /// Revision of its last event, if that is said.
+    pub(crate) revision: Option<u64>,
     /// Position of its last event.
     pub(crate) position: u64,
 }
 
 /// Why an append is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// The stream's last revision is another one.
     WrongVersion(Option<u64>),
     /// It has too many bytes.
@@ -150,6 +150,20 @@ impl Store {
         Ok(written)
     }
 
+    /// Another program puts an event into a stream.
+    ///
+    /// # Errors
+    /// When the event is too large, or can't be kept.
+    pub fn put(&self, stream: &str, event_type: &str, data: impl Into<Bytes>) -> Result<(), Refused> {
+        let event = Proposed {
+            id: Uuid::new_v4(),
+            metadata: HashMap::from([("type".to_owned(), event_type.to_owned())]),
+            custom_metadata: Bytes::new(),
+            data: data.into(),
+        };
+        self.append(stream, Expected::Any, vec![event]).map(|_| ())
+    }
+
     /// How many events all streams with a prefix have.
     #[must_use]
     pub fn count(&self, prefix: &str) -> usize {
@@ -178,6 +192,33 @@ impl Store {
     pub(crate) fn records(&self, from: usize) -> Vec<Arc<Record>> {
         let state = self.state();
         state.records.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// At most so many records that fit, from an index on.
+    pub(crate) fn first_from(
+        &self,
+        from: usize,
+        most: usize,
+        fit: impl Fn(&Record) -> bool,
+    ) -> Vec<Arc<Record>> {
+        let state = self.state();
+        let records = state.records.get(from..).unwrap_or_default().iter();
+        let fitting = records.filter(|record| fit(record)).take(most);
+        fitting.cloned().collect()
+    }
+
+    /// At most so many records that fit, from the one before an index towards the first; from the last without one.
+    pub(crate) fn last_before(
+        &self,
+        before: Option<usize>,
+        most: usize,
+        fit: impl Fn(&Record) -> bool,
+    ) -> Vec<Arc<Record>> {
+        let state = self.state();
+        let before = before.unwrap_or(state.records.len());
+        let records = state.records.get(..before).unwrap_or_default().iter();
+        let fitting = records.rev().filter(|record| fit(record)).take(most);
+        fitting.cloned().collect()
     }
 
     /// The index of the record at a position; `Err` where none stands.
@@ -218,7 +259,7 @@ impl State {
         let repeated = records.filter(|records| records.clone().zip(events).all(|(r, e)| r.id == e.id));
         match repeated.and_then(Iterator::last) {
             Some(last) => Ok(Some(Written {
-                revision: last.revision,
+                revision: Some(last.revision),
                 position: last.position,
             })),
             None => Err(Refused::WrongVersion(current)),
@@ -246,7 +287,7 @@ impl State {
             file.write(&records).map_err(|_| Refused::Failed)?;
         }
         let last = records.last().map(|last| Written {
-            revision: last.revision,
+            revision: Some(last.revision),
             position: last.position,
         });
         records.into_iter().for_each(|record| self.keep(record));

@@ -3,11 +3,15 @@
 //! Nothing is decided again: times, revisions and marks are those of the log it comes from. What is in the target already is
 //! compared first, so a move that was cut short goes on where it was, and a target that holds anything else is refused.
 
+mod bodies;
+
 use async_trait::async_trait;
 use domain::{
-    AppendError, ContentHash, ContentHasher, ContentKey, EventData, EventLog, PageLimit, Position, ReadError,
-    RecordedEvent,
+    AppendError, BodyError, ContentHash, ContentHasher, ContentKey, EventData, EventLog, PageLimit, Position,
+    ReadError, RecordedEvent,
 };
+
+pub use bodies::Bodies;
 
 /// An event to be taken over, and by what a delivery is to be recognised from then on.
 #[derive(Debug, Clone)]
@@ -37,6 +41,10 @@ pub struct Migrated {
     pub found: u64,
     /// SHA-256 over all of them but their positions, the same in both.
     pub sha256: ContentHash,
+    /// How many long bodies are whole in the target, each counted for every event that names it.
+    pub bodies: u64,
+    /// How many events name a body that neither store has whole; their deliveries were without a payload before.
+    pub bodies_lost: u64,
 }
 
 /// Why a log could not be moved. What was moved stays, and is found when it is tried again.
@@ -54,6 +62,15 @@ pub enum MigrateError {
     /// The target takes no more.
     #[error("the target log takes no more")]
     Write(#[source] AppendError),
+    /// A long body can't be carried over.
+    #[error("body {sha256} can't be carried over")]
+    Body {
+        /// Its name.
+        sha256: ContentHash,
+        /// Why.
+        #[source]
+        source: BodyError,
+    },
     /// The target holds something else.
     #[error(
         "event {number} of the target log, in {stream}, is not that of the source: it is another log, or was used since"
@@ -74,19 +91,21 @@ pub enum MigrateError {
     },
 }
 
-/// Moves all events of a log. `progress` is told how many are moved or found so far.
+/// Moves all events of a log and the long bodies that they name. `progress` is told how many events are moved or found so far.
 ///
 /// # Errors
-/// When a log fails, or the target holds something else.
+/// When a log or a store fails, or the target holds something else.
 pub async fn migrate(
     from: &dyn EventLog,
     to: &dyn TakeOver,
+    bodies: &Bodies<'_>,
     content_of: ContentOf<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Migrated, MigrateError> {
     let mut moving = Moving {
         from,
         to,
+        bodies,
         hasher: ContentHasher::default(),
         events: 0,
         source_at: Position::START,
@@ -94,35 +113,51 @@ pub async fn migrate(
     moving.compare(progress).await?;
     let found = moving.events;
     moving.copy(content_of, progress).await?;
-    let (events, sha256) = (moving.events, moving.hasher.finish());
-    let there = hash(to).await?;
-    if there != (events, sha256) {
-        return Err(MigrateError::Damaged {
-            found: there.1,
-            wanted: sha256,
-        });
-    }
-    Ok(Migrated {
-        events,
+    let (events, wanted) = (moving.events, moving.hasher.finish());
+    let there = Migrated {
         found,
-        sha256,
+        ..look_through(to, bodies).await?
+    };
+    if (there.events, there.sha256) == (events, wanted) {
+        return Ok(there);
+    }
+    Err(MigrateError::Damaged {
+        found: there.sha256,
+        wanted,
     })
 }
 
-/// How many events a log has, and their hash.
-async fn hash(log: &dyn TakeOver) -> Result<(u64, ContentHash), MigrateError> {
+/// What a log has: how many events, their hash, and whether the bodies that they name are whole.
+async fn look_through(log: &dyn TakeOver, bodies: &Bodies<'_>) -> Result<Migrated, MigrateError> {
     let (mut hasher, mut events, mut after) = (ContentHasher::default(), 0, Position::START);
+    let (mut whole, mut lost) = (0, 0);
     loop {
         let page = log
             .read_all(after, PageLimit::default())
             .await
             .map_err(read("target"))?;
         let Some(last) = page.events.last() else {
-            return Ok((events, hasher.finish()));
+            return Ok(Migrated {
+                events,
+                found: 0,
+                sha256: hasher.finish(),
+                bodies: whole,
+                bodies_lost: lost,
+            });
         };
         after = last.position;
         events += page.events.len() as u64;
-        page.events.iter().for_each(|event| feed(&mut hasher, event));
+        for event in &page.events {
+            feed(&mut hasher, event);
+            if let EventData::Stored(body) = &event.data {
+                let count = if bodies.is_there(body).await? {
+                    &mut whole
+                } else {
+                    &mut lost
+                };
+                *count += 1;
+            }
+        }
     }
 }
 
@@ -134,6 +169,7 @@ fn read(log: &'static str) -> impl FnOnce(ReadError) -> MigrateError {
 struct Moving<'a> {
     from: &'a dyn EventLog,
     to: &'a dyn TakeOver,
+    bodies: &'a Bodies<'a>,
     hasher: ContentHasher,
     events: u64,
     source_at: Position,
@@ -197,7 +233,13 @@ impl Moving<'_> {
             if page.events.is_empty() {
                 return Ok(());
             }
-            page.events.iter().for_each(|event| self.pass(event));
+            for event in &page.events {
+                self.pass(event);
+                // Before the event that names it, as always.
+                if let EventData::Stored(body) = &event.data {
+                    self.bodies.carry(body).await?;
+                }
+            }
             let moved = page.events.into_iter().map(|event| Moved {
                 content: content_of(&event),
                 event,

@@ -15,7 +15,7 @@ export class ApiError extends Error {
 
   /** Whether nobody answered at all. */
   get isUnreachable(): boolean {
-    return this.status === 0;
+    return this.code === "UNREACHABLE";
   }
 }
 

@@ -13,26 +13,36 @@ export interface Polled<T> {
 /**
  * Call it while a component starts. `read` may use state: when that changes, it is read again at once, and what was there
  * stays until the answer is there. An interval of 0 reads once.
+ *
+ * `about` is what the page says of the answer in words of its own, the window of time above all. When that changes, the answer
+ * that was there is no answer any more: a figure never stands under a window that it is not of.
  */
-export function poll<T>(read: (signal: AbortSignal) => Promise<T>, interval: number | ((data: T | undefined) => number)): Polled<T> {
-  let data = $state.raw<T>();
-  let error = $state.raw<ApiError>();
+export function poll<T>(
+  read: (signal: AbortSignal) => Promise<T>,
+  interval: number | ((data: T | undefined) => number),
+  about: () => string | number = () => "",
+): Polled<T> {
+  let answer = $state.raw<{ about: string | number; data?: T; error?: ApiError }>();
   let again = $state(0);
+  const current = $derived(answer?.about === about() ? answer : undefined);
 
   $effect(() => {
     void again;
     const stop = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isRunning = false;
+    const asked = about();
 
     async function run(promise: Promise<T>): Promise<void> {
       isRunning = true;
+      clearTimeout(timer);
       try {
-        data = await promise;
-        error = undefined;
+        const data = await promise;
+        if (!stop.signal.aborted) answer = { about: asked, data };
       } catch (caught) {
         if (stop.signal.aborted) return;
-        error = caught instanceof ApiError ? caught : new ApiError(0, "UNEXPECTED", String(caught));
+        const error = caught instanceof ApiError ? caught : new ApiError(0, "UNEXPECTED", String(caught));
+        answer = { about: asked, data: answer?.about === asked ? answer.data : undefined, error };
       } finally {
         isRunning = false;
         if (!stop.signal.aborted) plan();
@@ -40,8 +50,8 @@ export function poll<T>(read: (signal: AbortSignal) => Promise<T>, interval: num
     }
     function plan(): void {
       clearTimeout(timer);
-      const intervalMs = typeof interval === "number" ? interval : interval(data);
-      if (!document.hidden && intervalMs > 0) timer = setTimeout(() => void run(read(stop.signal)), wait(error, intervalMs));
+      const intervalMs = typeof interval === "number" ? interval : interval(answer?.data);
+      if (!document.hidden && intervalMs > 0) timer = setTimeout(() => void run(read(stop.signal)), wait(answer?.error, intervalMs));
     }
     function seen(): void {
       if (!document.hidden && !isRunning) void run(read(stop.signal));
@@ -58,13 +68,13 @@ export function poll<T>(read: (signal: AbortSignal) => Promise<T>, interval: num
 
   return {
     get data() {
-      return data;
+      return current?.data;
     },
     get error() {
-      return error;
+      return current?.error;
     },
     get isPending() {
-      return data === undefined && error === undefined;
+      return current === undefined;
     },
     // Asked for from an effect, it is no reason to run that effect again.
     refresh: () => untrack(() => void again++),

@@ -6,6 +6,8 @@ import { BASE } from "../router/route";
 
 class Session {
   caller = $state.raw<Caller>();
+  #holds = 0;
+  #isTurnedAway = false;
 
   /** Asks who is looking; whether they are let in at all. */
   async ask(): Promise<boolean> {
@@ -32,6 +34,33 @@ class Session {
     this.caller = undefined;
   }
 
+  /** While something is shown once, nobody is sent away from it. Call what it gives when that is over. */
+  hold(): () => void {
+    this.#holds++;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#holds--;
+      if (this.#holds > 0 || !this.#isTurnedAway) return;
+      this.#isTurnedAway = false;
+      // Somebody may have logged in meanwhile; if not, the answer leads to the login.
+      void this.ask();
+    };
+  }
+
+  /** The server no longer knows who is looking. */
+  turnedAway(): void {
+    if (router.route.page === "login") return;
+    if (this.#holds > 0) {
+      this.#isTurnedAway = true;
+      return;
+    }
+    this.forget();
+    const back = location.pathname + location.search;
+    router.go(`${BASE}/login?${new URLSearchParams({ next: back })}`, true);
+  }
+
   /** Whether an action of this scope is worth offering: not before it is known who is looking. The server decides. */
   may(scope: "read" | "operate" | "admin"): boolean {
     return this.caller?.scopes.includes(scope) ?? false;
@@ -40,9 +69,4 @@ class Session {
 
 export const session = new Session();
 
-whenUnauthorised(() => {
-  if (router.route.page === "login") return;
-  session.forget();
-  const back = location.pathname + location.search;
-  router.go(`${BASE}/login?${new URLSearchParams({ next: back })}`, true);
-});
+whenUnauthorised(() => session.turnedAway());

@@ -39,11 +39,22 @@ export function hasStatus(row: Delivery, status: string): boolean {
   return row.status === (status === "failed" ? "dead" : status);
 }
 
+/** What is looked through of a row; put together once, as all rows are looked through whenever one comes. */
+const searched = new WeakMap<Delivery, string>();
+
+function searchedOf(row: Delivery): string {
+  const known = searched.get(row);
+  if (known !== undefined) return known;
+  const name = row.action ? `${row.event}.${row.action}` : row.event;
+  const all = [name, row.repository, row.sender, row.source, row.id, row.status, row.error, row.errorCode].join("\n").toLowerCase();
+  searched.set(row, all);
+  return all;
+}
+
 /** Whether every word of the text is somewhere in the row. */
 export function hasText(row: Delivery, text: string): boolean {
   if (text === "") return true;
-  const name = row.action ? `${row.event}.${row.action}` : row.event;
-  const all = [name, row.repository, row.sender, row.source, row.id, row.status, row.error, row.errorCode].join("\n").toLowerCase();
+  const all = searchedOf(row);
   return text.toLowerCase().split(/\s+/).every((word) => all.includes(word));
 }
 

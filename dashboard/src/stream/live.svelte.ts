@@ -1,8 +1,9 @@
 // The live stream as the page sees it: rows, whether it is connected, and a pause that loses nothing silently.
 import { ApiError, failure, get, withQuery } from "../api/client";
 import type { Delivery, DeliveryPage } from "../api/types";
-import { liveQuery, listQuery, type StreamFilter } from "./filter";
+import { hasStatus, hasText, liveQuery, listQuery, type StreamFilter } from "./filter";
 import { PauseBuffer } from "./pause-buffer";
+import { askPlace, positionOf } from "./place";
 import { type Change, StreamRows } from "./rows";
 
 const ROWS_MAX = 10_000;
@@ -14,6 +15,11 @@ const RATE_MS = 2000;
 /** Rows are shown this often at most: nobody reads faster, and scrolling stays smooth under any load. */
 const SHOW_MS = 80;
 
+/** Without a place in the log the list is read again after so long: it may lag a moment behind the stream. */
+const AGAIN_MS = 1500;
+
+/** A newer server says what position of the log the page stands for. */
+type PageOfList = DeliveryPage & { position?: string | null };
 type Item = { row: Delivery } | { change: Change };
 
 export class LiveStream {
@@ -31,7 +37,14 @@ export class LiveStream {
   perSecond = $state(0);
   isLoading = $state(true);
   hasOlder = $state(false);
+  /** Deliveries that were looked through. */
+  looked = $state(0);
+  /** Whether older ones had to go, for want of room. */
+  isCut = $state(false);
+  /** Events between the list and the stream that are in neither, because the list is so far behind. */
+  leftOut = $state(0);
 
+  #stop = new AbortController();
   #store = new StreamRows(ROWS_MAX);
   #paused = new PauseBuffer<Item>(PAUSED_MAX);
   #incoming: Item[] = [];
@@ -41,21 +54,47 @@ export class LiveStream {
   #shownAt = 0;
   #lastId = "";
   #pausedAt = "";
+  #missedFrom = "";
   #cursor: string | null | undefined;
+  /** What is older than the rows that are here begins at this time, where rows had to go. */
+  #until: string | undefined;
+  #liveFrom = -1;
+  #text: string | undefined;
   #arrived = 0;
   #since = performance.now();
 
-  constructor(readonly filter: StreamFilter) {}
+  constructor(readonly filter: StreamFilter) {
+    // Everything is started by start(): this only says what is kept.
+    this.look(filter.text);
+  }
 
   start(): () => void {
-    this.#connect();
-    void this.#loadFirst();
+    void this.#open();
     const rate = setInterval(() => this.#measure(), RATE_MS);
     return () => {
+      this.#stop.abort();
       clearInterval(rate);
       this.#source?.close();
       for (const timer of this.#timers) clearTimeout(timer);
     };
+  }
+
+  /** The text that is looked for; what does not fit makes room for what does. */
+  look(text: string): void {
+    if (text === this.#text) return;
+    this.#text = text;
+    const { status } = this.filter;
+    if (this.#store.isSparse) this.#restart();
+    this.#store.look(status || text ? (row) => hasStatus(row, status) && hasText(row, text) : undefined);
+  }
+
+  #restart(): void {
+    this.#source?.close();
+    this.#store.clear();
+    this.#incoming = [];
+    this.#lastId = "";
+    this.rows = [];
+    void this.#open();
   }
 
   pause(): void {
@@ -79,25 +118,51 @@ export class LiveStream {
     const { items, dropped } = this.#paused.drain();
     this.held = 0;
     this.dropped = 0;
-    if (dropped > 0) this.missed = dropped;
+    if (dropped > 0 && this.missed === 0) this.#missedFrom = this.#pausedAt;
+    this.missed += dropped;
     if (items.length > 0) this.#take(items);
   }
 
   /** Reads what a pause could not keep out of the log, and goes on live from there. */
   reload(): void {
+    // Where nobody knows from where on, the newest are read, and what may be missing stays said.
+    if (!this.#missedFrom) return void this.#page({}, true);
     this.missed = 0;
-    if (this.#pausedAt) this.#connect(this.#pausedAt);
-    else void this.#page();
+    this.#connect(this.#missedFrom);
   }
 
   async loadOlder(): Promise<void> {
-    if (this.isLoading || !this.#cursor) return;
-    await this.#page(this.#cursor);
+    if (this.isLoading || !this.hasOlder) return;
+    const { cutAt } = this.#store;
+    if (cutAt && cutAt !== this.#until) {
+      this.#until = cutAt;
+      this.#cursor = undefined;
+    }
+    // Those of the same millisecond included: each is here once.
+    const endDate = this.#until && new Date(Date.parse(this.#until) + 1).toISOString();
+    await this.#page({ cursor: this.#cursor ?? undefined, endDate });
+  }
+
+  /** Everything from the beginning: the stream from where the list stands. */
+  async #open(news = ""): Promise<void> {
+    this.#cursor = undefined;
+    this.#until = undefined;
+    const place = await askPlace(this.#stop.signal);
+    if (this.#stop.signal.aborted) return;
+    this.leftOut = place?.leftOut ?? 0;
+    this.#liveFrom = place?.head ?? -1;
+    if (place) this.#connect(place.after, news);
+    const page = await this.#page({});
+    if (place || this.#stop.signal.aborted) return;
+    this.#connect(page?.position ?? "", news);
+    if (!page?.position) this.#later(() => void this.#page({}, true), AGAIN_MS);
   }
 
   /** Connects after an event; what to say of it is said until the next connection. */
-  #connect(after = "", news = ""): void {
+  #connect(after: string, news = ""): void {
+    if (this.#stop.signal.aborted) return;
     this.#source?.close();
+    this.#lastId = after;
     this.connection = "connecting";
     const address = withQuery("/api/webhooks/stream", { ...liveQuery(this.filter), changes: true, after });
     const source = new EventSource(address);
@@ -109,7 +174,7 @@ export class LiveStream {
     };
     source.onmessage = (event: MessageEvent<string>) => {
       this.#lastId = event.lastEventId;
-      this.#arrived++;
+      if (positionOf(event.lastEventId) > this.#liveFrom) this.#arrived++;
       this.#hear({ row: JSON.parse(event.data) as Delivery });
     };
     source.addEventListener("status", (event: MessageEvent<string>) => {
@@ -130,7 +195,7 @@ export class LiveStream {
     this.connection = "off";
     const stop = new AbortController();
     try {
-      const response = await fetch(address, { signal: stop.signal });
+      const response = await fetch(address, { signal: AbortSignal.any([stop.signal, this.#stop.signal]) });
       if (response.ok) return this.#later(() => this.#goOn(), POLL_MS);
       this.trouble = await failure(response);
     } catch {
@@ -145,20 +210,19 @@ export class LiveStream {
     this.#later(() => void this.#poll(), POLL_MS);
   }
 
-  /** Right after what was heard last; where nothing was, the list has what came in meanwhile. */
+  /** Right after what was heard last; where nothing was, from where the list stands. */
   #goOn(news = ""): void {
-    this.#connect(this.#lastId, news);
-    if (!this.#lastId) void this.#page(undefined, true);
+    if (this.#lastId) this.#connect(this.#lastId, news);
+    else void this.#open(news);
   }
 
   async #poll(): Promise<void> {
     if (this.connection !== "off") return;
     try {
-      const page = await get<DeliveryPage>("/api/webhooks/events", { ...listQuery(this.filter), limit: PAGE });
-      const known = new Set(this.#store.all().map(({ id }) => id));
+      const page = await get<DeliveryPage>("/api/webhooks/events", { ...listQuery(this.filter), limit: PAGE }, this.#stop.signal);
       for (const row of page.events.toReversed()) {
-        if (!known.has(row.id)) this.#arrived++;
-        this.#hear(known.has(row.id) ? { change: row } : { row });
+        if (!this.#store.has(row.id)) this.#arrived++;
+        this.#hear(this.#store.has(row.id) ? { change: row } : { row });
       }
       if (this.trouble?.isUnreachable || (this.trouble?.status ?? 0) >= 500) return this.#goOn();
     } catch {
@@ -167,25 +231,27 @@ export class LiveStream {
     this.#later(() => void this.#poll(), POLL_MS);
   }
 
-  async #loadFirst(): Promise<void> {
-    await this.#page();
-    // The list may lag a moment behind the stream: what came just before we were connected is in it soon.
-    this.#later(() => void this.#page(undefined, true), 1500);
-  }
-
-  async #page(cursor?: string, isAgain = false): Promise<void> {
+  async #page(more: { cursor?: string; endDate?: string }, isAgain = false): Promise<PageOfList | undefined> {
     this.isLoading = !isAgain;
     try {
-      const page = await get<DeliveryPage>("/api/webhooks/events", { ...listQuery(this.filter), limit: PAGE, cursor });
+      const page = await get<PageOfList>("/api/webhooks/events", { ...listQuery(this.filter), limit: PAGE, ...more }, this.#stop.signal);
       this.#store.addPage(page.events);
       if (!isAgain) this.#cursor = page.nextCursor;
-      this.hasOlder = Boolean(this.#cursor) && this.#store.size < ROWS_MAX;
-      this.rows = this.#store.all();
+      this.#show();
+      return page;
     } catch (error) {
       if (error instanceof ApiError) this.trouble ??= error;
+      return undefined;
     } finally {
       this.isLoading = false;
     }
+  }
+
+  #show(): void {
+    this.rows = this.#store.all();
+    this.looked = this.#store.read;
+    this.isCut = this.#store.cutAt !== undefined;
+    this.hasOlder = (Boolean(this.#cursor) || this.isCut) && !this.#store.isFull;
   }
 
   #hear(item: Item): void {
@@ -219,10 +285,11 @@ export class LiveStream {
     const fresh = items.flatMap((item) => ("row" in item ? [item.row] : []));
     this.#store.addNew(fresh);
     for (const item of items) if ("change" in item) this.#store.change(item.change);
-    this.rows = this.#store.all();
+    this.#show();
   }
 
   #later(action: () => void, ms: number): void {
+    if (this.#stop.signal.aborted) return;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       action();

@@ -42,6 +42,7 @@ pub(crate) struct Launch {
     folder: PathBuf,
     port: u16,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
 }
 
 /// A running server. Dropped, it is killed.
@@ -60,6 +61,7 @@ impl Launch {
             folder: folder.into(),
             port: free_port(),
             environment: Vec::new(),
+            arguments: Vec::new(),
         }
         .env("GITHUB_WEBHOOK_SECRET", SECRET)
         // Longer than any test, so that a fold needs no clock to tell duplicates of content.
@@ -72,6 +74,7 @@ impl Launch {
             folder: folder.into(),
             port: free_port(),
             environment: Vec::new(),
+            arguments: Vec::new(),
         }
     }
 
@@ -79,6 +82,13 @@ impl Launch {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.retain(|(n, _)| n != name);
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// With one more argument of `serve`.
+    #[allow(dead_code, reason = "the tests of a cluster start a process for each role")]
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
         self
     }
 
@@ -171,7 +181,8 @@ impl Launch {
         command
             .current_dir(&self.folder)
             .arg("serve")
-            .args(["--port", &self.port.to_string()]);
+            .args(["--port", &self.port.to_string()])
+            .args(&self.arguments);
         command.stdin(Stdio::null());
         command
     }

@@ -164,4 +164,39 @@ async fn a_sweep_of_objects_moves_only_old_ones_that_nobody_names() {
     // In the trash it is still found, for the case that it was put again just then.
     assert_eq!(get(&store, &orphan, 10).await, b"orphan");
     assert_eq!(store.sweep_at(&referenced, false, later).await.unwrap().moved, 0);
+    // An event named it in that very moment: the next sweep brings it back, and one more has nothing to do.
+    let referenced: HashSet<ContentHash> = [named.sha256, orphan.sha256].into();
+    for (dry_run, restored, bytes) in [(true, 1, 5), (false, 1, 11), (false, 0, 11)] {
+        let swept = store.sweep_at(&referenced, dry_run, later).await.unwrap();
+        assert_eq!((swept.restored, swept.moved), (restored, 0));
+        assert_eq!(store.stored_bytes().await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_shared_folder_is_synced_before_a_body_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = BodyOptions {
+        url: format!("file://{}/shared", folder.path().display()),
+        ..BodyOptions::default()
+    };
+    let uploads = folder.path().join("uploads");
+    let store = ObjectBodyStore::open(options, &[], uploads, RoomHandle::default()).await;
+    // The store syncs only when it is asked; a test that kills the program could not tell.
+    let told = format!("{:?}", store.unwrap());
+    assert!(told.contains("fsync: true"), "{told}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    for url in ["nonsense with a key", "ftp://key@host/folder"] {
+        let options = BodyOptions {
+            url: url.into(),
+            ..BodyOptions::default()
+        };
+        let opened = ObjectBodyStore::open(options, &[], folder.path(), RoomHandle::default()).await;
+        let told = format!("{:?}", opened.unwrap_err());
+        assert!(!told.contains("key"), "{told}");
+    }
 }

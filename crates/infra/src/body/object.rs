@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{BodyError, BodyRef, BodyStore, BodyUpload, ContentHash};
 use futures_util::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload, WriteMultipart,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode,
+    PutOptions, PutPayload, WriteMultipart,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -35,11 +36,11 @@ const MARKER: &str = "hooklog-bodies";
 /// Why the object store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectStoreError {
-    /// The address is none.
+    /// The address is none. What was given is not repeated: it may hold a key.
     #[error(
-        "{0:?} is no address of an object store such as s3://bucket/folder, gs://…, az://… or file:///folder"
+        "it is no address of an object store such as s3://bucket/folder, gs://…, az://… or file:///folder"
     )]
-    Address(String),
+    Address,
     /// It can't be used.
     #[error("the object store can't be used")]
     Store(#[source] object_store::Error),
@@ -69,10 +70,13 @@ impl ObjectBodyStore {
         uploads: impl Into<PathBuf>,
         room: RoomHandle,
     ) -> Result<Self, ObjectStoreError> {
-        let url = options
-            .url
-            .parse()
-            .map_err(|_| ObjectStoreError::Address(options.url.clone()))?;
+        let url = options.url.parse().map_err(|_| ObjectStoreError::Address)?;
+        let (scheme, folder) = ObjectStoreScheme::parse(&url).map_err(|_| ObjectStoreError::Address)?;
+        if matches!(scheme, ObjectStoreScheme::Local) {
+            // What is acknowledged is synced, which this store does only when it is asked.
+            let objects = LocalFileSystem::new().with_fsync(true);
+            return Self::over(Arc::new(objects), folder, options, uploads, room).await;
+        }
         let environment = environment
             .iter()
             .map(|(name, value)| (name.to_lowercase(), value.expose_secret().to_owned()));
@@ -124,8 +128,12 @@ impl ObjectBodyStore {
         self.bodies().join(first).join(rest)
     }
 
+    fn trash(&self) -> Path {
+        self.folder.clone().join("trash")
+    }
+
     fn trash_of(&self, hash: &ContentHash) -> Path {
-        self.folder.clone().join("trash").join(hash.to_string())
+        self.trash().join(hash.to_string())
     }
 
     /// Tells a body that is not there from a store that is not there.
@@ -168,8 +176,9 @@ impl ObjectBodyStore {
         }
     }
 
-    /// Moves bodies older than [`SWEEP_AGE`] that are not in `referenced` to the trash. `referenced` must have been read from
-    /// the whole log up to its head. One that is put again at this very moment is found in the trash by those who read it.
+    /// Moves bodies older than [`SWEEP_AGE`] that are not in `referenced` to the trash, and what is referenced back from there.
+    /// `referenced` must have been read from the whole log up to its head. One that is put again at the very moment in which it is
+    /// moved is found in the trash by those who read it, and moved back by the next sweep.
     ///
     /// # Errors
     /// When an object can't be read or moved; what was moved before stays in the trash.
@@ -183,7 +192,10 @@ impl ObjectBodyStore {
         dry_run: bool,
         now: SystemTime,
     ) -> Result<Swept, BodyError> {
-        let mut swept = Swept::default();
+        let mut swept = Swept {
+            restored: self.restore(referenced, dry_run).await?,
+            ..Swept::default()
+        };
         let mut listed = self.objects.list(Some(&self.bodies()));
         while let Some(object) = listed.try_next().await.map_err(failed("list bodies"))? {
             let Some(hash) = hash_of(&object.location) else {
@@ -209,6 +221,29 @@ impl ObjectBodyStore {
             swept.moved_bytes += object.size;
         }
         Ok(swept)
+    }
+
+    /// Copies back what an earlier sweep took while it was put again. The copy in the trash stays: it is whoever empties it who
+    /// deletes.
+    async fn restore(&self, referenced: &HashSet<ContentHash>, dry_run: bool) -> Result<u64, BodyError> {
+        let mut restored = 0;
+        let mut listed = self.objects.list(Some(&self.trash()));
+        while let Some(object) = listed.try_next().await.map_err(failed("list the trash"))? {
+            let hash = object.location.filename().and_then(|name| name.parse().ok());
+            let Some(hash) = hash.filter(|hash| referenced.contains(hash)) else {
+                continue;
+            };
+            match self.objects.head(&self.path_of(&hash)).await {
+                Ok(_) => continue,
+                Err(Error::NotFound { .. }) => restored += 1,
+                Err(error) => return Err(failed("look at a body")(error)),
+            }
+            if !dry_run {
+                let copied = self.objects.copy(&object.location, &self.path_of(&hash)).await;
+                copied.map_err(failed("move a body back"))?;
+            }
+        }
+        Ok(restored)
     }
 
     async fn is_old_still(&self, path: &Path, now: SystemTime) -> Result<bool, BodyError> {

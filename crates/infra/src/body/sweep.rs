@@ -27,6 +27,8 @@ pub struct Swept {
     pub moved_bytes: u64,
     /// Bodies that no event names, too young to be moved.
     pub young: u64,
+    /// Bodies that an event names and only the trash had: moved back.
+    pub restored: u64,
 }
 
 impl DirectoryBodyStore {

@@ -248,6 +248,7 @@ async fn a_sweep_moves_only_old_bodies_that_nobody_names() {
         moved: 1,
         moved_bytes: 7,
         young: 1,
+        restored: 0,
     };
     assert_eq!(
         store.sweep(referenced.clone(), &trash, true).await.unwrap(),

@@ -25,6 +25,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) client: Client,
+    /// Its address as it may be told.
     url: String,
     /// Until when it is passed over; shared by everybody who asks it.
     away_until: Arc<Mutex<Option<Instant>>>,
@@ -57,7 +58,7 @@ impl Hosts {
             .filter(|url| !url.is_empty());
         let host = |url: &str| Host {
             client: base.clone().with_url(url),
-            url: url.to_owned(),
+            url: without_userinfo(url),
             away_until: Arc::default(),
         };
         let hosts: Vec<Host> = urls.map(host).collect();
@@ -117,6 +118,19 @@ impl Host {
     }
 }
 
+/// An address without the user and the password that may stand in it.
+fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest
+        .get(..end)
+        .and_then(|authority| authority.rfind('@'))
+        .map_or(0, |at| at + 1);
+    format!("{scheme}://{}", rest.get(host..).unwrap_or_default())
+}
+
 /// A client that speaks HTTP, and TLS to addresses that ask for it.
 fn base(options: &ClickHouseOptions) -> Result<Client, TableError> {
     let mut connector = HttpConnector::new();
@@ -149,4 +163,20 @@ fn base(options: &ClickHouseOptions) -> Result<Client, TableError> {
         .enable_http1()
         .wrap_connector(connector);
     Ok(Client::with_http_client(pool().build(connector)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_userinfo;
+
+    #[test]
+    fn an_address_is_told_without_a_password() {
+        for (url, told) in [
+            ("http://a:8123", "http://a:8123"),
+            ("https://user:pass@word@a:8443/x?y=@z", "https://a:8443/x?y=@z"),
+            ("no scheme", "no scheme"),
+        ] {
+            assert_eq!(without_userinfo(url), told);
+        }
+    }
 }

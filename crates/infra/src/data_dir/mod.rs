@@ -161,6 +161,12 @@ impl DataDir {
         self.path.join("checkpoints")
     }
 
+    /// Where long bodies are until a store that is shared has them.
+    #[must_use]
+    pub fn uploads(&self) -> PathBuf {
+        self.path.join("uploads")
+    }
+
     /// Where swept bodies go.
     #[must_use]
     pub fn trash(&self) -> PathBuf {

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use domain::{
-    Append, AppendError, Appended, EventData, Expected, NewEvent, Position, Revision, StreamName, Timestamp,
+    Append, AppendError, Appended, ContentKey, EventData, Expected, NewEvent, Position, Revision, StreamName,
+    Timestamp,
 };
 use eventstore::StreamState;
 
 use super::Shared;
-use super::claim;
+use super::claim::{self, Decided, Firsts};
 use super::connection::Wrote;
 use super::envelope::{Content, Stamp, encode};
 use super::error::Failure;
 use super::fence::{Standing, Stopped, look};
 use super::retry::Retry;
+use super::server_event::NewServerEvent;
 
 /// The longest id that a sender may give to a delivery, in bytes.
 const SENDER_ID_BYTES_MAX: usize = 8 * 1024;
@@ -98,6 +100,9 @@ pub(super) struct Writing<'a> {
     in_session: bool,
     /// Whether the last write in a session was refused.
     refused: bool,
+    /// What was decided of a delivery, and how its stream stood then.
+    decided: Option<(StreamState, Decided)>,
+    firsts: Firsts,
 }
 
 /// What an append comes to, unless it fails.
@@ -121,12 +126,14 @@ impl<'a> Writing<'a> {
             maybe_done,
             in_session: append.content.is_some(),
             refused: false,
+            decided: None,
+            firsts: Firsts::default(),
         }
     }
 
     async fn run(&mut self) -> Result<Appended, AppendError> {
-        let appended = match self.append.content {
-            Some(_) => self.delivery().await,
+        let appended = match &self.append.content {
+            Some(content) => self.delivery(content).await,
             None => self.plain(None).await,
         };
         appended.unwrap_or_else(|stopped| Err(self.error(stopped)))
@@ -155,6 +162,7 @@ impl<'a> Writing<'a> {
             if let Step::Done(appended) = self.step(wrote, duplicate_of.clone()).await? {
                 return Ok(Ok(appended));
             }
+            self.retry.in_time()?;
             match look(self.shared, &mut self.retry, self.append).await {
                 Ok(Standing::Repeats(appended)) => return Ok(Ok(appended)),
                 Ok(Standing::Conflict(conflict)) => return Ok(Err(conflict)),
@@ -165,27 +173,46 @@ impl<'a> Writing<'a> {
     }
 
     /// Appends a delivery: what it repeats is decided first. It is written if the stream still stands as it did before.
-    async fn delivery(&mut self) -> Result<Answer, Stopped> {
-        let mut decided: Option<(StreamState, Option<StreamName>)> = None;
+    async fn delivery(&mut self, content: &ContentKey) -> Result<Answer, Stopped> {
+        let answer = self.decide_and_write(content).await;
+        if let Ok(Ok(appended)) = &answer {
+            let (stream, duplicate_of) = (&self.append.stream, appended.duplicate_of.as_ref());
+            claim::learn(self.shared, stream, duplicate_of, &Content::of(content));
+        }
+        self.decided = None;
+        answer
+    }
+
+    async fn decide_and_write(&mut self, content: &ContentKey) -> Result<Answer, Stopped> {
         loop {
+            self.retry.in_time()?;
             let state = match look(self.shared, &mut self.retry, self.append).await {
                 Ok(Standing::Repeats(appended)) => return Ok(Ok(appended)),
                 Ok(Standing::Conflict(conflict)) => return Ok(Err(conflict)),
                 Ok(Standing::Fits(state)) => state,
                 Err(stopped) => return Err(stopped),
             };
-            let duplicate_of = match decided.take() {
-                Some((decided_at, duplicate_of)) if decided_at == state => duplicate_of,
-                Some(_) | None => {
+            let decided = match self.decided.take() {
+                Some((decided_at, decided)) if decided_at == state => decided,
+                Some(fenced_off) => {
+                    // Whoever pauses fences nobody off, so one of those who do it to each other gets through.
+                    drop(fenced_off);
+                    self.retry.anew().await?;
+                    continue;
+                }
+                None => {
                     self.refused = false;
-                    self.original().await?
+                    let stream = &self.append.stream;
+                    claim::original(self.shared, stream, content, &mut self.firsts, &mut self.retry).await?
                 }
             };
+            let duplicate_of = decided.original.clone();
+            // Its turns are kept until it is written, and known.
+            self.decided = Some((state, decided));
             let wrote = self.write(state, duplicate_of.clone()).await?;
-            if let Step::Done(appended) = self.step(wrote, duplicate_of.clone()).await? {
+            if let Step::Done(appended) = self.step(wrote, duplicate_of).await? {
                 return Ok(Ok(appended));
             }
-            decided = Some((state, duplicate_of));
         }
     }
 
@@ -198,17 +225,11 @@ impl<'a> Writing<'a> {
         let name = self.shared.names.stream(&self.append.stream);
         let connection = &self.shared.connection;
         Ok(if self.in_session {
+            let events = events.into_iter().map(Into::into).collect();
             connection.append_in_session(&name, state, events).await
         } else {
             connection.append(&name, state, events).await
         })
-    }
-
-    async fn original(&mut self) -> Result<Option<StreamName>, Stopped> {
-        let Some(content) = &self.append.content else {
-            return Ok(None);
-        };
-        claim::original(self.shared, &self.append.stream, content, &mut self.retry).await
     }
 
     /// What becomes of a write.
@@ -263,7 +284,7 @@ impl<'a> Writing<'a> {
         })
     }
 
-    fn encoded(&self, duplicate_of: Option<StreamName>) -> Result<Vec<eventstore::EventData>, Failure> {
+    fn encoded(&self, duplicate_of: Option<StreamName>) -> Result<Vec<NewServerEvent>, Failure> {
         let events = (0..).zip(&self.append.events).map(|(n, event)| {
             let stamp = Stamp {
                 revision: self.revision(n),
@@ -279,6 +300,7 @@ impl<'a> Writing<'a> {
     /// What the caller is told.
     fn error(&self, stopped: Stopped) -> AppendError {
         match stopped {
+            Stopped::Foreign(why) if self.maybe_done => AppendError::Unknown(why),
             Stopped::Foreign(why) => AppendError::Unavailable(why),
             Stopped::Failed(Failure::Refused(why)) if !self.maybe_done => AppendError::Invalid(why),
             Stopped::Failed(failure) if self.maybe_done => AppendError::Unknown(failure.why()),

@@ -8,21 +8,21 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use eventstore::{
-    AppendToStreamOptions, BatchAppendClient, BatchAppendOptions, Client, ClientSettings, EventData,
-    StreamState,
-};
+use eventstore::{BatchAppendClient, BatchAppendOptions, Client, ClientSettings, EventData, StreamState};
 use secrecy::ExposeSecret as _;
 
 use super::error::{Failure, OpenError};
+use super::node::Node;
 use super::options::EventStoreOptions;
+use super::server_event::NewServerEvent;
+use super::wire::AppendResult;
 
 /// So many calls in a row without an answer, and the client is built anew.
 const SILENCES_MAX: u32 = 3;
 
 /// The client and its session of appends.
 pub(super) struct Connection {
-    settings: ClientSettings,
+    settings: Arc<ClientSettings>,
     write_timeout: Duration,
     current: Mutex<Current>,
     /// How many calls in a row had no answer.
@@ -35,7 +35,7 @@ pub(super) struct Connection {
 struct Current {
     /// Counts the clients.
     generation: u64,
-    client: Option<Client>,
+    client: Option<(Client, Node)>,
     /// Counts the sessions.
     sessions: u64,
     session: Option<Session>,
@@ -54,8 +54,8 @@ pub(super) struct Session {
 /// A write that is done, or was done before with the same ids.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wrote {
-    /// Revision of the last event on the server.
-    pub(super) revision: u64,
+    /// Revision of the last event on the server; `None` where the server does not say it.
+    pub(super) revision: Option<u64>,
     /// Its position; `None` where the server does not say it.
     pub(super) position: Option<u64>,
 }
@@ -65,7 +65,7 @@ impl Connection {
         // The client's own error repeats the whole address.
         let settings = options.url.expose_secret().parse::<ClientSettings>();
         let connection = Self {
-            settings: settings.map_err(|_| OpenError::Address)?,
+            settings: Arc::new(settings.map_err(|_| OpenError::Address)?),
             write_timeout: Duration::from_millis(options.write_timeout_ms),
             current: Mutex::default(),
             silences: AtomicU32::new(0),
@@ -82,16 +82,26 @@ impl Connection {
     }
 
     /// A client, with its number.
-    pub(super) fn client(&self) -> Result<(u64, Client), Failure> {
+    fn client(&self) -> Result<(u64, Client), Failure> {
+        self.both().map(|(generation, client, _)| (generation, client))
+    }
+
+    /// The node that is asked without the client, with the number of the client beside it.
+    pub(super) fn node(&self) -> Result<(u64, Node), Failure> {
+        self.both().map(|(generation, _, node)| (generation, node))
+    }
+
+    fn both(&self) -> Result<(u64, Client, Node), Failure> {
         let mut current = self.current();
-        if current.client.is_none() {
-            let built = Client::new(self.settings.clone());
-            current.client = Some(built.map_err(|error| Failure::NotSent(error.to_string()))?);
-            current.generation += 1;
+        if let Some((client, node)) = &current.client {
+            return Ok((current.generation, client.clone(), node.clone()));
         }
-        let client = current.client.clone();
-        let client = client.ok_or_else(|| Failure::NotSent("there is no client".to_owned()))?;
-        Ok((current.generation, client))
+        let client = Client::new((*self.settings).clone());
+        let client = client.map_err(|error| Failure::NotSent(error.to_string()))?;
+        let node = Node::new(&self.settings, current.generation).map_err(Failure::NotSent)?;
+        current.client = Some((client.clone(), node.clone()));
+        current.generation += 1;
+        Ok((current.generation, client, node))
     }
 
     /// Throws a client away that failed, unless that was done already. Silence is no proof: a server may be slow, and a new
@@ -124,24 +134,24 @@ impl Connection {
         &self,
         stream: &str,
         expected: StreamState,
-        events: Vec<EventData>,
+        events: Vec<NewServerEvent>,
     ) -> Result<Wrote, Failure> {
-        let (generation, client) = self.client()?;
-        let options = AppendToStreamOptions::default()
-            .stream_state(expected)
-            .requires_leader(true)
-            .deadline(self.write_timeout);
-        let appended = client.append_to_stream(stream, &options, events);
-        let wrote = within(self.write_timeout, appended).await;
-        if let Err(failure) = &wrote {
+        let (generation, node) = self.node()?;
+        let appended = node.append(stream, expected, events, self.write_timeout);
+        let answer = within(self.write_timeout, appended).await;
+        if let Err(failure) = &answer {
             self.failed(generation, failure);
         }
-        let wrote = wrote?;
+        let answer = answer?;
         self.heard();
-        Ok(Wrote {
-            revision: wrote.next_expected_version,
-            position: Some(wrote.position.commit).filter(|position| *position > 0),
-        })
+        match answer.result {
+            Some(AppendResult::Success(done)) => Ok(Wrote {
+                revision: done.revision,
+                position: done.position.map(|position| position.commit).filter(|at| *at > 0),
+            }),
+            Some(AppendResult::WrongExpectedVersion(_)) => Err(Failure::Conflict),
+            None => Err(Failure::Unknown("the server's answer says nothing".to_owned())),
+        }
     }
 
     /// One append among others of the session. Only for appends that hardly ever conflict: the client ends a session with the
@@ -154,12 +164,12 @@ impl Connection {
     ) -> Result<Wrote, Failure> {
         let session = self.session().await?;
         let appended = session.client.append_to_stream(stream, expected, events);
-        match within(self.write_timeout, appended).await {
+        match within(self.write_timeout, asked(appended)).await {
             Ok(wrote) => {
                 session.worked.store(true, Ordering::Relaxed);
                 self.heard();
                 Ok(Wrote {
-                    revision: wrote.current_revision().unwrap_or(0),
+                    revision: wrote.current_revision(),
                     position: wrote.current_position().map(|position| position.commit),
                 })
             }
@@ -198,7 +208,7 @@ impl Connection {
         }
         let (generation, client) = self.client()?;
         let options = BatchAppendOptions::default().requires_leader(true);
-        let begun = within(self.write_timeout, client.batch_append(&options)).await;
+        let begun = within(self.write_timeout, asked(client.batch_append(&options))).await;
         // Nothing is written by a session that did not begin.
         let begun = begun.map_err(|failure| {
             self.failed(generation, &failure);
@@ -229,11 +239,14 @@ impl Connection {
 /// What a call gives within a time. Without an answer nobody knows what became of it.
 pub(super) async fn within<T>(
     time: Duration,
-    call: impl Future<Output = eventstore::Result<T>>,
+    call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(time, call).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(Failure::of(&error)),
-        Err(_) => Err(Failure::Silent),
-    }
+    tokio::time::timeout(time, call)
+        .await
+        .unwrap_or(Err(Failure::Silent))
+}
+
+/// A call of the client.
+async fn asked<T>(call: impl Future<Output = eventstore::Result<T>>) -> Result<T, Failure> {
+    call.await.map_err(|error| Failure::of(&error))
 }

@@ -13,6 +13,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
+use super::server_event::{NewServerEvent, ServerEvent};
 
 /// The version of the envelope.
 const VERSION: u8 = 1;
@@ -79,7 +80,7 @@ pub(super) struct Stamp {
 }
 
 /// The event as the server gets it.
-pub(super) fn encode(event: &NewEvent, stamp: Stamp) -> Result<eventstore::EventData, serde_json::Error> {
+pub(super) fn encode(event: &NewEvent, stamp: Stamp) -> Result<NewServerEvent, serde_json::Error> {
     let (data, body) = match &event.data {
         EventData::Inline(bytes) => (bytes.clone(), None),
         EventData::Stored(body) => (Bytes::new(), Some(*body)),
@@ -99,8 +100,8 @@ pub(super) fn encode(event: &NewEvent, stamp: Stamp) -> Result<eventstore::Event
     envelope.put_slice(MIDDLE);
     envelope.put_slice(&event.metadata);
     envelope.put_slice(b"}");
-    let encoded = eventstore::EventData::binary(event.event_type.as_str(), data);
-    Ok(encoded.id(event.id.as_uuid()).metadata(envelope.freeze()))
+    let encoded = NewServerEvent::binary(event.id.as_uuid(), event.event_type.as_str(), data);
+    Ok(encoded.with_metadata(envelope.freeze()))
 }
 
 /// Between the header and the metadata. A text within the header can't hold it: its quotation marks are escaped there.
@@ -125,12 +126,12 @@ pub(super) struct Foreign {
 }
 
 /// The event of the log that an event of the server is.
-pub(super) fn decode(event: eventstore::RecordedEvent, names: &Names) -> Result<Read, Foreign> {
+pub(super) fn decode(event: ServerEvent, names: &Names) -> Result<Read, Foreign> {
     if event.event_type == FENCE {
         return Ok(Read::Fence);
     }
-    let name = event.stream_id().to_owned();
-    let position = event.position.commit;
+    let name = event.stream;
+    let position = event.position;
     let foreign = |why| Foreign {
         position,
         stream: name.clone(),

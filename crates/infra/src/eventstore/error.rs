@@ -72,10 +72,13 @@ impl Failure {
             | Error::IllegalStateError(_)
             | Error::InitializationError(_)
             | Error::InternalParsingError(_) => Self::Unknown(error.to_string()),
+            // The code of a single append in a session comes as it is.
             Error::Grpc { code, message } => match i32::from(*code) {
                 4 => Self::Silent,
-                // Cancelled, resource exhausted, aborted: it may have been done.
-                1 | 8 | 10 => Self::Unknown(message.clone()),
+                7 | 16 => Self::Denied,
+                // Cancelled, unknown, resource exhausted, aborted, internal, unavailable, data lost: it may have been done, and
+                // may succeed later.
+                1 | 2 | 8 | 10 | 13 | 14 | 15 => Self::Unknown(message.clone()),
                 _ => Self::Refused(message.clone()),
             },
             Error::ResourceAlreadyExists => Self::Refused(error.to_string()),

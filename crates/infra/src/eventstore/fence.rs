@@ -1,7 +1,7 @@
 //! How a stream stands on the server, and what keeps an append of another writer out of it.
 
 use domain::{Append, AppendError, Appended, Expected, Position, Revision, StreamName};
-use eventstore::{EventData, StreamState};
+use eventstore::StreamState;
 use uuid::Uuid;
 
 use super::Shared;
@@ -9,6 +9,7 @@ use super::envelope::{FENCE, Foreign, Header, Read, decode};
 use super::error::Failure;
 use super::page::{self, Next, Target};
 use super::retry::Retry;
+use super::server_event::{NewServerEvent, ServerEvent};
 
 /// How a stream stands as to an append.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ pub(super) async fn put(shared: &Shared, retry: &mut Retry, stream: &StreamName)
             Some(Last { log: None, server }) => StreamState::StreamRevision(server),
             Some(Last { log: Some(_), .. }) => return Ok(Fenced::TooLate),
         };
-        let fence = EventData::binary(FENCE, bytes::Bytes::new()).id(Uuid::new_v4());
+        let fence = NewServerEvent::binary(Uuid::new_v4(), FENCE, bytes::Bytes::new());
         let name = shared.names.stream(stream);
         match shared.connection.append(&name, state, vec![fence]).await {
             Ok(_) => return Ok(Fenced::Done),
@@ -110,22 +111,12 @@ pub(super) async fn put(shared: &Shared, retry: &mut Retry, stream: &StreamName)
     }
 }
 
-/// Whether a stream has a fence but no event.
-pub(super) async fn is_fenced(
-    shared: &Shared,
-    retry: &mut Retry,
-    stream: &StreamName,
-) -> Result<bool, Stopped> {
-    let last = last(shared, retry, stream).await?;
-    Ok(last.is_some_and(|last| last.log.is_none()))
-}
-
 async fn last(shared: &Shared, retry: &mut Retry, stream: &StreamName) -> Result<Option<Last>, Stopped> {
     let target = Target::StreamBackwards {
         name: shared.names.stream(stream),
         from: None,
     };
-    let take = |last: &mut Option<Result<Last, Foreign>>, event: eventstore::RecordedEvent| {
+    let take = |last: &mut Option<Result<Last, Foreign>>, event: ServerEvent| {
         let server = event.revision;
         *last = Some(decode(event, &shared.names).map(|read| Last {
             server,
@@ -152,7 +143,7 @@ async fn events(
         name: shared.names.stream(stream),
         from,
     };
-    let take = |read: &mut Vec<Result<Read, Foreign>>, event: eventstore::RecordedEvent| {
+    let take = |read: &mut Vec<Result<Read, Foreign>>, event: ServerEvent| {
         read.push(decode(event, &shared.names));
         Next::More
     };

@@ -20,7 +20,7 @@ pub(super) async fn by_sender_id(
 ) -> Result<Vec<StreamName>, ReadError> {
     let mut retry = Retry::read(&shared.options);
     let claims = shared.names.sender_claims(tenant, sender_id);
-    let claims = claim::forwards(shared, &mut retry, &claims, CLAIMS_MAX).await?;
+    let claims = claim::forwards(shared, &mut retry, &claims, 0, CLAIMS_MAX).await?;
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for claim in claims {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Position;
-use eventstore::{Position as ServerPosition, StreamPosition, SubscribeToAllOptions, SubscriptionEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::claim;
 use super::envelope::{Read, decode};
 use super::error::Failure;
-use super::{page, read};
+use super::node::Node;
+use super::page::{self, Target};
+use super::read;
+use super::wire::{Empty, HowMany, ReadContent};
 
 /// Subscribes, and subscribes again whenever that ends, until told to stop.
 pub(super) async fn follow(shared: Arc<Shared>, stop: CancellationToken) {
@@ -49,52 +52,52 @@ pub(super) async fn follow(shared: Arc<Shared>, stop: CancellationToken) {
 
 /// Follows from a position, and moves it along. Comes back only when it fails.
 async fn subscribe(shared: &Shared, after: &mut Position) -> Failure {
-    let (generation, client) = match shared.connection.client() {
-        Ok(client) => client,
+    let (generation, node) = match shared.connection.node() {
+        Ok(node) => node,
         Err(failure) => return failure,
     };
-    let position = match after.get() {
-        0 => StreamPosition::Start,
-        at => StreamPosition::Position(ServerPosition {
-            commit: at,
-            prepare: at,
-        }),
+    match subscribe_at(shared, &node, after).await {
+        Err(failure) => {
+            shared.connection.failed(generation, &failure);
+            failure
+        }
+        // It is no failure of the connection.
+        Ok(()) => Failure::NotSent("the server ended the subscription".to_owned()),
+    }
+}
+
+async fn subscribe_at(shared: &Shared, node: &Node, after: &mut Position) -> Result<(), Failure> {
+    let target = Target::All {
+        prefix: shared.names.all(),
+        from: Some(after.get()).filter(|at| *at > 0),
     };
-    let options = SubscribeToAllOptions::default()
-        .position(position)
-        .filter(page::filter(&shared.names.all()))
-        .requires_leader(true);
-    let mut subscription = client.subscribe_to_all(&options).await;
-    loop {
-        let event = match subscription.next_subscription_event().await {
-            Ok(event) => event,
-            Err(error) => {
-                let failure = Failure::of(&error);
-                shared.connection.failed(generation, &failure);
-                return failure;
-            }
-        };
-        match event {
-            SubscriptionEvent::EventAppeared(event) => {
+    let mut subscription = node
+        .read(page::options(&target, HowMany::Subscription(Empty {})))
+        .await?;
+    while let Some(answer) = subscription.next().await? {
+        match answer.content {
+            Some(ReadContent::Event(event)) => {
                 let Some(event) = event.event else { continue };
-                *after = Position::new(event.position.commit).max(*after);
+                *after = Position::new(event.commit).max(*after);
                 // What is not readable shows itself to whoever reads it.
-                if let Ok(Read::Event(event)) = decode(event, &shared.names) {
+                if let Ok(Read::Event(event)) = decode(event.into(), &shared.names) {
                     shared.stones.pass(event.0.position);
                     shared.head.saw(&event.0);
+                    if let Some(content) = &event.1.content {
+                        claim::learn(shared, &event.0.stream, event.0.duplicate_of.as_ref(), content);
+                    }
                 }
             }
             // Nothing of the log stands up to here: what the server passed over needs not be passed over again.
-            SubscriptionEvent::Checkpoint(position) => *after = Position::new(position.commit).max(*after),
-            SubscriptionEvent::Confirmed(_) => {
+            Some(ReadContent::Checkpoint(position)) => {
+                *after = Position::new(position.commit).max(*after);
+            }
+            Some(ReadContent::Confirmation(_)) => {
                 shared.connection.heard();
                 shared.head.set_following_trouble(None);
             }
-            SubscriptionEvent::FirstStreamPosition(_)
-            | SubscriptionEvent::LastStreamPosition(_)
-            | SubscriptionEvent::LastAllPosition(_)
-            | SubscriptionEvent::CaughtUp(_)
-            | SubscriptionEvent::FellBehind(_) => {}
+            Some(ReadContent::StreamNotFound(_)) | None => {}
         }
     }
+    Ok(())
 }

@@ -1,17 +1,24 @@
 //! What this process knows of the end of the log, and of how the log is doing.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::{Clock, Position, ReadError, RecordedEvent, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How far ahead of its own clock a process follows the times of others, in microseconds.
+const SKEW_MAX_US: i64 = 10_000_000;
+
 /// The end of the log. It lags by what others append and this process was not told yet.
 pub(super) struct Head {
     position: watch::Sender<Position>,
-    /// The greatest `recorded_at` that was seen or given, in microseconds.
-    recorded_at: AtomicI64,
+    /// The latest that this clock ever said, in microseconds.
+    own: AtomicI64,
+    /// The greatest `recorded_at` that was seen, in microseconds.
+    seen: AtomicI64,
+    /// Whether it was said that a clock is ahead.
+    is_skewed: AtomicBool,
     trouble: Mutex<Trouble>,
 }
 
@@ -27,7 +34,9 @@ impl Default for Head {
     fn default() -> Self {
         Self {
             position: watch::Sender::default(),
-            recorded_at: AtomicI64::new(i64::MIN),
+            own: AtomicI64::new(i64::MIN),
+            seen: AtomicI64::new(i64::MIN),
+            is_skewed: AtomicBool::new(false),
             trouble: Mutex::default(),
         }
     }
@@ -49,16 +58,24 @@ impl Head {
 
     /// An event of the log was read.
     pub(super) fn saw(&self, event: &RecordedEvent) {
-        self.recorded_at
+        self.seen
             .fetch_max(event.recorded_at.as_micros(), Ordering::SeqCst);
         self.advance(event.position);
     }
 
-    /// The time for a new event: never before one that was seen or given before.
+    /// The time for a new event: never before one that was given here, nor before one that was seen, unless that is far ahead
+    /// of this clock. One clock that is wrong for a moment must not set the time of all for good.
     pub(super) fn stamp(&self, clock: &dyn Clock) -> Timestamp {
         let now = clock.now().as_micros();
-        let before = self.recorded_at.fetch_max(now, Ordering::SeqCst);
-        Timestamp::from_micros(now.max(before))
+        let own = self.own.fetch_max(now, Ordering::SeqCst).max(now);
+        let (seen, bound) = (self.seen.load(Ordering::SeqCst), own.saturating_add(SKEW_MAX_US));
+        if seen > bound && !self.is_skewed.swap(true, Ordering::SeqCst) {
+            tracing::warn!(
+                ahead_ms = (seen - own) / 1000,
+                "the log has an event of the future: the clock of another machine is, or was, ahead of this one"
+            );
+        }
+        Timestamp::from_micros(own.max(seen.min(bound)))
     }
 
     pub(super) async fn wait_past(

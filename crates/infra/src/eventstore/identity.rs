@@ -1,16 +1,15 @@
 //! The identity of the log: the first event of a stream of its own, so that of several who start at once one makes it.
 
 use domain::LogId;
-use eventstore::{EventData, ReadStreamOptions, StreamState};
+use eventstore::StreamState;
 use serde::{Deserialize, Serialize};
-use tokio::time::Duration;
 use uuid::Uuid;
 
-use super::Shared;
-use super::connection::within;
 use super::error::{Failure, OpenError};
-use super::read;
+use super::page::{self, Next, Target};
 use super::retry::Retry;
+use super::server_event::{NewServerEvent, ServerEvent};
+use super::{Shared, read};
 
 /// The type of the event that holds it.
 const TYPE: &str = "hooklog.log";
@@ -45,7 +44,7 @@ pub(super) async fn find_or_make(shared: &Shared) -> Result<LogId, OpenError> {
 
 async fn try_once(shared: &Shared) -> Result<Result<LogId, OpenError>, Failure> {
     let stream = shared.names.identity();
-    let id = match read(shared, &stream).await? {
+    let id = match look_up(shared, &stream).await? {
         Some(found) => found,
         None => {
             let fresh = LogId::new(Uuid::new_v4());
@@ -54,7 +53,7 @@ async fn try_once(shared: &Shared) -> Result<Result<LogId, OpenError>, Failure> 
                 Err(Failure::Conflict) => {}
                 made => made?,
             }
-            let made = read(shared, &stream).await?;
+            let made = look_up(shared, &stream).await?;
             made.ok_or_else(|| Failure::Unknown("the identity of the log was not kept".to_owned()))?
         }
     };
@@ -64,29 +63,23 @@ async fn try_once(shared: &Shared) -> Result<Result<LogId, OpenError>, Failure> 
     Ok(id)
 }
 
-async fn read(shared: &Shared, stream: &str) -> Result<Option<Result<LogId, OpenError>>, Failure> {
-    let (generation, client) = shared.connection.client()?;
-    let time = Duration::from_millis(shared.options.read_timeout_ms);
-    let options = ReadStreamOptions::default().max_count(1).requires_leader(true);
-    let first = async {
-        let mut events = within(time, client.read_stream(stream, &options)).await?;
-        within(time, events.next()).await
+async fn look_up(shared: &Shared, stream: &str) -> Result<Option<Result<LogId, OpenError>>, Failure> {
+    let target = Target::Stream {
+        name: stream.to_owned(),
+        from: 0,
     };
-    let event = match first.await {
-        Ok(event) => event.and_then(|event| event.event),
-        Err(Failure::NotFound) => None,
-        Err(failure) => {
-            shared.connection.failed(generation, &failure);
-            return Err(failure);
-        }
+    let take = |first: &mut Option<ServerEvent>, event: ServerEvent| {
+        *first = Some(event);
+        Next::Enough
     };
-    let Some(event) = event else {
+    // Tried again by whoever asks.
+    let mut once = Retry::lasting(&shared.options, 0);
+    let (first, _) = page::read(shared, &mut once, &target, 1, || None, take).await?;
+    let Some(event) = first else {
         return Ok(None);
     };
-    let identity = event
-        .as_json::<Identity>()
-        .ok()
-        .filter(|_| event.event_type == TYPE);
+    let identity = serde_json::from_slice::<Identity>(&event.data).ok();
+    let identity = identity.filter(|_| event.event_type == TYPE);
     Ok(Some(identity.map(|identity| identity.id).ok_or_else(|| {
         OpenError::Identity {
             stream: stream.to_owned(),
@@ -95,11 +88,11 @@ async fn read(shared: &Shared, stream: &str) -> Result<Option<Result<LogId, Open
 }
 
 async fn write(shared: &Shared, stream: &str, id: LogId) -> Result<(), Failure> {
-    let event =
-        EventData::json(TYPE, &Identity { id }).map_err(|error| Failure::Refused(error.to_string()))?;
+    let event = NewServerEvent::json(TYPE, &Identity { id });
+    let event = event.map_err(|error| Failure::Refused(error.to_string()))?;
     let wrote = shared
         .connection
-        .append(stream, StreamState::NoStream, vec![event.id(Uuid::new_v4())])
+        .append(stream, StreamState::NoStream, vec![event])
         .await;
     wrote.map(|_| ())
 }

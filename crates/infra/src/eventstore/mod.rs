@@ -16,27 +16,35 @@ mod find;
 mod follow;
 mod head;
 mod identity;
+mod known;
 mod names;
+mod node;
 mod options;
 mod page;
 mod read;
 mod retry;
 mod room;
+mod search;
+mod server_event;
 mod stones;
 mod take_over;
+mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
     LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use connection::Connection;
 pub use error::OpenError;
 use head::Head;
+use known::Known;
 use names::Names;
 pub use options::EventStoreOptions;
 use room::Room;
@@ -58,6 +66,7 @@ struct Shared {
     head: Head,
     room: Room,
     stones: Stones,
+    known: Known,
 }
 
 impl EventStoreLog {
@@ -75,6 +84,7 @@ impl EventStoreLog {
             head: Head::default(),
             room: Room::new(&options),
             stones: Stones::default(),
+            known: Known::default(),
             clock,
             options,
         });
@@ -85,9 +95,14 @@ impl EventStoreLog {
         Ok(Arc::new(Self { id, shared, stop }))
     }
 
-    /// Takes no more appends, and waits for those under way.
+    /// Takes no more appends, and waits for those under way: at most as long as one may take, and its last call.
     pub async fn close(&self) {
-        self.shared.room.close().await;
+        let options = &self.shared.options;
+        let longest_ms = options.append_timeout_ms.saturating_add(options.write_timeout_ms);
+        let closed = self.shared.room.close();
+        if timeout(Duration::from_millis(longest_ms), closed).await.is_err() {
+            tracing::warn!("an append takes longer than it may; it is not waited for");
+        }
         self.stop.cancel();
     }
 }

@@ -1,6 +1,6 @@
 //! The names that the streams of the log have on the server.
 
-use domain::{Category, ContentKey, StreamName, TenantId};
+use domain::{Category, ContentHash, ContentKey, SourceName, StreamName, TenantId};
 use sha2::{Digest as _, Sha256};
 
 use super::error::OpenError;
@@ -58,10 +58,16 @@ impl Names {
 
     /// Where the deliveries with a body are announced.
     pub(super) fn body_claims(&self, content: &ContentKey) -> String {
-        format!(
-            "{}:body.{}.{}.{}",
-            self.prefix, content.tenant, content.source, content.body_sha256
-        )
+        self.body_claims_of(&content.tenant, &content.source, &content.body_sha256)
+    }
+
+    pub(super) fn body_claims_of(
+        &self,
+        tenant: &TenantId,
+        source: &SourceName,
+        sha256: &ContentHash,
+    ) -> String {
+        format!("{}:body.{tenant}.{source}.{sha256}", self.prefix)
     }
 }
 

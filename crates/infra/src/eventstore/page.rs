@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use eventstore::{
-    Position as ServerPosition, ReadAllOptions, ReadStream, ReadStreamOptions, RecordedEvent as ServerEvent,
-    StreamPosition, SubscriptionFilter,
-};
-
 use super::Shared;
 use super::connection::within;
 use super::error::Failure;
 use super::retry::Retry;
+use super::server_event::ServerEvent;
+use super::wire::{
+    ControlOption, Empty, Filter, Filtering, FromPosition, FromRevision, HowMany, Of, OfAll, OfStream,
+    Prefixes, ReadContent, ReadOptions, StreamIdentifier, TwoPositions, UuidOption,
+};
 
 /// What is read.
 #[derive(Debug, Clone)]
@@ -59,84 +59,86 @@ async fn read_once(
     mut take: impl FnMut(ServerEvent) -> Next,
 ) -> Result<bool, Failure> {
     let time = Duration::from_millis(shared.options.read_timeout_ms);
-    let (generation, client) = shared.connection.client()?;
+    let (generation, node) = shared.connection.node()?;
     let failed = |failure: Failure| {
         shared.connection.failed(generation, &failure);
         failure
     };
-    let mut events = within(time, open(&client, target, events_max))
-        .await
-        .map_err(failed)?;
+    let asking = node.read(options(target, HowMany::Count(events_max as u64)));
+    let mut answers = within(time, asking).await.map_err(failed)?;
     let mut count = 0;
     loop {
-        let next = within(time, events.next()).await.map_err(failed)?;
+        let next = within(time, answers.next()).await.map_err(failed)?;
         shared.connection.heard();
-        let Some(event) = next else {
+        let Some(answer) = next else {
             return Ok(count < events_max);
+        };
+        let event = match answer.content {
+            Some(ReadContent::Event(event)) => event.event,
+            Some(ReadContent::StreamNotFound(_)) => return Err(Failure::NotFound),
+            // A newer server may say more than is known here.
+            Some(ReadContent::Confirmation(_) | ReadContent::Checkpoint(_)) | None => continue,
         };
         count += 1;
         // Nothing here follows links, so an event that is none is one that was deleted.
-        let Some(event) = event.event else { continue };
-        if matches!(take(event), Next::Enough) {
+        let Some(event) = event else { continue };
+        if matches!(take(event.into()), Next::Enough) {
             return Ok(false);
         }
     }
 }
 
-async fn open(
-    client: &eventstore::Client,
-    target: &Target,
-    events_max: usize,
-) -> eventstore::Result<ReadStream> {
-    let at = |position: Option<u64>, none: StreamPosition<ServerPosition>| match position {
-        Some(position) => StreamPosition::Position(ServerPosition {
+/// How a target is asked for.
+pub(super) fn options(target: &Target, how_many: HowMany) -> ReadOptions {
+    let at = |position: Option<u64>, none: FromPosition| match position {
+        Some(position) => FromPosition::Position(TwoPositions {
             commit: position,
             prepare: position,
         }),
         None => none,
     };
-    match target {
-        Target::Stream { name, from } => {
-            let options = ReadStreamOptions::default()
-                .position(StreamPosition::Position(*from))
-                .max_count(events_max)
-                .requires_leader(true);
-            client.read_stream(name.as_str(), &options).await
-        }
+    let of_all = |prefix: &str, from: FromPosition| {
+        let of = Of::All(OfAll { from: Some(from) });
+        (of, Filtering::Filter(filter(prefix)))
+    };
+    let of_stream = |name: &str, from: FromRevision| {
+        let of = Of::Stream(OfStream {
+            stream: Some(StreamIdentifier::of(name)),
+            from: Some(from),
+        });
+        (of, Filtering::None(Empty {}))
+    };
+    let (backwards, (of, filtering)) = match target {
+        Target::Stream { name, from } => (false, of_stream(name, FromRevision::Revision(*from))),
         Target::StreamBackwards { name, from } => {
-            let position = from.map_or(StreamPosition::End, StreamPosition::Position);
-            let options = ReadStreamOptions::default()
-                .position(position)
-                .backwards()
-                .max_count(events_max)
-                .requires_leader(true);
-            client.read_stream(name.as_str(), &options).await
+            let from = from.map_or(FromRevision::End(Empty {}), FromRevision::Revision);
+            (true, of_stream(name, from))
         }
-        Target::All { prefix, from } => {
-            let options = ReadAllOptions::default()
-                .position(at(*from, StreamPosition::Start))
-                .filter(filter(prefix))
-                .max_count(events_max)
-                .requires_leader(true);
-            client.read_all(&options).await
-        }
+        Target::All { prefix, from } => (false, of_all(prefix, at(*from, FromPosition::Start(Empty {})))),
         Target::AllBackwards { prefix, before } => {
-            let options = ReadAllOptions::default()
-                .position(at(*before, StreamPosition::End))
-                .backwards()
-                .filter(filter(prefix))
-                .max_count(events_max)
-                .requires_leader(true);
-            client.read_all(&options).await
+            (true, of_all(prefix, at(*before, FromPosition::End(Empty {}))))
         }
+    };
+    ReadOptions {
+        of: Some(of),
+        direction: i32::from(backwards),
+        resolve_links: false,
+        how_many: Some(how_many),
+        filtering: Some(filtering),
+        uuids: Some(UuidOption { text: Some(Empty {}) }),
+        control: Some(ControlOption { compatibility: 1 }),
     }
 }
 
 /// The streams of a prefix, and no others: the server leaves them out.
-pub(super) fn filter(prefix: &str) -> SubscriptionFilter {
-    SubscriptionFilter::on_stream_name()
-        .add_prefix(prefix)
-        .max(FILTER_WINDOW)
+fn filter(prefix: &str) -> Filter {
+    Filter {
+        streams: Some(Prefixes {
+            prefixes: vec![prefix.to_owned()],
+        }),
+        window_max: Some(FILTER_WINDOW),
+        checkpoint_interval_multiplier: 1,
+    }
 }
 
 /// After so many events that the filter leaves out, the server says how far it is.

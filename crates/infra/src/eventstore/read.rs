@@ -10,6 +10,7 @@ use super::envelope::{Foreign, Header, Read, decode};
 use super::error::Failure;
 use super::page::{self, Next, Target};
 use super::retry::Retry;
+use super::server_event::ServerEvent;
 
 /// The most events that one call asks the server for. It sends no more than the page has room for.
 const CALL_EVENTS_MAX: usize = 4096;
@@ -39,11 +40,11 @@ impl Page {
     fn take(
         &mut self,
         shared: &Shared,
-        event: eventstore::RecordedEvent,
+        event: ServerEvent,
         limit: PageLimit,
         wanted: impl Fn(&RecordedEvent) -> bool,
     ) -> Next {
-        let position = Position::new(event.position.commit);
+        let position = Position::new(event.position);
         let event = match decode(event, &shared.names) {
             Ok(Read::Event(event)) => event.0,
             Ok(Read::Fence) => {
@@ -102,7 +103,7 @@ pub(super) async fn stream(
     loop {
         let name = shared.names.stream(stream);
         let target = Target::Stream { name, from: next };
-        let take = |page: &mut (Page, u64), event: eventstore::RecordedEvent| {
+        let take = |page: &mut (Page, u64), event: ServerEvent| {
             page.1 = event.revision;
             page.0.take(shared, event, limit, |event| event.revision >= from)
         };
@@ -171,19 +172,33 @@ async fn part(
     limit: PageLimit,
 ) -> Result<(Page, bool), ReadError> {
     let mut retry = Retry::read(&shared.options);
-    // A position that is no event's is read from the nearest known one before it.
-    let mut from = after;
+    let mut from = Some(after).filter(|after| *after > Position::START);
+    let mut refused = 0;
     loop {
-        let at = Some(from.get()).filter(|at| *at > 0);
         let target = Target::All {
             prefix: prefix.to_owned(),
-            from: at,
+            from: from.map(Position::get),
+        };
+        let most = match from {
+            Some(from) if from >= after => calls(limit),
+            // What is passed over is little beside another call.
+            Some(_) => CALL_EVENTS_MAX,
+            None => calls(limit),
         };
         let take = |page: &mut Page, event| page.take(shared, event, limit, |event| event.position > after);
-        let read = page::read(shared, &mut retry, &target, calls(limit), Page::default, take).await;
+        let read = page::read(shared, &mut retry, &target, most, Page::default, take).await;
         let (page, ended) = match read {
-            Err(Failure::Refused(_)) if from > Position::START => {
-                from = shared.stones.before(Position::new(from.get() - 1));
+            Err(Failure::Refused(_)) if from.is_some() && refused < 2 => {
+                refused += 1;
+                if refused == 1 {
+                    // Most who ask for no event's position ask for what begins with the event right behind it.
+                    from = Some(Position::new(after.get() + 1));
+                    continue;
+                }
+                match nearest(shared, &mut retry, prefix, after).await? {
+                    Nearest::Behind => return Ok((Page::default(), true)),
+                    Nearest::At(position) => from = position,
+                }
                 continue;
             }
             read => read?,
@@ -194,9 +209,56 @@ async fn part(
         }
         match page.reached {
             // What was sent is fences, or stands before what was asked for.
-            Some(reached) if reached > from => from = reached,
+            Some(reached) if from.is_none_or(|from| reached > from) => from = Some(reached),
             Some(_) | None => return Ok((page, true)),
         }
+    }
+}
+
+/// From where a log is read on for what stands behind a position at which no event stands.
+enum Nearest {
+    /// From an event that stands there; from the beginning without one.
+    At(Option<Position>),
+    /// Nothing stands behind it.
+    Behind,
+}
+
+/// The nearest place to read on from: the known position before, unless it is nearer from behind.
+async fn nearest(
+    shared: &Shared,
+    retry: &mut Retry,
+    prefix: &str,
+    after: Position,
+) -> Result<Nearest, ReadError> {
+    let before = shared.stones.before(after);
+    let behind = shared.stones.behind(after);
+    let end = behind.unwrap_or(shared.head.get().max(after));
+    if after.get() - before.get() <= end.get() - after.get() {
+        return Ok(Nearest::At(Some(before).filter(|at| *at > Position::START)));
+    }
+    let mut first = behind;
+    loop {
+        let target = Target::AllBackwards {
+            prefix: prefix.to_owned(),
+            before: first.map(Position::get),
+        };
+        let take = |walk: &mut (Option<Position>, bool), event: ServerEvent| {
+            let position = Position::new(event.position);
+            if position <= after {
+                walk.1 = true;
+                return Next::Enough;
+            }
+            shared.stones.pass(position);
+            walk.0 = Some(position);
+            Next::More
+        };
+        let begin = || (first, false);
+        let ((reached, passed), ended) =
+            page::read(shared, retry, &target, CALL_EVENTS_MAX, begin, take).await?;
+        if passed || ended || reached == first {
+            return Ok(reached.map_or(Nearest::Behind, |at| Nearest::At(Some(at))));
+        }
+        first = reached;
     }
 }
 
@@ -214,8 +276,8 @@ pub(super) async fn refresh_head(shared: &Shared) -> Result<Position, Failure> {
             prefix: prefix.clone(),
             before,
         };
-        let take = |last: &mut (Option<RecordedEvent>, Option<u64>), event: eventstore::RecordedEvent| {
-            last.1 = Some(event.position.commit);
+        let take = |last: &mut (Option<RecordedEvent>, Option<u64>), event: ServerEvent| {
+            last.1 = Some(event.position);
             match decode(event, &shared.names) {
                 Ok(Read::Event(event)) => last.0 = Some(event.0),
                 // It shows itself to whoever reads it.
@@ -251,8 +313,8 @@ pub(super) async fn tail_start(shared: &Shared, bytes: u64) -> Result<Position, 
             prefix: shared.names.all(),
             before,
         };
-        let take = |walk: &mut Walk, event: eventstore::RecordedEvent| {
-            walk.reached = Some(event.position.commit);
+        let take = |walk: &mut Walk, event: ServerEvent| {
+            walk.reached = Some(event.position);
             let Ok(Read::Event(event)) = decode(event, &shared.names) else {
                 return Next::More;
             };
@@ -291,32 +353,52 @@ struct Walk {
     found: Option<Position>,
 }
 
+/// How a stream of the log begins.
+pub(super) enum Begun {
+    /// With this event, and what the adapter added to it.
+    With(Box<(RecordedEvent, Header)>),
+    /// It has fences only.
+    Fenced,
+    /// It has nothing.
+    No,
+}
+
+/// How a stream of the log begins.
+pub(super) async fn begun(
+    shared: &Shared,
+    retry: &mut Retry,
+    stream: &StreamName,
+) -> Result<Begun, ReadError> {
+    let mut next = 0;
+    loop {
+        let name = shared.names.stream(stream);
+        let target = Target::Stream { name, from: next };
+        let take = |first: &mut (Option<Result<Read, Foreign>>, u64), event: ServerEvent| {
+            first.1 = event.revision + 1;
+            let read = decode(event, &shared.names);
+            let is_fence = matches!(read, Ok(Read::Fence));
+            first.0 = Some(read);
+            if is_fence { Next::More } else { Next::Enough }
+        };
+        let (first, ended) = page::read(shared, retry, &target, END_EVENTS, || (None, next), take).await?;
+        match first.0 {
+            Some(Ok(Read::Event(event))) => return Ok(Begun::With(event)),
+            Some(Err(foreign)) => return Err(foreign.into()),
+            None if next == 0 => return Ok(Begun::No),
+            Some(Ok(Read::Fence)) | None if ended => return Ok(Begun::Fenced),
+            Some(Ok(Read::Fence)) | None => next = first.1,
+        }
+    }
+}
+
 /// The first event of a stream of the log, with what the adapter added; `None` where there is none.
 pub(super) async fn first_event(
     shared: &Shared,
     retry: &mut Retry,
     stream: &StreamName,
 ) -> Result<Option<(RecordedEvent, Header)>, ReadError> {
-    let mut next = 0;
-    loop {
-        let name = shared.names.stream(stream);
-        let target = Target::Stream { name, from: next };
-        let take = |first: &mut (Option<Result<Read, Foreign>>, u64), event: eventstore::RecordedEvent| {
-            first.1 = event.revision;
-            let read = decode(event, &shared.names);
-            let is_fence = matches!(read, Ok(Read::Fence));
-            if is_fence {
-                return Next::More;
-            }
-            first.0 = Some(read);
-            Next::Enough
-        };
-        let (first, ended) = page::read(shared, retry, &target, END_EVENTS, || (None, next), take).await?;
-        match first.0 {
-            Some(Ok(Read::Event(event))) => return Ok(Some(*event)),
-            Some(Err(foreign)) => return Err(foreign.into()),
-            Some(Ok(Read::Fence)) | None if ended => return Ok(None),
-            Some(Ok(Read::Fence)) | None => next = first.1 + 1,
-        }
-    }
+    Ok(match begun(shared, retry, stream).await? {
+        Begun::With(event) => Some(*event),
+        Begun::Fenced | Begun::No => None,
+    })
 }

@@ -9,7 +9,7 @@ use super::error::Failure;
 use super::options::EventStoreOptions;
 
 /// How long something is tried.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Retry {
     deadline: Instant,
     pause: Duration,
@@ -36,13 +36,46 @@ impl Retry {
         if !failure.is_passing() {
             return Err(failure);
         }
+        if !self.pause().await {
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Waits before something is begun anew that others had a hand in: not as long as they do, so that one of all gets
+    /// through.
+    pub(super) async fn anew(&mut self) -> Result<(), Failure> {
+        if self.pause().await { Ok(()) } else { Err(late()) }
+    }
+
+    /// # Errors
+    /// When its time is over.
+    pub(super) fn in_time(&self) -> Result<(), Failure> {
+        if Instant::now() < self.deadline {
+            Ok(())
+        } else {
+            Err(late())
+        }
+    }
+
+    /// How much of its time is left, but at most so much.
+    pub(super) fn left(&self, at_most: Duration) -> Duration {
+        at_most.min(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether there is another try, for which it is time then.
+    async fn pause(&mut self) -> bool {
         // Many wait for the same server: not all of them come back at once.
         let pause = self.pause.mul_f64(rand::rng().random_range(0.5..1.0));
         if Instant::now() + pause >= self.deadline {
-            return Err(failure);
+            return false;
         }
         tokio::time::sleep(pause).await;
         self.pause = (self.pause * 2).min(self.pause_max);
-        Ok(())
+        true
     }
+}
+
+fn late() -> Failure {
+    Failure::NotSent("others got in between again and again".to_owned())
 }

@@ -4,6 +4,7 @@
 //! the nearest known one before it.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::{Mutex, PoisonError};
 
 use domain::Position;
@@ -48,6 +49,13 @@ impl Stones {
         let nearest = state.known.range(..=position.get()).next_back();
         Position::new(nearest.copied().unwrap_or(0))
     }
+
+    /// The first known position behind another.
+    pub(super) fn behind(&self, position: Position) -> Option<Position> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = (Bound::Excluded(position.get()), Bound::Unbounded);
+        state.known.range(behind).next().copied().map(Position::new)
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +69,8 @@ mod tests {
         (1..=1000).for_each(|n| stones.pass(Position::new(n * 10)));
         let before = stones.before(Position::new(7777)).get();
         assert!(before <= 7777 && before + 10 * 128 > 7777, "{before}");
+        let behind = stones.behind(Position::new(7777)).unwrap().get();
+        assert!(behind > 7777 && behind - 10 * 128 <= 7777, "{behind}");
+        assert_eq!(stones.behind(Position::new(10_000)), None);
     }
 }

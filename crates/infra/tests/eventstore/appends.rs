@@ -56,6 +56,64 @@ async fn a_write_whose_answer_is_lost_is_there_once_and_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_may_pass_is_tried_again_and_no_sender_is_told_that_it_is_for_good() {
+    // Cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal, unavailable, data lost.
+    for code in [1, 2, 4, 8, 10, 13, 14, 15] {
+        for written in [true, false] {
+            let server = Server::start().await;
+            let log = server.log().await;
+            for stream in [":sender.", ":body.", "delivery-"] {
+                let fault = Fault::Code { code, written };
+                server.node.faults.next_append(stream, fault);
+            }
+            let delivery = delivery("{}");
+            let received = receive(&log, &delivery).await;
+            assert_eq!(
+                (server.node.faults.left(), received.duplicate_of),
+                (0, None),
+                "{code}"
+            );
+            let events = all(&log).await;
+            assert_eq!(events.len(), 1, "{code} {written}");
+            assert_eq!(events[0].position, received.first, "{code} {written}");
+        }
+    }
+    let server = Server::start().await;
+    let short = EventStoreOptions {
+        append_timeout_ms: 300,
+        ..options(&server.node.url())
+    };
+    let log = server.log_with(short).await;
+    for _ in 0..50 {
+        let fault = Fault::Code {
+            code: 13,
+            written: false,
+        };
+        server.node.faults.next_append("delivery-", fault);
+    }
+    let refused = log.append(delivery("{}").append()).await;
+    assert!(matches!(&refused, Err(error) if error.retry()), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_write_that_may_be_done_it_is_never_said_that_nothing_was_written() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    let append = delivery("{}").append();
+    let name = format!("hooklog.{}", append.stream);
+    server.node.faults.next_append(&name, Fault::HangAfterWrite);
+    let appending = tokio::spawn({
+        let (log, append) = (std::sync::Arc::clone(&log), append.clone());
+        async move { log.append(append).await }
+    });
+    until("the write", async || server.store.count(&name) == 1).await;
+    // Another program writes behind it, so that how the stream stands is not readable when it is looked at.
+    server.store.put(&name, "NothingOfOurs", "{}").unwrap();
+    let answer = tokio::time::timeout(DEADLINE, appending).await.unwrap().unwrap();
+    assert!(matches!(answer, Err(AppendError::Unknown(_))), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_is_not_answered_in_time_is_unknown_and_its_repeat_tells() {
     let server = Server::start().await;
     let short = EventStoreOptions {

@@ -1,6 +1,7 @@
 //! Who is the original of a content, when several processes write at once, one of them pauses, and one dies in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::testing::TestDelivery;
 use domain::{
@@ -117,9 +118,20 @@ async fn a_writer_that_dies_after_its_announcement_makes_nobody_a_duplicate_of_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_pauses_after_it_decided_and_wakes_leaves_no_second_unmarked_one() {
-    for by_id in [true, false] {
+    // Beside another process, and beside another delivery of its own process.
+    for (by_id, alone) in [(true, false), (false, false), (true, true), (false, true)] {
         let server = Server::start().await;
-        let (paused, log) = (server.log().await, server.log().await);
+        let patient = EventStoreOptions {
+            write_timeout_ms: 60_000,
+            append_timeout_ms: 60_000,
+            ..options(&server.node.url())
+        };
+        let paused = server.log_with(patient).await;
+        let log = if alone {
+            Arc::clone(&paused)
+        } else {
+            server.log().await
+        };
         let early = delivery("{}");
         let gate = Gate::closed();
         server
@@ -143,7 +155,7 @@ async fn a_writer_that_pauses_after_it_decided_and_wakes_leaves_no_second_unmark
         assert_eq!(
             answer.unwrap().duplicate_of,
             Some(stream_of(&late)),
-            "by id: {by_id}"
+            "by id: {by_id}, alone: {alone}"
         );
         let marks: Vec<_> = all(&log).await.into_iter().map(|e| e.duplicate_of).collect();
         assert_eq!(marks, [None, Some(stream_of(&late))]);
@@ -215,6 +227,28 @@ async fn a_repeat_of_a_delivery_writes_nothing_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_knows_nothing_yet_names_the_same_original() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    let first = delivery("{}");
+    assert_eq!(receive(&log, &first).await.duplicate_of, None);
+    let original = Some(stream_of(&first));
+    let of_other_hook = of_hook(42, &first);
+    for repeat in [delivery("{}"), delivery("{}"), of_other_hook.clone()] {
+        assert_eq!(receive(&log, &repeat).await.duplicate_of, original);
+    }
+    // What was known to be a duplicate was announced under its sender's id only; others still find the original.
+    for repeat in [delivery("{}"), of_hook(43, &of_other_hook)] {
+        let fresh = server.log().await;
+        assert_eq!(receive(&fresh, &repeat).await.duplicate_of, original);
+    }
+    let found = log
+        .by_sender_id(&TenantId::default(), &first.delivery_id, 10)
+        .await;
+    assert_eq!(found.unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_comes_again_and_again_has_one_original_in_each_window() {
     let server = Server::start().await;
     let log = server.log().await;
@@ -229,4 +263,101 @@ async fn a_body_that_comes_again_and_again_has_one_original_in_each_window() {
         }
     }
     assert_eq!(unmarked, [0, 61, 122, 183]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_of_one_body_get_through_in_time_though_the_first_of_them_hangs() {
+    let server = Server::start().await;
+    let patient = EventStoreOptions {
+        write_timeout_ms: 60_000,
+        append_timeout_ms: 60_000,
+        ..options(&server.node.url())
+    };
+    let hangs = server.log_with(patient).await;
+    let mut logs = Vec::new();
+    for _ in 0..12 {
+        logs.push(server.log().await);
+    }
+    let (gate, early) = (Gate::closed(), delivery("one"));
+    let fault = Fault::Hold(gate.clone());
+    server.node.faults.next_append("hooklog.delivery-", fault);
+    let waking = spawn_receive(&hangs, &early);
+    gate.reached().await;
+    let writers = (0..144).map(|n| spawn_receive(&logs[n % logs.len()], &delivery("one")));
+    let mut unmarked = 0;
+    for writer in writers.collect::<Vec<_>>() {
+        let mark = tokio::time::timeout(Duration::from_secs(8), writer).await;
+        unmarked += usize::from(mark.expect("in time").unwrap().is_none());
+    }
+    assert_eq!(unmarked, 1);
+    let claims = server.store.count("hooklog:");
+    assert!(claims <= 3 * 145, "{claims} announcements");
+    gate.open();
+    assert!(waking.await.unwrap().is_some());
+}
+
+/// Announcements of deliveries that nobody writes.
+fn announce(server: &Server, claims: &str, count: usize, source: &str) {
+    let at = super::harness::start().as_micros();
+    for n in 0..count {
+        let stream = format!("delivery-default.{source}.41.never-{n}");
+        let claim = format!(r#"{{"stream":"{stream}","source":"{source}","receivedAt":{at}}}"#);
+        server.store.put(claims, "hooklog.claim", claim).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_original_is_found_behind_any_number_of_announcements() {
+    let server = Server::start().await;
+    let first = delivery("{}");
+    let claims = first.append().content.unwrap();
+    let sha256 = claims.body_sha256;
+    // By the sender's id: announcements of another source stand before it.
+    let id = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(
+        first.delivery_id.as_bytes(),
+    ));
+    announce(&server, &format!("hooklog:sender.default.{id}"), 1100, "gitlab");
+    receive(&*server.log().await, &first).await;
+    let same_id = TestDelivery {
+        body: "other".into(),
+        ..of_hook(42, &first)
+    };
+    let repeat = receive(&*server.log().await, &same_id).await;
+    assert_eq!(repeat.duplicate_of, Some(stream_of(&first)));
+    // By the body: as many in the window stand behind it.
+    announce(
+        &server,
+        &format!("hooklog:body.default.github.{sha256}"),
+        1100,
+        "github",
+    );
+    let patient = EventStoreOptions {
+        append_timeout_ms: 60_000,
+        ..options(&server.node.url())
+    };
+    let fresh = server.log_with(patient).await;
+    let repeat = receive(&fresh, &delivery("{}")).await;
+    assert_eq!(repeat.duplicate_of, Some(stream_of(&first)));
+    assert_eq!(server.store.count("hooklog.delivery-default.github.41.never"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_of_which_it_is_not_said_where_it_stands_is_not_the_first() {
+    let server = Server::start().await;
+    let first = delivery("{}");
+    receive(&*server.log().await, &first).await;
+    for claims in [":sender.", ":body."] {
+        let fresh = server.log().await;
+        let repeat = if claims == ":sender." {
+            of_hook(42, &first)
+        } else {
+            delivery("{}")
+        };
+        server.node.faults.next_append(claims, Fault::NoRevision);
+        assert_eq!(
+            receive(&fresh, &repeat).await.duplicate_of,
+            Some(stream_of(&first)),
+            "{claims}"
+        );
+    }
 }

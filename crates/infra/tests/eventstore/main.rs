@@ -8,4 +8,5 @@ mod duplicates;
 mod harness;
 mod migrate;
 mod outages;
+mod throughput;
 mod tls;

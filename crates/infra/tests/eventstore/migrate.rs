@@ -4,11 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use domain::testing::{Ending, ManualClock, TestDelivery, attempted, decide_and_append};
-use domain::{ContentKey, DeliveryReceived, EventId, EventLog, PageLimit, Position, RecordedEvent, TenantId};
+use domain::{
+    BodyRef, BodyStore as _, ContentHash, ContentKey, DeliveryReceived, EventData, EventId, EventLog,
+    PageLimit, Position, RecordedEvent, TenantId,
+};
+use infra::body::{BodyOptions, DirectoryBodyStore};
+use infra::budget::RoomHandle;
 use infra::eventstore::{EventStoreLog, EventStoreOptions};
 use infra::log::{LogOptions, SegmentedLog};
-use infra::migrate::{MigrateError, Migrated, TakeOver, migrate};
+use infra::migrate::{Bodies, MigrateError, Migrated, TakeOver, migrate};
 
 use super::harness::{Server, options, start};
 
@@ -78,16 +84,49 @@ fn content_of(event: &RecordedEvent) -> Option<ContentKey> {
     })
 }
 
-async fn moved(from: &dyn EventLog, to: &dyn TakeOver) -> Migrated {
-    migrate(from, to, &content_of, &|_| {}).await.unwrap()
+/// Long bodies on both sides.
+struct Stores {
+    from: DirectoryBodyStore,
+    to: DirectoryBodyStore,
+}
+
+impl Stores {
+    fn in_folder(folder: &Path) -> Self {
+        let open = |name| {
+            DirectoryBodyStore::open(folder.join(name), BodyOptions::default(), RoomHandle::default())
+                .unwrap()
+        };
+        Self {
+            from: open("bodies"),
+            to: open("bodies-there"),
+        }
+    }
+
+    fn there(&self) -> Bodies<'_> {
+        Bodies {
+            from: &self.from,
+            to: &self.to,
+        }
+    }
+
+    fn back(&self) -> Bodies<'_> {
+        Bodies {
+            from: &self.to,
+            to: &self.from,
+        }
+    }
+}
+
+async fn moved(from: &dyn EventLog, to: &dyn TakeOver, bodies: &Bodies<'_>) -> Migrated {
+    migrate(from, to, bodies, &content_of, &|_| {}).await.unwrap()
 }
 
 /// Moves about half of a log, then stops as if killed.
-async fn moved_half_way(from: &dyn EventLog, to: &dyn TakeOver, half: u64) {
+async fn moved_half_way(from: &dyn EventLog, to: &dyn TakeOver, bodies: &Bodies<'_>, half: u64) {
     let done = AtomicU64::new(0);
     let progress = |events| done.store(events, Ordering::SeqCst);
     tokio::select! {
-        moved = migrate(from, to, &content_of, &progress) => panic!("moved whole: {moved:?}"),
+        moved = migrate(from, to, bodies, &content_of, &progress) => panic!("moved whole: {moved:?}"),
         () = async {
             while done.load(Ordering::SeqCst) < half {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -121,16 +160,17 @@ async fn a_log_moved_there_and_back_is_the_same_also_when_it_was_cut_short() {
     let server = Server::start().await;
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::clone(&server.clock);
+    let stores = Stores::in_folder(folder.path());
     let original = embedded(&folder.path().join("original"), &clock).await;
     fill(&original, &clock).await;
     let expected = all(&*original).await;
     let half = expected.len() as u64 / 2;
 
     let there = cluster(&server, "there").await;
-    moved_half_way(&*original, &*there, half).await;
+    moved_half_way(&*original, &*there, &stores.there(), half).await;
     // By another process, as the first one is gone.
     let there_again = cluster(&server, "there").await;
-    let first = moved(&*original, &*there_again).await;
+    let first = moved(&*original, &*there_again, &stores.there()).await;
     assert!(
         first.found >= half && first.events == expected.len() as u64,
         "{first:?}"
@@ -139,10 +179,10 @@ async fn a_log_moved_there_and_back_is_the_same_also_when_it_was_cut_short() {
 
     let back_path = folder.path().join("back");
     let back = embedded(&back_path, &clock).await;
-    moved_half_way(&*there, &*back, half).await;
+    moved_half_way(&*there, &*back, &stores.back(), half).await;
     back.close().await;
     let back = embedded(&back_path, &clock).await;
-    let second = moved(&*there, &*back).await;
+    let second = moved(&*there, &*back, &stores.back()).await;
     assert_eq!((second.events, second.sha256), (first.events, first.sha256));
     let same = |event: &RecordedEvent| RecordedEvent {
         position: Position::START,
@@ -159,11 +199,57 @@ async fn a_log_moved_there_and_back_is_the_same_also_when_it_was_cut_short() {
         assert!(found.contains(&last.stream()), "{found:?}");
     }
     // A second move finds everything, and one into another log is refused.
-    assert_eq!(moved(&*original, &*there).await.found, first.events);
+    assert_eq!(
+        moved(&*original, &*there, &stores.there()).await.found,
+        first.events
+    );
     super::harness::receive(&there, &TestDelivery::new("push", "used since")).await;
-    let refused = migrate(&*original, &*there, &content_of, &|_| {}).await;
+    let refused = migrate(&*original, &*there, &stores.there(), &content_of, &|_| {}).await;
     assert!(
         matches!(refused, Err(MigrateError::Different { .. })),
         "{refused:?}"
     );
+}
+
+async fn keep(store: &DirectoryBodyStore, body: &[u8]) -> BodyRef {
+    let mut upload = store.begin().await.unwrap();
+    upload.write(Bytes::copy_from_slice(body)).await.unwrap();
+    upload.commit().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_long_bodies_that_a_log_names_move_with_it() {
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let stores = Stores::in_folder(folder.path());
+    let original = embedded(&folder.path().join("original"), &server.clock).await;
+    let long = vec![7_u8; 3 * 1024 * 1024];
+    let kept = keep(&stores.from, &long).await;
+    let lost = BodyRef {
+        sha256: ContentHash::of(b"of which nothing is left"),
+        bytes: 24,
+    };
+    for body in [kept, lost] {
+        let mut append = TestDelivery::new("push", body.sha256.to_string()).append();
+        append.events[0].data = EventData::Stored(body);
+        original.append(append).await.unwrap();
+    }
+    let there = cluster(&server, "long").await;
+    let done = moved(&*original, &*there, &stores.there()).await;
+    assert_eq!((done.events, done.bodies, done.bodies_lost), (2, 1, 1));
+    let mut read = Vec::new();
+    while let piece = stores
+        .to
+        .read(&kept, read.len() as u64, usize::MAX)
+        .await
+        .unwrap()
+        && !piece.is_empty()
+    {
+        read.extend(piece);
+    }
+    assert!(read == long, "the body is there, byte for byte");
+
+    // A body that was damaged there is seen by the next look, and put again by nobody but who moves its event.
+    let again = moved(&*original, &*there, &stores.there()).await;
+    assert_eq!((again.found, again.bodies), (2, 1));
 }

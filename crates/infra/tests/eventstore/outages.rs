@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use domain::{AppendError, EventLog as _, PageLimit, Position, ReadError};
 use eventstore_sim::{Node, NodeOptions, Store};
@@ -113,6 +114,52 @@ async fn what_another_process_appends_wakes_who_waits_even_after_the_subscriptio
         .await;
     }
     until("health", async || log.health().unwritable.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_the_server_ends_without_an_error_is_begun_again_but_ever_more_seldom() {
+    let server = Server::start().await;
+    let (log, other) = (server.log().await, server.log().await);
+    receive(&log, &delivery("before")).await;
+    let begun = || server.node.faults.calls().subscriptions;
+    until("both subscriptions", async || begun() >= 2).await;
+    let (before, begin) = (begun(), Instant::now());
+    server.node.faults.end_subscriptions(true);
+    // Two logs, at most five tries each without a pause of 320 ms among them.
+    until("some tries", async || begun() >= before + 12).await;
+    assert!(
+        begin.elapsed() > Duration::from_millis(300),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert!(log.health().unwritable.is_some());
+    // It works all the same, and whoever waits is woken when the server comes to its senses.
+    let head = receive(&log, &delivery("meanwhile")).await.last;
+    let waiting = tokio::spawn(async move { log.wait_past(head).await.map(|to| (to, log)) });
+    let appended = receive(&other, &delivery("more")).await;
+    server.node.faults.end_subscriptions(false);
+    let (woken, log) = tokio::time::timeout(DEADLINE, waiting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(woken, appended.last);
+    until("health", async || log.health().unwritable.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_does_not_wait_for_the_packets_of_another() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    receive(&log, &delivery("{}")).await;
+    let mut fastest = Duration::MAX;
+    for _ in 0..50 {
+        let begin = Instant::now();
+        log.head().await.unwrap();
+        fastest = fastest.min(begin.elapsed());
+    }
+    // A small packet that waits for the acknowledgement of the one before it waits for 40 ms.
+    assert!(fastest < Duration::from_millis(20), "{fastest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,4 +350,59 @@ async fn a_position_at_which_nothing_stands_is_read_from_all_the_same() {
             assert_eq!(read.is_empty(), expected.is_empty(), "after {after}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_just_started_reads_from_any_position_in_a_few_calls() {
+    let server = Server::start().await;
+    let log = server.log().await;
+    for n in 0..600 {
+        receive(&log, &delivery(&n.to_string())).await;
+    }
+    let events = all(&log).await;
+    let one = PageLimit {
+        events: 1,
+        ..PageLimit::default()
+    };
+    for (n, beside) in [
+        (5, -1),
+        (300, -1),
+        (595, -1),
+        (5, 1),
+        (300, 1),
+        (595, 1),
+        (599, 1),
+    ] {
+        let cold = server.log().await;
+        let after = events[n].position.get().saturating_add_signed(beside);
+        let next = if beside < 0 { n } else { n + 1 };
+        let before = server.node.faults.calls().reads;
+        let page = cold.read_all(Position::new(after), one).await.unwrap();
+        let read: Vec<_> = page.events.iter().map(|event| event.position).collect();
+        let expected: Vec<_> = events.get(next).map(|event| event.position).into_iter().collect();
+        assert_eq!(read, expected, "{n} {beside}");
+        let reads = server.node.faults.calls().reads - before;
+        assert!(reads <= 5, "{reads} reads at {n} {beside}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_a_day_ahead_does_not_set_the_time_of_others() {
+    let server = Server::start().await;
+    let fast = Arc::new(domain::testing::ManualClock::at(
+        super::harness::start().plus_millis(86_400_000),
+    ));
+    let wrong = EventStoreLog::open(options(&server.node.url()), fast)
+        .await
+        .unwrap();
+    let log = server.log().await;
+    let ahead = receive(&wrong, &delivery("ahead")).await;
+    until("the other one's event", async || log.health().head >= ahead.last).await;
+    // A little ahead is followed, so that times rise.
+    let appended = receive(&log, &delivery("now")).await;
+    let ahead_ms = appended.recorded_at.millis_since(super::harness::start());
+    assert_eq!(ahead_ms, 10_000);
+    // It learned of it from the log alone, too.
+    let later = receive(&*server.log().await, &delivery("later")).await;
+    assert!(later.recorded_at.millis_since(super::harness::start()) <= 10_000);
 }

@@ -146,10 +146,12 @@ impl Shared {
     }
 
     fn next(&self, index: usize, now: Now) -> Next {
+        let mut board = self.board();
+        // Under the lock: whoever gives a destination away looks there whether something is under way, and must not miss what
+        // is begun at that moment.
         if !self.cells.get(index).is_some_and(Cell::is_ours) {
             return Next::Idle;
         }
-        let mut board = self.board();
         let (reader, Some(began)) = (board.position, board.head_at_start) else {
             return Next::Idle;
         };
