@@ -10,6 +10,7 @@ mod events;
 mod failed;
 mod forward;
 mod health;
+mod indent;
 mod key;
 mod live;
 mod log;
