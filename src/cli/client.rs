@@ -4,10 +4,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::SettingsArgs;
@@ -28,6 +30,20 @@ pub(super) struct Refused {
     pub(super) status: StatusCode,
     pub(super) code: String,
     message: String,
+}
+
+/// The server answered, and it can't be told what.
+#[derive(Debug, thiserror::Error)]
+#[error("{url} answered {status}, and not in JSON as expected; is it a Hooklog server?")]
+pub(super) struct Unreadable {
+    pub(super) status: StatusCode,
+    url: String,
+}
+
+/// An answer, as far as the envelope.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
 }
 
 /// Which server to ask; on every command that asks one.
@@ -126,6 +142,17 @@ impl Client {
         self.call(self.http.get(&url).query(query), &url).await
     }
 
+    /// The data as far as it is of use: the rest may be anything, however deep.
+    pub(super) async fn get_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<T> {
+        let url = self.url(path);
+        let answer = self.good(self.http.get(&url).query(query), &url).await?;
+        Ok(json_of::<Envelope<T>>(answer, &url).await?.data)
+    }
+
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = self.url(path);
         self.call(self.http.post(&url).json(body), &url).await
@@ -155,7 +182,7 @@ impl Client {
 
     /// The data of a good answer; what the server says of a bad one.
     async fn call(&self, request: reqwest::RequestBuilder, url: &str) -> anyhow::Result<Value> {
-        let mut json = json_of(self.good(request, url).await?, url).await?;
+        let mut json: Value = json_of(self.good(request, url).await?, url).await?;
         Ok(json.get_mut("data").map_or(Value::Null, Value::take))
     }
 
@@ -196,7 +223,7 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let json = json_of(answer, url).await?;
+        let json: Value = json_of(answer, url).await?;
         let error = field(&json, "error");
         let text = |name, none: &str| field(error, name).as_str().unwrap_or(none).to_owned();
         Err(Refused {
@@ -208,13 +235,13 @@ impl Client {
     }
 }
 
-async fn json_of(answer: Response, url: &str) -> anyhow::Result<Value> {
+async fn json_of<T: DeserializeOwned>(answer: Response, url: &str) -> anyhow::Result<T> {
     let status = answer.status();
     let text = answer.text().await.context("the answer can't be read")?;
-    let Ok(json) = serde_json::from_str::<Value>(&text) else {
-        bail!("{url} answered {status}, and not in JSON; is it a Hooklog server?");
-    };
-    Ok(json)
+    serde_json::from_str(&text).map_err(|_| {
+        let url = url.to_owned();
+        Unreadable { status, url }.into()
+    })
 }
 
 /// A part of a path, escaped: keys hold percent signs, projections and destinations could be mistyped as anything.

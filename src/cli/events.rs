@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::client::ServerArgs;
 use super::row;
@@ -71,11 +72,11 @@ impl Events {
     #[allow(clippy::print_stdout, reason = "the output of the command")]
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.server.client()?;
-        let data = super::block_on(client.get("/webhooks/events", &self.query()))?;
         if self.server.json {
+            let data: Box<RawValue> = super::block_on(client.get_as("/webhooks/events", &self.query()))?;
             println!("{data}");
         } else {
-            print(&data);
+            print(&super::block_on(client.get("/webhooks/events", &self.query()))?);
         }
         Ok(ExitCode::SUCCESS)
     }

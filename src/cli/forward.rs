@@ -15,18 +15,19 @@ use bytes::Bytes;
 use ingest::SchemeKind;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::client::{Client, Refused, ServerArgs, direct, part};
+use super::client::{Client, Refused, ServerArgs, Unreadable, direct, part};
 use super::events::FilterArgs;
 use super::live::{self, Begin, Heard, Live};
 use super::table::{cell, clean, field, moment};
 use super::{row, secret, tail};
-use sign::Signing;
+use sign::{Signing, Unsigned};
 
-/// How long the program may take for an answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the program may take to be reached. Once it is, it may stand at a breakpoint.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pauses while it is away.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -58,6 +59,9 @@ pub(super) struct Forward {
     /// A file that remembers how far it is, so that the next start goes on from there.
     #[arg(long, value_name = "FILE", conflicts_with = "after")]
     resume_file: Option<PathBuf>,
+    /// How many seconds the program may take for an answer; then that is told, and the next one sent [default: as long as it likes].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
     /// Sends those too that repeat another one.
     #[arg(long)]
     duplicates: bool,
@@ -106,9 +110,12 @@ impl Forward {
             })
         });
         let live = Live::new(self.server.client()?, self.filter.query(), begin);
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
+        if let Some(seconds) = self.timeout {
+            http = http.timeout(Duration::from_secs(seconds));
+        }
         let http = direct(http, self.to.as_str());
         let forwarder = Forwarder {
             signing: signing.transpose()?,
@@ -145,6 +152,10 @@ impl Forwarder {
             None => Ok(()),
         };
         if let Err(error) = signed {
+            // That is of no one delivery: those that come next would be left out as well.
+            if error.is::<Unsigned>() {
+                return Err(error);
+            }
             aside(&format!(
                 "{} is left out: it can't be signed: {error:#}",
                 cell(field(row, "id"))
@@ -164,15 +175,23 @@ impl Forwarder {
                 Err(error) if error.is_builder() => {
                     return Err(error).context("the delivery can't be sent on");
                 }
+                // It has it, and may still be at it: sent again it would do everything twice.
+                Err(error) if error.is_timeout() && !error.is_connect() => {
+                    let id = cell(field(row, "id"));
+                    aside(&format!(
+                        "{id}: {} did not answer in time; going on",
+                        self.asked.to
+                    ));
+                    return Ok(());
+                }
                 // It went away in the middle, perhaps: then it may have taken it, and takes it again.
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        let why = if error.is_timeout() {
-                            "does not answer"
-                        } else {
-                            "is away"
-                        };
-                        aside(&format!("{} {why}; trying until it is back", self.asked.to));
+                        let why = anyhow::Error::from(error.without_url());
+                        aside(&format!(
+                            "{} is away ({why:#}); trying until it is back",
+                            self.asked.to
+                        ));
                     }
                 }
             }
@@ -246,12 +265,12 @@ async fn original(server: &Client, row: &Value) -> anyhow::Result<Option<Origina
     let id = cell(field(row, "id"));
     let path = format!("/webhooks/events/{}", part(&id));
     let fetched = patient(&id, async || {
-        let detail = server.get(&path, &[]).await?;
+        let detail: Detail = server.get_as(&path, &[]).await?;
         anyhow::Ok((detail, server.bytes(&format!("{path}/body")).await?))
     });
     match fetched.await {
         Ok((detail, body)) => {
-            let headers = headers(&detail);
+            let headers = headers(detail);
             Ok(Some(Original { headers, body }))
         }
         Err(error) if refused(&error) == Some(StatusCode::NOT_FOUND) => {
@@ -276,7 +295,9 @@ async fn patient<T>(id: &str, mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -
         };
         let is_final =
             |status: StatusCode| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
-        if refused(&error).is_some_and(is_final) {
+        // Nor does a good answer change that can't be read.
+        let unreadable = error.downcast_ref::<Unreadable>();
+        if refused(&error).is_some_and(is_final) || unreadable.is_some_and(|u| u.status.is_success()) {
             return Err(error);
         }
         if !std::mem::replace(&mut told, true) {
@@ -287,12 +308,22 @@ async fn patient<T>(id: &str, mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -
     }
 }
 
+/// Of what the server has of a delivery what it came with. Not its payload: that may be anything, and the body has it.
+#[derive(Deserialize)]
+struct Detail {
+    headers: Vec<Header>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    name: String,
+    value: String,
+}
+
 /// The headers as they came, but those that belong to a connection.
-fn headers(detail: &Value) -> HeaderMap {
-    let all = field(detail, "headers").as_array().map_or(&[][..], Vec::as_slice);
+fn headers(detail: Detail) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for header in all {
-        let (name, value) = (cell(field(header, "name")), cell(field(header, "value")));
+    for Header { name, value } in detail.headers {
         if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
             continue;
         }
@@ -314,7 +345,7 @@ mod tests {
             {"name": "Host", "value": "hooks.example.com"}, {"name": "content-length", "value": "7"},
             {"name": "x-hub-signature-256", "value": "sha256=00"}, {"name": "x-many", "value": "1"}, {"name": "x-many", "value": "2"},
         ]});
-        let headers = headers(&detail);
+        let headers = headers(serde_json::from_value(detail).unwrap());
         let told: Vec<(&str, &str)> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))

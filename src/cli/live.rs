@@ -224,7 +224,8 @@ impl Live {
                     let refused = refused.to_string();
                     return Err(Misplaced { after, refused }.into());
                 }
-                // From what is there now on: nobody knows what came in between.
+                // From what is there now on: nobody knows what came in between. That is told, and coming back no news then.
+                self.lost = false;
                 return Ok(Heard::Gap(refused.to_string()));
             }
             let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];

@@ -11,6 +11,7 @@ mod events;
 mod failed;
 mod forward;
 mod health;
+mod indent;
 mod key;
 mod live;
 mod log;

@@ -1,12 +1,16 @@
 //! `hooklog show`: one delivery, what it said and what became of it.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::client::{ServerArgs, part};
+use super::indent::indented;
 use super::row;
 use super::table::{cell, clean, field, folded, moment};
 
@@ -42,9 +46,10 @@ impl Show {
         query.extend(self.source.clone().map(|source| ("source", source)));
         query.extend(self.hook.clone().map(|hook| ("hookId", hook)));
         let path = format!("/webhooks/events/{}", part(&self.id));
-        let data = super::block_on(client.get(&path, &query))?;
+        // Only what is needed is taken apart: a payload may be anything, however deep, and is shown as it came.
+        let data: Box<RawValue> = super::block_on(client.get_as(&path, &query))?;
         if self.body {
-            let id = cell(field(&data, "id"));
+            let Found { id } = serde_json::from_str(data.get()).context("the answer has no id")?;
             let body = super::block_on(client.bytes(&format!("/webhooks/events/{}/body", part(&id))))?;
             let mut out = std::io::stdout().lock();
             let written = out.write_all(&body).and_then(|()| out.flush());
@@ -52,10 +57,21 @@ impl Show {
         } else if self.server.json {
             println!("{data}");
         } else {
+            let mut fields: BTreeMap<String, Box<RawValue>> =
+                serde_json::from_str(data.get()).context("the answer is no object")?;
+            let payload = fields.remove("payload");
+            let data = serde_json::to_value(fields).context("the answer can't be read")?;
             print(&data);
+            print_payload(payload.as_deref());
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Which delivery was found.
+#[derive(Deserialize)]
+struct Found {
+    id: String,
 }
 
 fn list<'a>(data: &'a Value, name: &str) -> &'a [Value] {
@@ -105,7 +121,6 @@ fn print(data: &Value) {
     }
     print_destinations(data);
     print_history(data);
-    print_payload(data);
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]
@@ -155,23 +170,18 @@ fn print_history(data: &Value) {
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]
-fn print_payload(data: &Value) {
+fn print_payload(payload: Option<&RawValue>) {
     println!();
-    let payload = field(data, "payload");
-    if payload.is_null() {
+    let Some(payload) = payload.filter(|payload| payload.get() != "null") else {
         println!("payload     no JSON, or too long to be shown; see --body");
         return;
-    }
+    };
     println!("payload");
-    let text = serde_json::to_string_pretty(payload).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    for line in lines.iter().take(PAYLOAD_LINES_MAX) {
-        println!("  {}", clean(line));
+    let (lines, more) = indented(payload.get(), PAYLOAD_LINES_MAX);
+    for line in lines {
+        println!("  {}", clean(&line));
     }
-    if lines.len() > PAYLOAD_LINES_MAX {
-        println!(
-            "  … {} more lines; whole with --body",
-            lines.len() - PAYLOAD_LINES_MAX
-        );
+    if more > 0 {
+        println!("  … {more} more lines; whole with --body");
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::client::ServerArgs;
 use super::row;
@@ -40,11 +41,11 @@ impl Stats {
         for (name, value) in [("repository", &self.repository), ("source", &self.source)] {
             query.extend(value.clone().map(|value| (name, value)));
         }
-        let data = super::block_on(client.get("/webhooks/statistics", &query))?;
         if self.server.json {
+            let data: Box<RawValue> = super::block_on(client.get_as("/webhooks/statistics", &query))?;
             println!("{data}");
         } else {
-            print(&data);
+            print(&super::block_on(client.get("/webhooks/statistics", &query))?);
         }
         Ok(ExitCode::SUCCESS)
     }

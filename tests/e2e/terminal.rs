@@ -142,6 +142,12 @@ async fn a_tail_whose_log_is_another_one_says_that_there_is_a_gap() {
     let server = launch.start().await;
     tail.says("gap", SOON).await;
     goes_on(&server, &tail, 1).await;
+    let gaps: Vec<_> = tail
+        .aside()
+        .into_iter()
+        .filter(|line| line.contains("gap"))
+        .collect();
+    assert_eq!(gaps.len(), 1, "it is one gap: {gaps:?}");
     // So does one that finds in its file that the log is another one.
     let receiver = Receiver::start().await;
     let foreign = "00000000-0000-7000-8000-000000000000:5";
@@ -248,6 +254,110 @@ async fn deliveries_are_sent_on_as_they_came_in_order_and_none_is_left_out_over_
     assert_eq!(ids, expected);
     // The one that it broke off on came again.
     assert_eq!(taken.len(), 31, "nothing else came twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_however_deep_is_shown_and_sent_on_and_the_next_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let receiver = Receiver::start().await;
+    let deep = format!(
+        "{{\"n\":1.0e2,\"n\":2,\"a\":{}{}}}",
+        "[".repeat(300),
+        "]".repeat(300)
+    );
+    let (deep, next) = (
+        Signed::new("push", "deep", deep),
+        Signed::new("push", "next", "{}"),
+    );
+    for delivery in [&deep, &next] {
+        assert_eq!(server.send(delivery).await.status, 200);
+    }
+    let to = receiver.url();
+    let forward = server.launch().begin(&["forward", "--to", &to, "--after", "0"]);
+    forward.prints(2, SOON).await;
+    assert_eq!(receiver.taken()[0].body, deep.body.as_bytes());
+    server.caught_up().await;
+    let body = server.launch().run(&["show", "deep", "--body"]);
+    assert_eq!(body.stdout, deep.body.as_bytes());
+    assert!(run(&server, &["show", "deep"]).contains("  \"n\": 1.0e2,\n"));
+    let whole = run(&server, &["show", "deep", "--json"]);
+    assert!(
+        whole.contains(&format!("\"payload\":{}", deep.body)),
+        "as the API answers"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_of_which_nothing_is_known_leaves_no_delivery_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = "[source.shop]\nscheme = \"github\"\nsecrets = [\"the secret of the shop\"]\n";
+    let server = Launch::in_folder(folder.path()).settings(shop).start().await;
+    let receiver = Receiver::start().await;
+    std::fs::write(folder.path().join("dev-secret"), "a secret of the laptop\n").unwrap();
+    let body = "{\"order\":7}";
+    let request = crate::harness::client()
+        .post(format!("{}/api/webhooks/shop", server.base()))
+        .header("X-GitHub-Event", "push")
+        .header("X-GitHub-Delivery", "of-the-shop")
+        .header(
+            "X-Hub-Signature-256",
+            openssl_signature("the secret of the shop", body.as_bytes()),
+        )
+        .body(body);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    // The source is removed.
+    let server = server.stop().await.settings("").start().await;
+    let to = receiver.url();
+    let asked = [
+        "forward",
+        "--to",
+        &to,
+        "--after",
+        "0",
+        "--secret-file",
+        "dev-secret",
+    ];
+    let done = server.launch().run(&asked);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("say it with --scheme"), "{said}");
+    let forward = server
+        .launch()
+        .begin(&[&asked[..], &["--scheme", "github"]].concat());
+    forward.prints(1, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_can_not_be_reached_is_told_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    assert_eq!(server.send(&Signed::new("push", "a", "{}")).await.status, 200);
+    let to = ["forward", "--after", "0", "--to", "http://127.0.0.1:1/hook"];
+    let forward = server.launch().begin(&to);
+    forward.says("refused", SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_takes_too_long_is_told_and_gets_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::in_folder(folder.path()).start().await;
+    let receiver = Receiver::with([Behaviour::Hang, Behaviour::status(200)]).await;
+    for id in ["a", "b"] {
+        assert_eq!(server.send(&Signed::new("push", id, "{}")).await.status, 200);
+    }
+    let to = receiver.url();
+    let forward = server
+        .launch()
+        .begin(&["forward", "--after", "0", "--timeout", "1", "--to", &to]);
+    forward.says("did not answer in time", SOON).await;
+    forward.prints(1, SOON).await;
+    let taken = receiver.taken();
+    let ids: Vec<_> = taken
+        .iter()
+        .filter_map(|taken| taken.header("x-github-delivery"))
+        .collect();
+    assert_eq!(ids, ["a", "b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

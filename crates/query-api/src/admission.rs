@@ -127,7 +127,8 @@ pub(crate) fn wrong_key(state: &State, request: &Request, why: &str) -> Failure 
     wrong_key_at(state, address(request), why)
 }
 
-fn wrong_key_at(state: &State, address: Option<IpAddr>, why: &str) -> Failure {
+/// The same of an address.
+pub(crate) fn wrong_key_at(state: &State, address: Option<IpAddr>, why: &str) -> Failure {
     match state.failures.count(address) {
         Ok(()) => Failure::new(Code::Authentication, why),
         Err(wait) => {

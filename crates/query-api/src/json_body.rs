@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
@@ -71,16 +72,20 @@ impl<T: Command> JsonBody<T> {
 
     /// Reads it within a time: a body that never ends would hold its connection, and with it the place of a sender.
     pub(crate) async fn read_within(self, bytes_max: usize, patience: Duration) -> Result<T, Failure> {
-        let reading = tokio::time::timeout(patience, self.body.into_bytes_limit(bytes_max)).await;
-        let slow = |_| Failure::new(Code::Validation, "the body came too slowly");
-        let bytes = reading.map_err(slow)?.map_err(|_| {
-            Failure::new(
-                Code::TooLarge,
-                format!("the body is cut off, or over {bytes_max} bytes"),
-            )
-        })?;
-        parse(&bytes)
+        parse(&read(self.body, bytes_max, patience).await?)
     }
+}
+
+/// All of a body, within a size and a time.
+pub(crate) async fn read(body: Body, bytes_max: usize, patience: Duration) -> Result<Bytes, Failure> {
+    let reading = tokio::time::timeout(patience, body.into_bytes_limit(bytes_max)).await;
+    let slow = |_| Failure::new(Code::Validation, "the body came too slowly");
+    reading.map_err(slow)?.map_err(|_| {
+        Failure::new(
+            Code::TooLarge,
+            format!("the body is cut off, or over {bytes_max} bytes"),
+        )
+    })
 }
 
 fn parse<T: Command>(bytes: &[u8]) -> Result<T, Failure> {

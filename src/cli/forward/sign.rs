@@ -4,13 +4,14 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use domain::{Clock as _, SourceName};
 use ingest::{FactOptions, ProofOptions, SchemeKind, Secret, Sender, Sent, SourceOptions};
+use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::patient;
-use crate::cli::client::{Client, Refused, part};
+use super::{patient, refused};
+use crate::cli::client::{Client, part};
 use crate::cli::table::{cell, field};
 use crate::clock::SystemClock;
 use crate::settings::Settings;
@@ -29,6 +30,15 @@ const PROOF_HEADERS: [&str; 11] = [
     "x-codegen-signature",
     "x-claude-code-signature",
 ];
+
+/// How a source signs is not to be had from the server, for any of its deliveries.
+#[derive(Debug, thiserror::Error)]
+#[error("how the source {source_name} signs is not known: {why}{help}")]
+pub(super) struct Unsigned {
+    source_name: String,
+    why: String,
+    help: &'static str,
+}
 
 /// What to sign with.
 pub(super) struct Signing {
@@ -55,6 +65,18 @@ impl Signing {
             server.get(&format!("/sources/{}", part(&source)), &[]).await
         });
         let known = known.await;
+        // A key that is no good is not one that may know less.
+        if let Err(error) = &known
+            && refused(error) == Some(StatusCode::UNAUTHORIZED)
+        {
+            let (source_name, why) = (source, format!("{error:#}"));
+            return Err(Unsigned {
+                source_name,
+                why,
+                help: "",
+            }
+            .into());
+        }
         let signed = Sender::build(&self.options(&source, known.as_ref())?)?.sign(&Sent {
             event: &cell(field(row, "event")),
             delivery_id: &id,
@@ -96,11 +118,14 @@ impl Signing {
                 Ok(SourceOptions { scheme, ..options })
             }
             (None, Err(error)) => {
-                // What it refused may be all that a key of the scope read is told.
-                let why = error
-                    .downcast_ref::<Refused>()
-                    .map_or_else(String::new, |why| format!(": {why}"));
-                anyhow::bail!("how the source {source} signs is not known{why}; say it with --scheme")
+                let why = format!("{error:#}");
+                let source_name = source.to_owned();
+                Err(Unsigned {
+                    source_name,
+                    why,
+                    help: "; say it with --scheme",
+                }
+                .into())
             }
         }
     }
@@ -173,7 +198,8 @@ mod tests {
         assert!(why(None, newer).contains("`proof` is not known here"));
         let away = anyhow::anyhow!("away");
         let error = signing(None).options("shop", Err(&away)).unwrap_err();
-        assert!(error.to_string().contains("say it with --scheme"));
+        assert!(error.to_string().contains("away; say it with --scheme"));
+        assert!(error.is::<Unsigned>(), "so would it be for the next one");
         assert!(
             signing(Some(SchemeKind::Github))
                 .options("shop", Err(&away))

@@ -40,9 +40,26 @@ impl Notice {
     }
 
     pub(crate) fn shape(self) -> LiveNotice {
+        self.saying(self.message())
+    }
+
+    /// For a client that knows no place to go on from.
+    pub(crate) fn without_place(self) -> LiveNotice {
+        self.saying(match self {
+            Self::ShuttingDown => {
+                "the server is stopping; connect again; what comes in meanwhile is missing here"
+            }
+            Self::SlowClient => {
+                "too little was taken for too long; connect again; what came in meanwhile is missing here"
+            }
+            _ => self.message(),
+        })
+    }
+
+    fn saying(self, message: &str) -> LiveNotice {
         LiveNotice {
             code: self.code().to_owned(),
-            message: self.message().to_owned(),
+            message: message.to_owned(),
         }
     }
 

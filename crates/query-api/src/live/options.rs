@@ -34,14 +34,22 @@ pub struct LiveOptions {
     pub stall_timeout_ms: u64,
     /// The most connections of Socket.IO at once.
     pub sockets_max: usize,
-    /// The most of one address.
+    /// The most of one key, or of one address for those without.
     pub sockets_per_address_max: usize,
+    /// The most connections of Socket.IO that have not shown that they may listen; for one more an old one gives way.
+    pub arrivals_max: usize,
     /// The most subscriptions of one client in a namespace.
     pub subscriptions_max: usize,
     /// The most events that may wait for a client of Socket.IO; one more, and it is dropped.
     pub socket_buffer_events: usize,
-    /// The largest message that a client may send, in bytes.
+    /// The most bytes that may wait for one; an event that would be more, and it is dropped.
+    pub socket_buffer_bytes: usize,
+    /// The most bytes that may wait for all; then each has its share of them.
+    pub sockets_buffer_bytes: usize,
+    /// The largest message that a client may send, in bytes; of polling, all of a request.
     pub message_bytes_max: usize,
+    /// The most bytes in the answer to a poll; a larger event goes alone.
+    pub poll_bytes_max: usize,
     /// How long a client may be connected and in no namespace, in milliseconds.
     pub connect_timeout_ms: u64,
     /// How often a client of Socket.IO is asked whether it is there, in milliseconds.
@@ -72,9 +80,13 @@ impl Default for LiveOptions {
             stall_timeout_ms: 10_000,
             sockets_max: 2000,
             sockets_per_address_max: 500,
+            arrivals_max: 500,
             subscriptions_max: 100,
             socket_buffer_events: 512,
+            socket_buffer_bytes: 4 * 1024 * 1024,
+            sockets_buffer_bytes: 128 * 1024 * 1024,
             message_bytes_max: 65_536,
+            poll_bytes_max: 1024 * 1024,
             connect_timeout_ms: 10_000,
             ping_interval_ms: 25_000,
             ping_timeout_ms: 20_000,

@@ -74,12 +74,7 @@ impl Places {
     pub(crate) fn take(self: &Arc<Self>, owner: Owner) -> Result<Place, Failure> {
         let mut taken = self.taken();
         if taken.all >= self.max {
-            metrics::counter!("hooklog_live_refused_total", "kind" => self.kind, "reason" => "full")
-                .increment(1);
-            return Err(Failure::later(
-                "too many live clients at once; try again later",
-                RETRY_SECS,
-            ));
+            return Err(self.full());
         }
         let of_owner = taken.by_owner.get(&owner).copied().unwrap_or(0);
         if of_owner >= self.per_owner_max {
@@ -101,8 +96,30 @@ impl Places {
         })
     }
 
+    /// Looks whether there is one, without taking it.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(crate) fn has_room(&self) -> Result<(), Failure> {
+        if self.taken().all >= self.max {
+            return Err(self.full());
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> Failure {
+        metrics::counter!("hooklog_live_refused_total", "kind" => self.kind, "reason" => "full").increment(1);
+        Failure::later("too many live clients at once; try again later", RETRY_SECS)
+    }
+
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(crate) const fn owner(&self) -> &Owner {
+        &self.owner
     }
 }
 

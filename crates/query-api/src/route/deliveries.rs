@@ -251,6 +251,8 @@ pub(super) fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Opt
 
 impl Deliveries {
     async fn page(&self, caller: &Caller, filter: Filter, asked: Asked) -> Result<DeliveryPage, Failure> {
+        // Before it is read: it may have more than that, never less.
+        let position = self.position().await;
         let (paged, total) = self.read(caller, &filter, &asked).await?;
         Ok(DeliveryPage {
             events: paged.rows.into_iter().map(DeliveryRow::from).collect(),
@@ -259,7 +261,19 @@ impl Deliveries {
             limit: asked.limit,
             offset: asked.offset,
             next_cursor: paged.next_cursor,
+            position,
         })
+    }
+
+    /// Up to where the list has the log, as an id of the stream of events.
+    async fn position(&self) -> Option<String> {
+        let snapshot = self.state.status.snapshot().await;
+        let list = snapshot
+            .projections
+            .into_iter()
+            .find(|one| one.name == PROJECTION)?;
+        list.build?;
+        Some(format!("{}:{}", self.state.log.id(), list.progress.position))
     }
 
     /// The rows of a page, and how many there are on all pages, and whether that is exact.

@@ -45,7 +45,7 @@ impl StreamApi {
     /// `changes`, what becomes of deliveries is sent as `event: status` with a `LiveStatus`. Before the server ends the stream it
     /// says why, as `event: notice` with a `LiveNotice`. A client that sends the last id as `Last-Event-ID` (browsers do) goes on
     /// right after it, out of the log: nothing is left out, nothing repeated. An event with nothing but an id says how far the
-    /// log is while the filter leaves everything out; comments say that the connection lives.
+    /// log is while the filter leaves everything out, and that the connection lives.
     #[oai(path = "/stream", method = "get", operation_id = "streamEvents")]
     async fn stream(
         &self,

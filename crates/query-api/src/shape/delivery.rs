@@ -107,6 +107,9 @@ pub(crate) struct DeliveryPage {
     pub(crate) offset: u32,
     /// Give it as `cursor` to get the next page; null on the last.
     pub(crate) next_cursor: Option<String>,
+    /// `<logId>:<position>` up to which the page has everything: the stream of events goes on from there, given as `after`, without
+    /// leaving anything out. What both have came in meanwhile. Null where it is not known.
+    pub(crate) position: Option<String>,
 }
 
 /// A delivery that was given up.

@@ -24,6 +24,14 @@ fn rows(positions: impl IntoIterator<Item = u64>) -> String {
 const PAGE: &str = "processing_ms, error";
 
 #[tokio::test]
+async fn a_page_says_from_where_the_stream_goes_on() {
+    let world = World::new();
+    world.tables.give(PAGE, &rows([12]));
+    let data = world.data("/api/webhooks/events").await;
+    assert_eq!(data["position"], json!(format!("{}:2", log_id())), "{data}");
+}
+
+#[tokio::test]
 async fn dead_letters_say_where_and_when_they_died() {
     let world = World::new();
     world.tables.give("AS edge", r#"{"seen":3,"edge":6}"#);

@@ -1,21 +1,23 @@
 //! What carries the namespaces of a client, and its end. The library ends a connection that never joined one; a connection
 //! whose client left the last, or was dismissed from it, it would keep as long as pings are answered, and with it a place.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem::{Endpoint as _, Request, Response, Upgraded};
 use socketioxide::extract::SocketRef;
-use socketioxide::socket::Sid;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::{Arrival, Arrivals};
 use super::cut::Cut;
 use super::endpoint::session;
+use super::queue::{Queue, Waiting};
+use super::sessions::Sessions;
 use super::visitor::Visitor;
+use crate::live::options::LiveOptions;
+use crate::live::places::Owner;
 
 /// How a client of engine.io says that it goes: <https://socket.io/docs/v4/engine-io-protocol/#protocol>.
 const CLOSE: &str = "1";
@@ -23,33 +25,58 @@ const CLOSE: &str = "1";
 /// The connections of all clients.
 pub(super) struct Connections {
     polling: Arc<BoxEndpoint<'static, Response>>,
-    websockets: Arc<WebSockets>,
+    pub(super) sessions: Arc<Sessions>,
+    arrivals: Arc<Arrivals>,
+    waiting: Arc<Waiting>,
     /// How long one may be in no namespace.
     idle: Duration,
 }
 
 impl Connections {
-    pub(super) fn new(polling: Arc<BoxEndpoint<'static, Response>>, idle: Duration) -> Self {
+    pub(super) fn new(polling: Arc<BoxEndpoint<'static, Response>>, options: &LiveOptions) -> Self {
         Self {
             polling,
-            websockets: Arc::default(),
-            idle,
+            sessions: Arc::default(),
+            arrivals: Arrivals::new(options.arrivals_max),
+            waiting: Waiting::new(options.sockets_buffer_bytes, options.socket_buffer_bytes),
+            idle: Duration::from_millis(options.connect_timeout_ms),
         }
     }
 
-    /// A WebSocket that can be cut off: by whom it belongs to, by the session that it goes on with, or with all others.
+    /// What waits for a new one.
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        self.waiting.queue()
+    }
+
+    /// Somebody is at the door; who gives way to them is sent away.
+    pub(super) fn arrive(self: &Arc<Self>, owner: Owner, visitor: Weak<Visitor>) -> Arrival {
+        let (arrival, gone) = self.arrivals.enter(owner, visitor);
+        if let Some(gone) = gone {
+            metrics::counter!("hooklog_live_refused_total", "kind" => "socketio", "reason" => "gave_way")
+                .increment(1);
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Some(gone) = gone.upgrade() {
+                    this.end(&gone).await;
+                }
+            });
+        }
+        arrival
+    }
+
+    /// A WebSocket that can be cut off, with whom it belongs to or with all others.
     pub(super) fn cuttable(
         &self,
         stream: Upgraded,
         request: &poem::http::Request<()>,
         all: &CancellationToken,
     ) -> Cut {
-        if let Some(visitor) = request.extensions().get::<Arc<Visitor>>() {
-            return Cut::new(stream, visitor.cut.clone(), None);
+        let began = request.extensions().get::<Arc<Visitor>>().cloned();
+        let visitor = began.or_else(|| self.sessions.get(session(request.uri())?));
+        match visitor {
+            Some(visitor) => Cut::new(stream, visitor.cut.clone(), Some(Arc::clone(&visitor.queue))),
+            None => Cut::new(stream, all.clone(), None),
         }
-        let session = session(request.uri()).unwrap_or_default();
-        let entered = self.websockets.enter(session, all);
-        Cut::new(stream, entered.cut.clone(), Some(entered))
     }
 
     /// Ends the connection of a client that is in no namespace any more, unless it comes back to one soon.
@@ -60,14 +87,14 @@ impl Connections {
         let Some(leaving) = visitor.joined.leave() else {
             return;
         };
-        let (this, session, visitor) = (Arc::clone(self), socket.id, Arc::downgrade(visitor));
+        let (this, visitor) = (Arc::clone(self), Arc::downgrade(visitor));
         tokio::spawn(async move {
             tokio::time::sleep(this.idle).await;
             // Most have gone by themselves meanwhile.
             if let Some(visitor) = visitor.upgrade()
                 && visitor.joined.is_out_since(leaving)
             {
-                this.end(session, &visitor).await;
+                this.end(&visitor).await;
             }
         });
     }
@@ -75,17 +102,18 @@ impl Connections {
     /// Ends the connection of a client at once, whatever waits for it.
     pub(super) async fn hang_up(&self, socket: &SocketRef) {
         if let Some(visitor) = visitor(socket) {
-            self.end(socket.id, visitor).await;
+            self.end(visitor).await;
         }
     }
 
-    async fn end(&self, session: Sid, visitor: &Visitor) {
-        let session = session.to_string();
+    async fn end(&self, visitor: &Visitor) {
         visitor.cut.cancel();
-        self.websockets.cut(&session);
         // A session of polling has no connection of its own: it is told what its client would say at the end. One that
         // is a WebSocket by now is none of polling, and says so.
-        let uri = format!("/socket.io/?EIO=4&transport=polling&sid={session}");
+        let Some(session) = visitor.session.get() else {
+            return;
+        };
+        let uri = format!("/socket.io/?EIO=4&transport=polling&sid={}", session.id);
         let Ok(uri) = uri.parse() else {
             return;
         };
@@ -101,62 +129,6 @@ impl Connections {
 /// Who began the connection.
 pub(super) fn visitor(socket: &SocketRef) -> Option<&Arc<Visitor>> {
     socket.req_parts().extensions.get()
-}
-
-/// WebSockets that go on with a session which began by polling, by its id.
-#[derive(Debug, Default)]
-struct WebSockets(Mutex<HashMap<String, Cuttable>>);
-
-/// Of one session there may be several for a moment: the library keeps one of them.
-#[derive(Debug)]
-struct Cuttable {
-    cut: CancellationToken,
-    count: usize,
-}
-
-/// Keeps a WebSocket among those that can be cut off, for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Entered {
-    websockets: Arc<WebSockets>,
-    session: String,
-    cut: CancellationToken,
-}
-
-impl WebSockets {
-    fn enter(self: &Arc<Self>, session: &str, all: &CancellationToken) -> Entered {
-        let mut entered = self.entered();
-        let own = entered.entry(session.to_owned()).or_insert_with(|| Cuttable {
-            cut: all.child_token(),
-            count: 0,
-        });
-        own.count += 1;
-        Entered {
-            websockets: Arc::clone(self),
-            session: session.to_owned(),
-            cut: own.cut.clone(),
-        }
-    }
-
-    fn cut(&self, session: &str) {
-        if let Some(own) = self.entered().get(session) {
-            own.cut.cancel();
-        }
-    }
-
-    fn entered(&self) -> MutexGuard<'_, HashMap<String, Cuttable>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut own) = self.websockets.entered().entry(std::mem::take(&mut self.session)) {
-            own.get_mut().count -= 1;
-            if own.get().count == 0 {
-                own.remove();
-            }
-        }
-    }
 }
 
 /// In how many namespaces a connection is.
@@ -214,21 +186,5 @@ mod tests {
         let second = joined.leave().unwrap();
         assert!(!joined.is_out_since(first), "that was another time");
         assert!(joined.is_out_since(second));
-    }
-
-    #[test]
-    fn all_of_a_session_are_cut_off_and_forgotten_with_the_last() {
-        let (websockets, all) = (Arc::new(WebSockets::default()), CancellationToken::new());
-        let (first, second) = (websockets.enter("a", &all), websockets.enter("a", &all));
-        let other = websockets.enter("b", &all);
-        drop(second);
-        websockets.cut("a");
-        assert!(first.cut.is_cancelled() && !other.cut.is_cancelled());
-        drop(first);
-        assert_eq!(websockets.entered().len(), 1);
-        all.cancel();
-        assert!(other.cut.is_cancelled());
-        drop(other);
-        assert!(websockets.entered().is_empty());
     }
 }

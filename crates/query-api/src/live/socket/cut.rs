@@ -3,13 +3,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use poem::Upgraded;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::connection::Entered;
+use super::queue::Queue;
 
 /// A connection that ends when it is told to.
 pub(super) struct Cut {
@@ -17,16 +18,17 @@ pub(super) struct Cut {
     /// One for each direction: different tasks wait for them, and a future wakes one.
     reading: Pin<Box<WaitForCancellationFutureOwned>>,
     writing: Pin<Box<WaitForCancellationFutureOwned>>,
-    _entered: Option<Entered>,
+    /// What waits for who is at the other end.
+    queue: Option<Arc<Queue>>,
 }
 
 impl Cut {
-    pub(super) fn new(stream: Upgraded, cut: CancellationToken, entered: Option<Entered>) -> Self {
+    pub(super) fn new(stream: Upgraded, cut: CancellationToken, queue: Option<Arc<Queue>>) -> Self {
         Self {
             stream,
             reading: Box::pin(cut.clone().cancelled_owned()),
             writing: Box::pin(cut.cancelled_owned()),
-            _entered: entered,
+            queue,
         }
     }
 
@@ -54,7 +56,11 @@ impl AsyncRead for Cut {
 impl AsyncWrite for Cut {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_may_write(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let (Poll::Ready(Ok(count)), Some(queue)) = (&written, &self.queue) {
+            queue.took(*count);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

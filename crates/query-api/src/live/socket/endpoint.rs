@@ -2,17 +2,21 @@
 //! HTTP server has given it away: <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Upgraded};
+use serde::Deserialize;
 use sha1::{Digest as _, Sha1};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::Connections;
 use super::visitor::Visitor;
 use crate::failure::{Code, Failure};
+use crate::json_body;
 use crate::state::State;
 
 /// What the key of a client is hashed with, as the protocol says.
@@ -24,6 +28,7 @@ pub(super) type TakeOver = dyn Fn(Upgraded, poem::http::Request<()>) + Send + Sy
 /// The endpoint at `/socket.io`.
 pub(crate) struct SocketEndpoint {
     pub(super) state: Arc<State>,
+    pub(super) connections: Arc<Connections>,
     pub(super) polling: Arc<BoxEndpoint<'static, Response>>,
     pub(super) take_over: Arc<TakeOver>,
     /// Cuts off every WebSocket.
@@ -34,18 +39,72 @@ impl Endpoint for SocketEndpoint {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        if begins(&request) {
-            let visitor = Visitor::welcome(&self.state, &request, self.cut.child_token())?;
-            request.extensions_mut().insert(Arc::new(visitor));
-        }
+        let begun = if begins(&request) {
+            let visitor = Visitor::welcome(&self.state, &self.connections, &request, self.cut.child_token())?;
+            request.extensions_mut().insert(Arc::clone(&visitor));
+            Some(visitor)
+        } else {
+            None
+        };
         if parameter(request.uri(), "transport") == Some("websocket") {
             return self.upgrade(&request).map_err(Into::into);
         }
+        if let Some(visitor) = begun {
+            let answer = self.polling.call(request).await?;
+            return self.opened(&visitor, answer).await.map_err(Into::into);
+        }
+        if request.method() != Method::POST {
+            let visitor = session(request.uri()).and_then(|id| self.connections.sessions.get(id));
+            let answer = self.polling.call(request).await?;
+            if let Some(visitor) = visitor {
+                visitor.queue.took(length(&answer));
+            }
+            return Ok(answer);
+        }
+        // The library would wait for it for ever.
+        let patience = Duration::from_millis(self.state.options.request_timeout_ms);
+        let bytes_max = self.state.live.options.message_bytes_max;
+        let body = json_body::read(request.take_body(), bytes_max, patience).await?;
+        request.set_body(body);
         self.polling.call(request).await
     }
 }
 
+/// How much is in an answer.
+fn length(answer: &Response) -> usize {
+    let length = answer.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
+}
+
+/// What a session of polling is opened with, as far as it is looked at.
+#[derive(Deserialize)]
+struct Opened {
+    sid: String,
+}
+
 impl SocketEndpoint {
+    /// Learns which session was opened. Its client is told how much it may send: the library knows one number, and takes it for
+    /// its own answers as well.
+    async fn opened(&self, visitor: &Arc<Visitor>, mut answer: Response) -> Result<Response, Failure> {
+        if !answer.is_success() {
+            return Ok(answer);
+        }
+        let text = answer.take_body().into_string().await;
+        let text = text.map_err(|_| Failure::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+        let opened = text.strip_prefix('0').map(serde_json::from_str::<Opened>);
+        if let Some(Ok(Opened { sid })) = opened {
+            let entered = self.connections.sessions.enter(sid, Arc::downgrade(visitor));
+            let _first = visitor.session.set(entered);
+        }
+        let options = &self.state.live.options;
+        let said = |bytes: usize| format!("\"maxPayload\":{bytes}}}");
+        let text = text.replace(&said(options.poll_bytes_max), &said(options.message_bytes_max));
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        answer.set_body(text);
+        Ok(answer)
+    }
+
     fn upgrade(&self, request: &Request) -> Result<Response, Failure> {
         let key = websocket_key(request).ok_or_else(|| {
             Failure::new(

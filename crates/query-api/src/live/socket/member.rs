@@ -1,12 +1,13 @@
 //! Clients of one namespace, and what each wants.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use socketioxide::extract::SocketRef;
-use socketioxide::socket::Sid;
 
+use super::queue::Queue;
 use crate::live::item::Facts;
 use crate::live::pass::Pass;
 
@@ -49,23 +50,28 @@ impl Choice {
 pub(super) struct Member {
     pub(super) socket: SocketRef,
     pub(super) pass: Pass,
+    pub(super) queue: Arc<Queue>,
     /// None as long as it has not subscribed: then it is shown all.
     choices: Mutex<Option<HashSet<Choice>>>,
     choices_max: usize,
     /// Whether it was shown something already.
     begun: AtomicBool,
     dismissed: AtomicBool,
+    /// How long others waited for room in its queue since that was empty, in milliseconds.
+    waited_for_ms: AtomicU64,
 }
 
 impl Member {
-    pub(super) fn new(socket: SocketRef, pass: Pass, choices_max: usize) -> Self {
+    pub(super) fn new(socket: SocketRef, pass: Pass, queue: Arc<Queue>, choices_max: usize) -> Self {
         Self {
             socket,
             pass,
+            queue,
             choices: Mutex::default(),
             choices_max,
             begun: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
+            waited_for_ms: AtomicU64::new(0),
         }
     }
 
@@ -82,6 +88,18 @@ impl Member {
     /// Sends it on its way out; whether it was not yet.
     pub(super) fn dismiss(&self) -> bool {
         !self.dismissed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Others have waited for it once more; how long in all since its queue was empty.
+    pub(super) fn waited_for(&self, time: Duration) -> Duration {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let before = self.waited_for_ms.fetch_add(millis, Ordering::Relaxed);
+        Duration::from_millis(before.saturating_add(millis))
+    }
+
+    /// Its queue is empty.
+    pub(super) fn keeps_up(&self) {
+        self.waited_for_ms.store(0, Ordering::Relaxed);
     }
 
     /// From now on this is shown as well, and nothing that was not subscribed to.
@@ -135,8 +153,11 @@ impl Members {
         Arc::make_mut(&mut members).push(member);
     }
 
-    pub(super) fn leave(&self, id: Sid) {
+    /// Takes one out; whether it was in. One that left and joined again is another one.
+    pub(super) fn leave(&self, member: &Arc<Member>) -> bool {
         let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut members).retain(|member| member.socket.id != id);
+        let before = members.len();
+        Arc::make_mut(&mut members).retain(|other| !Arc::ptr_eq(other, member));
+        members.len() < before
     }
 }

@@ -3,12 +3,16 @@
 //! One task goes through the log as any other client does, and shows each delivery to all who want it. The JSON of an event
 //! is made once; a client whose queue is full is dropped, and nobody waits for it.
 
+mod arrivals;
 mod connection;
 mod cut;
 mod endpoint;
 mod member;
 mod monitor;
 mod namespace;
+mod queue;
+mod sessions;
+mod show;
 mod typed;
 mod visitor;
 
@@ -18,7 +22,6 @@ use std::time::Duration;
 use hyper::service::Service as _;
 use poem::EndpointExt as _;
 use poem::endpoint::TowerCompatExt as _;
-use serde::Serialize;
 use serde_json::value::RawValue;
 use socketioxide::{SendError, SocketError, SocketIo};
 use tokio_util::sync::CancellationToken;
@@ -28,9 +31,7 @@ pub(crate) use endpoint::{SocketEndpoint, begins};
 use member::{Member, Members};
 use namespace::serve;
 
-use super::item::{Delivery, Kind};
 use super::notice::Notice;
-use super::reader::Reader;
 use crate::state::State;
 
 const ROOT: &str = "/";
@@ -39,6 +40,8 @@ const MONITORING: &str = "/monitoring";
 
 /// How often `/monitoring` is looked at.
 const UPDATE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked at who went.
+const SEE_OFF_EVERY: Duration = Duration::from_millis(100);
 /// How often the last words to a slow client are tried.
 const LAST_WORDS_EVERY: Duration = Duration::from_millis(50);
 /// How long the last words have to leave before a WebSocket is cut off, and how long that takes to be noticed.
@@ -74,7 +77,7 @@ impl Sockets {
         let options = &state.live.options;
         let (service, io) = SocketIo::builder()
             .max_buffer_size(options.socket_buffer_events.max(1))
-            .max_payload(options.message_bytes_max as u64)
+            .max_payload(options.poll_bytes_max as u64)
             .ws_max_message_size(options.message_bytes_max)
             .ws_max_frame_size(options.message_bytes_max)
             .connect_timeout(Duration::from_millis(options.connect_timeout_ms))
@@ -82,8 +85,7 @@ impl Sockets {
             .ping_timeout(Duration::from_millis(options.ping_timeout_ms))
             .build_svc();
         let polling = Arc::new(service.clone().compat().boxed());
-        let idle = Duration::from_millis(options.connect_timeout_ms);
-        let connections = Arc::new(Connections::new(Arc::clone(&polling), idle));
+        let connections = Arc::new(Connections::new(Arc::clone(&polling), options));
         let gateway = Arc::new(Gateway {
             root: Members::default(),
             webhooks: Members::default(),
@@ -115,6 +117,7 @@ impl Sockets {
     pub(crate) fn endpoint(&self) -> SocketEndpoint {
         SocketEndpoint {
             state: Arc::clone(&self.state),
+            connections: Arc::clone(&self.gateway.connections),
             polling: Arc::clone(&self.polling),
             take_over: Arc::clone(&self.take_over),
             cut: self.cut.clone(),
@@ -128,6 +131,7 @@ impl Sockets {
             () = stop.cancelled() => {}
             () = self.show_all() => {}
             () = self.look_around() => {}
+            () = self.see_off() => {}
             () = self.monitor() => {}
         }
         self.gateway.farewell(Notice::ShuttingDown);
@@ -136,74 +140,6 @@ impl Sockets {
         tokio::time::sleep(FAREWELL).await;
         if tokio::time::timeout(CLOSE, self.io.close()).await.is_err() {
             tracing::debug!("some live connections did not end in time");
-        }
-    }
-
-    async fn show_all(&self) {
-        let live = &self.state.live;
-        let head = loop {
-            match live.log.head().await {
-                Ok(head) => break head,
-                Err(error) => {
-                    tracing::warn!(%error, "live_head_unknown: trying again");
-                    tokio::time::sleep(UPDATE_EVERY).await;
-                }
-            }
-        };
-        let mut reader = Reader::new(Arc::clone(live), head);
-        loop {
-            match reader.next().await {
-                Ok(items) => {
-                    for item in items {
-                        if let Kind::Delivery(delivery) = &item.kind {
-                            self.show(delivery);
-                        }
-                    }
-                }
-                Err(error) => {
-                    live.report(&error);
-                    self.gateway.dismiss_all(Notice::LogUnreadable);
-                    tokio::time::sleep(UPDATE_EVERY).await;
-                    live.sound().await;
-                }
-            }
-        }
-    }
-
-    fn show(&self, delivery: &Delivery) {
-        let options = &self.state.live.options;
-        let wanted = |members: &Members| -> Vec<Arc<Member>> {
-            let all = members.all();
-            let wanting = all.iter().filter(|member| member.wants(&delivery.facts));
-            wanting.map(Arc::clone).collect()
-        };
-        let (root, webhooks) = (wanted(&self.gateway.root), wanted(&self.gateway.webhooks));
-        if root.is_empty() && webhooks.is_empty() {
-            return;
-        }
-        let Ok(row) = std::str::from_utf8(&delivery.row).map(|row| RawValue::from_string(row.to_owned()))
-        else {
-            return;
-        };
-        let Ok(row) = row else {
-            return;
-        };
-        // What repeats another delivery is no event of its own.
-        let kind = typed::kind(&delivery.received.scheme, &delivery.facts.event)
-            .filter(|_| !delivery.duplicate && !root.is_empty());
-        let typed = kind.and_then(|kind| {
-            let json = typed::json(kind, delivery, &self.state.base_url, options.object_bytes_max)?;
-            Some((kind.name, json))
-        });
-        for member in &root {
-            if let Some((name, json)) = &typed {
-                self.gateway.send(&self.gateway.root, member, name, json);
-            }
-            self.gateway
-                .send(&self.gateway.root, member, "webhook-event", &row);
-        }
-        for member in &webhooks {
-            self.gateway.send(&self.gateway.webhooks, member, "event", &row);
         }
     }
 
@@ -216,6 +152,20 @@ impl Sockets {
                 for member in members.all().iter() {
                     if let Some(notice) = member.pass.ended(&self.state) {
                         self.gateway.dismiss(members, member, notice);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets those who went.
+    async fn see_off(&self) {
+        loop {
+            tokio::time::sleep(SEE_OFF_EVERY).await;
+            for members in self.gateway.all() {
+                for member in members.all().iter() {
+                    if !member.socket.connected() {
+                        self.gateway.leave(members, member);
                     }
                 }
             }
@@ -245,28 +195,54 @@ impl Gateway {
     }
 
     /// Hands an event to a client; one whose queue is full is dropped.
-    fn send(&self, members: &Members, member: &Arc<Member>, name: &str, json: &impl Serialize) {
+    fn send(&self, members: &Members, member: &Arc<Member>, name: &str, json: &RawValue) {
+        if !self.hand(members, member, name, json) {
+            self.dismiss(members, member, Notice::SlowClient);
+        }
+    }
+
+    /// Hands an event to a client, unless its queue is full.
+    fn hand(&self, members: &Members, member: &Arc<Member>, name: &str, json: &RawValue) -> bool {
         if member.is_dismissed() {
-            return;
+            return true;
+        }
+        if member.queue.is_empty() {
+            member.keeps_up();
+        }
+        let bytes = name.len() + json.get().len();
+        if !member.queue.put(bytes) {
+            return false;
         }
         match member.socket.emit(name, json) {
-            Ok(()) => metrics::counter!("hooklog_live_events_total", "kind" => "socketio").increment(1),
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                self.dismiss(members, member, Notice::SlowClient);
+            Ok(()) => {
+                metrics::counter!("hooklog_live_events_total", "kind" => "socketio").increment(1);
+                return true;
             }
-            Err(SendError::Socket(SocketError::Closed)) => members.leave(member.socket.id),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                member.queue.took(bytes);
+                return false;
+            }
+            Err(SendError::Socket(SocketError::Closed)) => self.leave(members, member),
             Err(SendError::Serialize(error)) => {
                 tracing::warn!(%error, "a live event can't be written as JSON");
             }
+        }
+        member.queue.took(bytes);
+        true
+    }
+
+    /// Forgets one who went, and ends the connection if that was the last of it.
+    fn leave(&self, members: &Members, member: &Arc<Member>) {
+        if members.leave(member) {
+            self.connections.left(&member.socket);
         }
     }
 
     /// Tells a client why, and ends its part of the connection. Nobody waits for it.
     fn dismiss(&self, members: &Members, member: &Arc<Member>, notice: Notice) {
-        if !member.dismiss() {
+        if !member.dismiss() || !members.leave(member) {
             return;
         }
-        members.leave(member.socket.id);
         metrics::counter!("hooklog_live_ended_total", "kind" => "socketio", "reason" => notice.code())
             .increment(1);
         let (member, connections) = (Arc::clone(member), Arc::clone(&self.connections));
@@ -274,7 +250,7 @@ impl Gateway {
         tokio::spawn(async move {
             let words = async {
                 while matches!(
-                    member.socket.emit("notice", &notice.shape()),
+                    member.socket.emit("notice", &notice.without_place()),
                     Err(SendError::Socket(SocketError::InternalChannelFull))
                 ) {
                     tokio::time::sleep(LAST_WORDS_EVERY).await;
@@ -289,6 +265,7 @@ impl Gateway {
             if tokio::time::timeout(patience, words).await.is_err() {
                 connections.hang_up(&member.socket).await;
             }
+            connections.left(&member.socket);
         });
     }
 
@@ -304,7 +281,7 @@ impl Gateway {
         for members in self.all() {
             for member in members.all().iter() {
                 // Whose queue is full learns of the end from the end.
-                let _told = member.socket.emit("notice", &notice.shape());
+                let _told = member.socket.emit("notice", &notice.without_place());
             }
         }
     }

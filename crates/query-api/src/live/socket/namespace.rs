@@ -1,7 +1,6 @@
 //! The namespaces: who may join one, and what clients may ask for in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
@@ -10,7 +9,7 @@ use socketioxide::handler::ConnectHandler as _;
 
 use super::connection::visitor;
 use super::member::{Choice, Member};
-use super::visitor::{Auth, Refused, join};
+use super::visitor::join;
 use super::{Gateway, ROOT, WEBHOOKS};
 use crate::live::pass::Pass;
 use crate::state::State;
@@ -18,40 +17,27 @@ use crate::state::State;
 /// Sets one namespace up: who may join, and what they may ask for.
 pub(super) fn serve(io: &SocketIo, namespace: &'static str, state: &Arc<State>, gateway: &Arc<Gateway>) {
     let joining = Arc::clone(state);
-    let admit = move |socket: SocketRef, auth: TryData<Auth>| {
-        let state = Arc::clone(&joining);
-        async move {
-            let pass = join(&state, &socket, auth.0.unwrap_or_default())?;
+    let admit = move |socket: SocketRef, auth: TryData<Value>| {
+        let passed = join(&joining, &socket, auth.0.ok().as_ref());
+        std::future::ready(passed.map(|pass| {
             socket.extensions.insert(pass);
-            Ok::<(), Refused>(())
-        }
+        }))
     };
     let (gateway, choices_max) = (Arc::clone(gateway), state.live.options.subscriptions_max);
+    // At once, and no part of it later: what a client says next may come right behind, and of what is put off nobody knows the
+    // order. That a client left is seen from its socket: a handler for it would be put off too, and keep the client from
+    // joining again meanwhile.
     let joined = move |socket: SocketRef| {
-        let gateway = Arc::clone(&gateway);
-        async move {
-            let (Some(pass), Some(visitor)) = (socket.extensions.remove::<Pass>(), visitor(&socket)) else {
-                let _refused = socket.disconnect();
-                return;
-            };
+        if let (Some(pass), Some(visitor)) = (socket.extensions.remove::<Pass>(), visitor(&socket)) {
             visitor.joined.join();
-            let member = Arc::new(Member::new(socket.clone(), pass, choices_max));
+            let queue = Arc::clone(&visitor.queue);
+            let member = Arc::new(Member::new(socket.clone(), pass, queue, choices_max));
             listen(&socket, namespace, &member);
             gateway.of(namespace).join(member);
-            let has_left = AtomicBool::new(false);
-            let leave = Arc::new(move |socket: &SocketRef| {
-                if !has_left.swap(true, Ordering::Relaxed) {
-                    gateway.of(namespace).leave(socket.id);
-                    gateway.connections.left(socket);
-                }
-            });
-            let leaves = Arc::clone(&leave);
-            socket.on_disconnect(async move |socket: SocketRef| leaves(&socket));
-            // Nobody is told of one that went before that.
-            if !socket.connected() {
-                leave(&socket);
-            }
+        } else {
+            let _refused = socket.disconnect();
         }
+        std::future::ready(())
     };
     io.ns(namespace, joined.with(admit));
 }
@@ -85,12 +71,11 @@ fn on(
     // The socket keeps its handlers, which must not keep the socket.
     let member = Arc::downgrade(member);
     socket.on(message, move |TryData(data): TryData<Value>, ack: AckSender| {
-        let member = member.upgrade();
-        async move {
-            if let Some(member) = member {
-                answer(ack, ask(&member, data.ok()));
-            }
+        // Here, and not in the future: of two messages that come together the second might be done first.
+        if let Some(member) = member.upgrade() {
+            answer(ack, ask(&member, data.ok()));
         }
+        std::future::ready(())
     });
 }
 

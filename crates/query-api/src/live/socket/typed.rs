@@ -76,12 +76,14 @@ pub(super) fn kind(scheme: &str, event: &str) -> Option<Kind> {
         ("github", _) => match catalogue::category(scheme, event) {
             Category::PullRequest => under("pull-request", "pull_request", &["pull_request"]),
             Category::Issue if event.starts_with("issue") => under("issue-event", "issue", &["issue"]),
-            Category::Security => under(
+            // Of the others some say that a scan is over, or that a setting is another one: nobody is to be woken up for that.
+            Category::Security if is_alert(event) => under(
                 "security-alert",
                 "alert",
                 &["alert", "security_advisory", "repository_advisory"],
             ),
             Category::Issue
+            | Category::Security
             | Category::Actions
             | Category::Code
             | Category::Repository
@@ -90,6 +92,17 @@ pub(super) fn kind(scheme: &str, event: &str) -> Option<Kind> {
         },
         _ => None,
     }
+}
+
+/// Whether an event of GitHub's about security says that something was found.
+fn is_alert(event: &str) -> bool {
+    event.ends_with("_alert")
+        || [
+            "secret_scanning_alert_location",
+            "security_advisory",
+            "repository_advisory",
+        ]
+        .contains(&event)
 }
 
 #[derive(Serialize)]
@@ -199,6 +212,11 @@ mod tests {
     use crate::live::item::{self, Item};
 
     fn shown(event: &str, body: impl Into<bytes::Bytes>) -> Option<(&'static str, Value)> {
+        let (name, text) = shown_as_text(event, body)?;
+        Some((name, serde_json::from_str(text.get()).unwrap()))
+    }
+
+    fn shown_as_text(event: &str, body: impl Into<bytes::Bytes>) -> Option<(&'static str, Box<RawValue>)> {
         let mut delivery = TestDelivery::new(event, body);
         delivery.delivery_id = "d-1".into();
         let item = Item::of(&recorded(7, &delivery));
@@ -206,8 +224,19 @@ mod tests {
             panic!("no delivery");
         };
         let kind = kind(&delivery.received.scheme, event)?;
-        let text = json(kind, &delivery, "http://h/", 1000).unwrap();
-        Some((kind.name, serde_json::from_str(text.get()).unwrap()))
+        Some((kind.name, json(kind, &delivery, "http://h/", 1000).unwrap()))
+    }
+
+    #[test]
+    fn the_object_goes_out_byte_for_byte() {
+        let job = r#"{"id":1.0e2, "z":18446744073709551617,"a":0.10,"a":2}"#;
+        let (_, text) = shown_as_text("workflow_job", format!("{{\"workflow_job\":{job}}}")).unwrap();
+        assert!(text.get().contains(&format!("\"job\":{job},")), "{text}");
+        let (_, text) = shown_as_text("push", r#"{"before":1.0e2,"ref":"r"}"#).unwrap();
+        assert!(
+            text.get().contains(r#""push":{"ref":"r","before":1.0e2}"#),
+            "{text}"
+        );
     }
 
     #[test]
@@ -267,8 +296,19 @@ mod tests {
             "code_scanning_alert",
             "secret_scanning_alert",
             "repository_vulnerability_alert",
+            "secret_scanning_alert_location",
+            "security_advisory",
+            "repository_advisory",
         ] {
             assert_eq!(name("github", event), Some("security-alert"), "{event}");
+        }
+        for event in ["security_and_analysis", "secret_scanning_scan"] {
+            assert_eq!(
+                catalogue::category("github", event),
+                Category::Security,
+                "{event}"
+            );
+            assert_eq!(name("github", event), None, "{event}: nothing was found");
         }
         assert_eq!(name("hmac", "push"), None);
     }
