@@ -131,3 +131,11 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec
     let answer = connection.exchange(head.as_bytes(), &[]).await?;
     Ok((answer.status, answer.body.to_vec()))
 }
+
+/// Orders something, without a body.
+pub(crate) async fn post(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut connection = Connection::open(address).await?;
+    let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nContent-Length: 0\r\n\r\n");
+    let answer = connection.exchange(head.as_bytes(), &[]).await?;
+    Ok((answer.status, answer.body.to_vec()))
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use infra::engine::{EngineOptions, Engines};
 
 /// Where fetched engines are kept: as the product has it.
-fn engines_dir() -> PathBuf {
+pub(crate) fn engines_dir() -> PathBuf {
     let given = std::env::var_os("HOOKLOG_ENGINES");
     given.map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/hooklog/engines"),

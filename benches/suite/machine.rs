@@ -12,10 +12,7 @@ pub(crate) fn table() -> String {
         ("disk", disk()),
         ("kernel", printed("uname", &["-sr"])),
         ("rustc", printed("rustc", &["--version"])),
-        (
-            "engines",
-            "NATS server and ClickHouse as embedded, pinned by the commit".to_owned(),
-        ),
+        ("engines", engines()),
         ("commit", commit()),
         ("binary", binary()),
     ];
@@ -52,6 +49,19 @@ fn disk() -> String {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// The embedded engines, by the names of their folders.
+fn engines() -> String {
+    let folder = std::fs::read_dir(super::engines::engines_dir())
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names: Vec<String> = folder
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    format!("embedded: {}", names.join(", "))
 }
 
 fn commit() -> String {

@@ -24,6 +24,7 @@ mod delivery;
 mod disk;
 mod engines;
 mod figure;
+mod fill;
 mod handler;
 mod load;
 mod logs;
@@ -34,6 +35,7 @@ mod process;
 mod report;
 mod server;
 mod spread;
+mod tables;
 
 use std::path::Path;
 

@@ -117,31 +117,37 @@ impl Server {
         metric_in(&String::from_utf8_lossy(&body), name)
     }
 
-    /// How many events the projections are behind, the most of all.
-    pub(crate) async fn behind(&self) -> u64 {
+    /// The projections, as the API shows them.
+    pub(crate) async fn projections(&self) -> Vec<Value> {
         let answer = self.get("/api/projections").await;
-        let rows = answer["data"]["projections"]
+        answer["data"]["projections"]
             .as_array()
             .cloned()
-            .unwrap_or_default();
+            .unwrap_or_default()
+    }
+
+    /// How many events the projections are behind, the most of all.
+    pub(crate) async fn behind(&self) -> u64 {
+        let rows = self.projections().await;
         rows.iter()
             .filter_map(|row| row["lag"]["events"].as_u64())
             .max()
             .unwrap_or(0)
     }
 
-    /// Waits until nothing is behind the log.
+    /// Waits until everything runs and nothing is behind the log.
     pub(crate) async fn settled(&self) {
         let deadline = Instant::now() + SETTLE;
         loop {
-            let relay = self.metric("hooklog_relay_lag_events").await.unwrap_or(0.0);
-            let behind = self.behind().await;
-            if behind == 0 && relay == 0.0 {
+            let relay = self.metric("hooklog_relay_lag_events").await;
+            let rows = self.projections().await;
+            let live = |row: &Value| row["state"] == "live" && row["lag"]["events"] == 0;
+            if !rows.is_empty() && rows.iter().all(live) && relay == Some(0.0) {
                 return;
             }
             assert!(
                 Instant::now() < deadline,
-                "it never settled: {behind} events behind"
+                "it never settled: relay {relay:?}, {rows:?}"
             );
             tokio::time::sleep(LOOK_EVERY).await;
         }

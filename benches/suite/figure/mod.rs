@@ -1,9 +1,16 @@
 //! The parts of the report, one file each.
 
 mod append;
+mod growth;
 mod ingest;
+mod query;
 mod read;
+mod rebuild;
 mod relay;
+mod resources;
+mod restart;
+mod sustained;
+mod visible;
 
 use std::pin::Pin;
 
@@ -28,4 +35,25 @@ pub(crate) const PARTS: &[(&str, Part)] = &[
         Box::pin(relay::measure(bench, report))
     }),
     ("read", |bench, _, report| Box::pin(read::measure(bench, report))),
+    ("rebuild", |bench, _, report| {
+        Box::pin(rebuild::measure(bench, report))
+    }),
+    ("sustained", |bench, _, report| {
+        Box::pin(sustained::measure(bench, report))
+    }),
+    ("visible", |bench, _, report| {
+        Box::pin(visible::measure(bench, report))
+    }),
+    ("restart", |bench, _, report| {
+        Box::pin(restart::measure(bench, report))
+    }),
+    ("query", |bench, _, report| {
+        Box::pin(query::measure(bench, report))
+    }),
+    ("resources", |bench, _, report| {
+        Box::pin(resources::measure(bench, report))
+    }),
+    ("growth", |bench, recorder, report| {
+        Box::pin(growth::measure(bench, recorder, report))
+    }),
 ];

@@ -49,7 +49,8 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
     let _room = std::fs::remove_dir_all(folder);
 }
 
-async fn read_all(log: &SegmentedLog) -> u64 {
+/// Reads a log page by page; returns how many bytes its events have.
+pub(crate) async fn read_all(log: &SegmentedLog) -> u64 {
     let (mut after, mut bytes) = (Position::START, 0);
     loop {
         let page = log
@@ -84,7 +85,8 @@ fn read_files(folder: &Path, bytes: u64) -> u64 {
     read
 }
 
-fn forget(folder: &Path) {
+/// Has the kernel forget the files of a log.
+pub(crate) fn forget(folder: &Path) {
     for path in segments(folder) {
         let file = File::open(path).expect("a segment");
         file.sync_all().expect("the disk keeps it");
