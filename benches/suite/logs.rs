@@ -73,3 +73,12 @@ pub(crate) async fn fill(
     let appended = tasks.join_all().await.into_iter().sum();
     (appended, began.elapsed())
 }
+
+/// Bytes of the files of a log's segments, what is only prepared included.
+pub(crate) fn prepared_bytes(folder: &Path) -> f64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let segments = entries.filter(|entry| entry.path().extension().is_some_and(|of| of == "segment"));
+    segments
+        .filter_map(|entry| Some(entry.metadata().ok()?.len() as f64))
+        .sum()
+}

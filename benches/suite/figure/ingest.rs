@@ -2,16 +2,20 @@
 //! takes at half of the greatest rate.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Bench;
 use crate::disk;
 use crate::load::{self, Order, Outcome};
+use crate::logs;
 use crate::report::{Figure, Goal, Report};
 use crate::server::Server;
 use crate::spread::{Rounded, Spread};
 
 const CONNECTIONS: usize = 64;
+/// How much ground the log prepares with one sync (`log.embedded.fill_step_bytes`).
+const FILL_STEP_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
 
 /// A run, and what the server used meanwhile.
 struct Run {
@@ -24,6 +28,8 @@ struct Run {
 
 struct Contest<'b> {
     bench: &'b Bench,
+    /// Where ours is.
+    folder: PathBuf,
     ours: Server,
     bare: Server,
     runs: u32,
@@ -41,12 +47,10 @@ impl Contest<'_> {
             rate,
             run: format!("run-{}", self.runs),
         };
-        let counted = |server| async move { Server::metric(server, "hooklog_log_syncs_total").await };
-        let syncs_before = if ours { counted(server).await } else { None };
-        let before = server.process().cpu();
+        let before = (server.process().cpu(), self.syncs(ours).await);
         let outcome = load::send(&order).await;
-        let used = server.process().cpu().saturating_sub(before);
-        let syncs_after = if ours { counted(server).await } else { None };
+        let used = server.process().cpu().saturating_sub(before.0);
+        let syncs = self.syncs(ours).await - before.1;
         assert_eq!(
             outcome.refused, 0,
             "what was refused makes the figures mean nothing"
@@ -54,9 +58,18 @@ impl Contest<'_> {
         let taken = outcome.taken as f64;
         Run {
             server_us: used.as_secs_f64() * 1e6 / taken,
-            syncs: (syncs_after.unwrap_or(0.0) - syncs_before.unwrap_or(0.0)) / taken,
+            syncs: syncs / taken,
             outcome,
         }
+    }
+
+    /// Syncs of the log so far: one for each batch, and one for each piece of ground that is prepared for coming ones.
+    async fn syncs(&self, ours: bool) -> f64 {
+        if !ours {
+            return 0.0;
+        }
+        let batches = self.ours.metric("hooklog_log_syncs_total").await.unwrap_or(0.0);
+        batches + logs::prepared_bytes(&self.folder.join("data/log")) / FILL_STEP_BYTES
     }
 }
 
@@ -81,19 +94,42 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
     let mut contest = Contest {
         ours: Server::start(&folder, "ingest").await,
         bare: Server::bare_handler(&bare_folder).await,
+        folder: folder.clone(),
         bench,
         runs: 0,
     };
-    let mode = &bench.mode;
     for ours in [true, false] {
-        contest.run(ours, mode.warm_up, None).await;
+        contest.run(ours, bench.mode.warm_up, None).await;
     }
-    let mut closed = Runs::default();
+    let closed = closed(&mut contest, report).await;
+    let (ours, _) = closed.each(|run| run.outcome.per_second());
+    let rate = Spread::of(ours).median() / 2.0;
+    let (open, synced) = open(&mut contest, rate, report).await;
+    let mut text = details(&closed, &open, &synced, rate);
+    contest.ours.stop().await;
+    contest.ours = Server::spawn(&folder, "ingest", &[("LOG_LEVEL", "info")]);
+    contest.ours.ready().await;
+    let talkative = contest.run(true, bench.mode.load, None).await;
+    let _ = write!(
+        text,
+        " With a line of log for each delivery, as by default (`info`, into a file): {:.0}/s, {} µs of server CPU.",
+        talkative.outcome.per_second(),
+        Rounded(talkative.server_us)
+    );
+    report.section("Receiving", &text);
+    report.gap(gap(&closed));
+    contest.ours.stop().await;
+    let _room = std::fs::remove_dir_all(folder);
+}
+
+/// As fast as answers come.
+async fn closed(contest: &mut Contest<'_>, report: &mut Report) -> Runs {
+    let (mode, mut runs) = (contest.bench.mode, Runs::default());
     for _ in 0..mode.pairs {
-        closed.ours.push(contest.run(true, mode.load, None).await);
-        closed.bare.push(contest.run(false, mode.load, None).await);
+        runs.ours.push(contest.run(true, mode.load, None).await);
+        runs.bare.push(contest.run(false, mode.load, None).await);
     }
-    let (ours, bare) = closed.each(|run| run.outcome.per_second());
+    let (ours, bare) = runs.each(|run| run.outcome.per_second());
     report.figure(Figure::beside(
         "durable ingest ÷ bare handler, closed loop",
         "/s",
@@ -101,8 +137,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
         &bare,
         Goal::AtLeast(0.70),
     ));
-    let greatest = Spread::of(ours).median();
-    let (ours, bare) = closed.each(|run| run.server_us);
+    let (ours, bare) = runs.each(|run| run.server_us);
     report.figure(Figure::beside(
         "server CPU per durable delivery ÷ bare handler",
         " µs",
@@ -110,41 +145,37 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
         &bare,
         Goal::AtMost(1.6),
     ));
-    let (syncs, _) = closed.each(|run| run.syncs);
+    let (syncs, _) = runs.each(|run| run.syncs);
     report.figure(Figure::alone(
         "fdatasyncs per delivery, closed loop",
         "",
         &syncs,
         Goal::AtMost(0.1),
     ));
-    let rate = greatest / 2.0;
-    let (mut open, mut synced) = (Runs::default(), Vec::new());
+    runs
+}
+
+/// At a rate, beside the disk alone.
+async fn open(contest: &mut Contest<'_>, rate: f64, report: &mut Report) -> (Runs, Vec<f64>) {
+    let (mode, mut runs, mut synced) = (contest.bench.mode, Runs::default(), Vec::new());
     for _ in 0..mode.pairs {
         let ours = contest.run(true, mode.load, Some(rate)).await;
-        let batch_bytes = bench.payloads.mean_bytes() / ours.syncs.max(1e-3);
-        open.ours.push(ours);
-        open.bare.push(contest.run(false, mode.load, Some(rate)).await);
-        synced.push(disk::syncs(&folder, batch_bytes as usize, mode.load / 2).percentile(0.99));
+        let batch_bytes = contest.bench.payloads.mean_bytes() / ours.syncs.max(1e-3);
+        runs.ours.push(ours);
+        runs.bare.push(contest.run(false, mode.load, Some(rate)).await);
+        synced.push(disk::syncs(&contest.folder, batch_bytes as usize, mode.load / 2).percentile(0.99));
     }
-    let (ours, bare) = open.each(|run| run.outcome.p99_ms);
+    let (ours, bare) = runs.each(|run| run.outcome.p99_ms);
     let bounds: Vec<f64> = bare
         .iter()
         .zip(&synced)
         .map(|(bare, sync)| bare + 2.0 * sync)
         .collect();
-    let mut figure = Figure::beside(
-        "ack p99 at half of the maximum rate ÷ (bare handler's p99 + 2 × the disk's sync p99)",
-        " ms",
-        &ours,
-        &bounds,
-        Goal::AtMost(1.0),
+    let name = format!(
+        "ack p99 at half of the maximum rate ({rate:.0}/s, open loop) ÷ (bare handler's p99 + 2 × the disk's sync p99)"
     );
-    figure.name = format!("{}, open loop at {rate:.0}/s", figure.name);
-    report.figure(figure);
-    report.section("Receiving", &details(&closed, &open, &synced, rate));
-    report.gap(gap(&closed));
-    contest.ours.stop().await;
-    let _room = std::fs::remove_dir_all(folder);
+    report.figure(Figure::beside(&name, " ms", &ours, &bounds, Goal::AtMost(1.0)));
+    (runs, synced)
 }
 
 fn details(closed: &Runs, open: &Runs, synced: &[f64], rate: f64) -> String {
