@@ -60,6 +60,7 @@ fn engines() -> String {
     let mut names: Vec<String> = folder
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
+    names.retain(|name| !name.starts_with('.'));
     names.sort();
     format!("embedded: {}", names.join(", "))
 }
