@@ -16,7 +16,7 @@ ARGS ?=
 SAY = @printf '\n==> %s\n'
 NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run dashboard dashboard-test build engines test lint unit test-tools tests-built drill test-eventstore mutations fuzz deny bench docs prerequisites prerequisites-test prerequisites-fuzz
+.PHONY: help run dashboard dashboard-test build engines test lint unit test-tools tests-built drill test-eventstore mutations fuzz deny bench bench-quick bench-scale bench-built docs prerequisites prerequisites-test prerequisites-fuzz
 
 help: ## What there is
 	@echo 'make run       build Hooklog, fetch its engines and start it on http://127.0.0.1:3000'
@@ -29,7 +29,8 @@ help: ## What there is
 	@echo 'make mutations break one safeguard after the other and expect the simulation to notice'
 	@echo 'make fuzz      run every fuzz target for HOOKLOG_FUZZ_SECONDS (60; 600 in make drill), on the stable toolchain'
 	@echo 'make deny      licences, sources, banned crates and known advisories of all dependencies'
-	@echo 'make bench     whether a replay leaves live deliveries their latency, and how fast partitions project (about 15 minutes; wants a quiet machine)'
+	@echo 'make bench     writes docs/benchmarks.md: what it does beside what this machine could at most (15 minutes; wants a quiet machine);'
+	@echo '               make bench-quick in 2 minutes, make bench-scale in an hour'
 	@echo 'make docs      the documentation of the crates, as HTML'
 	@echo
 	@echo 'Built and fetched things are kept in $(HOOKLOG_CACHE) (set HOOKLOG_CACHE to move them).'
@@ -132,11 +133,32 @@ fuzz: prerequisites-fuzz ## Fuzz every target
 deny: prerequisites ## Licences, sources, bans, advisories
 	scripts/deny.sh
 
-bench: prerequisites engines test-tools ## Benchmarks
-	$(SAY) 'Measuring live deliveries beside a replay (release build first)'
-	cargo bench --locked --bench replay_latency
+# Built once, with the binary under measurement.
+bench-built: dashboard test-tools
+	$(SAY) 'Building what is measured and what measures (release; the first time takes some minutes)'
+	cargo bench --locked --no-run --bench suite --bench replay_latency --bench projecting
+	$(SAY) 'Fetching the engines, unless they are in the cache'
+	"$$CARGO_TARGET_DIR/release/hooklog" engine fetch
+
+bench-quick: bench-built ## The benchmark report in 2 minutes
+	$(SAY) 'Measuring, quickly: a first impression'
+	cargo bench --locked --bench suite -- quick
+
+bench: bench-built ## The benchmark report in 15 minutes
+	$(SAY) 'Measuring (about 15 minutes; wants a quiet machine)'
+	cargo bench --locked --bench suite -- full
+	$(SAY) 'Measuring live deliveries beside a replay'
+	HOOKLOG_BENCH_SECONDS="$${HOOKLOG_BENCH_SECONDS:-5}" cargo bench --locked --bench replay_latency >>docs/benchmarks.md
 	$(SAY) 'Measuring how fast 1, 2 and 4 partitions project one log'
-	cargo bench --locked --bench projecting
+	cargo bench --locked --bench projecting >>docs/benchmarks.md
+
+bench-scale: bench-built ## The benchmark report in an hour
+	$(SAY) 'Measuring at scale (about an hour; wants a quiet machine and 60 GB of disk)'
+	cargo bench --locked --bench suite -- scale
+	$(SAY) 'Measuring live deliveries beside a replay'
+	cargo bench --locked --bench replay_latency >>docs/benchmarks.md
+	$(SAY) 'Measuring how fast 1, 2 and 4 partitions project one log'
+	cargo bench --locked --bench projecting >>docs/benchmarks.md
 
 docs: prerequisites ## Documentation as HTML
 	$(SAY) 'Building the documentation'
