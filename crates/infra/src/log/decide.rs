@@ -192,6 +192,9 @@ impl Known<'_> {
                 return Ok(known);
             }
         }
+        if content.window_ms == 0 {
+            return Ok(None);
+        }
         let key = body_key(content);
         let known = self.look_up(|p| p.body(&key), |index| index.body(&key))?;
         Ok(known

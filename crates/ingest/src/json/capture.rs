@@ -1,5 +1,7 @@
 //! The raw text of one string or number while it goes by.
 
+use std::borrow::Cow;
+
 /// The longest raw text that is captured, in bytes; a longer value counts as absent.
 pub(crate) const CAPTURE_BYTES_MAX: usize = 1024;
 
@@ -38,12 +40,12 @@ impl Capture {
     }
 
     /// The text of a string, its escapes resolved. Half a surrogate pair is no text: none, as for a value too long.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
         let raw = self.plain()?;
         if raw.contains('\\') {
-            serde_json::from_str(&format!("\"{raw}\"")).ok()
+            serde_json::from_str(&format!("\"{raw}\"")).ok().map(Cow::Owned)
         } else {
-            Some(raw.to_owned())
+            Some(Cow::Borrowed(raw))
         }
     }
 }

@@ -310,7 +310,7 @@ impl Scanner {
             }
             Role::Value => {
                 if self.slots != 0 {
-                    let value = self.capture.text().map(Scalar::Text);
+                    let value = self.capture.text().map(|text| Scalar::Text(text.into_owned()));
                     self.keep(value);
                 }
                 self.end_value();
@@ -340,8 +340,10 @@ impl Scanner {
         self.slots = 0;
         let depth = self.nesting.depth();
         if self.leads(depth) {
-            let key = self.capture.text();
-            self.arrive(depth, key.as_deref());
+            // Names are many, and hardly one of them is kept: they are looked at where they are.
+            let capture = std::mem::take(&mut self.capture);
+            self.arrive(depth, capture.text().as_deref());
+            self.capture = capture;
         }
     }
 
