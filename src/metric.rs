@@ -89,7 +89,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("hooklog_live_clients", Gauge(&["kind"]), "streams of events (`sse`) and connections of Socket.IO (`socketio`) now"),
     ("hooklog_live_events_total", CountBy(&["kind"]), "what they were handed"),
     ("hooklog_live_ended_total", CountBy(&["kind", "reason"]), "whom the server ended, by the code of the notice; `SLOW_CLIENT` is theirs, `LOG_UNREADABLE` yours"),
-    ("hooklog_live_refused_total", CountBy(&["kind", "reason"]), "who found no place: `full` of all, `client` of one key or address"),
+    ("hooklog_live_refused_total", CountBy(&["kind", "reason"]), "who found no place: `full` of all, `client` of one key or address, `gave_way` without a key"),
     ("hooklog_live_log_reads_total", Count, "how often a client was behind the ring; much of it wants a larger `live.ring_events_max`"),
     ("hooklog_live_log_fallbacks_total", CountBy(&["reason"]), "how often the stream was left for the log: `behind` a gap or silence, `broken`"),
     ("hooklog_api_request_duration_seconds", Histogram(&["status"]), "a request to the API"),

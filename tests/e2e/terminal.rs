@@ -300,6 +300,7 @@ async fn a_source_of_which_nothing_is_known_leaves_no_delivery_out() {
         .post(format!("{}/api/webhooks/shop", server.base()))
         .header("X-GitHub-Event", "push")
         .header("X-GitHub-Delivery", "of-the-shop")
+        .header("Content-Type", "application/json")
         .header(
             "X-Hub-Signature-256",
             openssl_signature("the secret of the shop", body.as_bytes()),
@@ -344,7 +345,8 @@ async fn a_program_that_takes_too_long_is_told_and_gets_nothing_twice() {
     let server = Launch::in_folder(folder.path()).start().await;
     let receiver = Receiver::with([Behaviour::Hang, Behaviour::status(200)]).await;
     for id in ["a", "b"] {
-        assert_eq!(server.send(&Signed::new("push", id, "{}")).await.status, 200);
+        let delivery = Signed::new("push", id, json!({"id": id}).to_string());
+        assert_eq!(server.send(&delivery).await.status, 200);
     }
     let to = receiver.url();
     let forward = server

@@ -1,8 +1,6 @@
 //! Socket.IO by hand, packet by packet: what hostile clients send, and what good ones send all at once.
 //! <https://socket.io/docs/v4/socket-io-protocol/>, <https://socket.io/docs/v4/engine-io-protocol/>.
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -273,7 +271,6 @@ async fn who_shows_no_key_keeps_nobody_out_who_has_one() {
         }
     })
     .await;
-    let begun = Instant::now();
     let mut without = Vec::new();
     for _ in 0..40 {
         without.push(Session::begin(&server).await);
@@ -287,7 +284,6 @@ async fn who_shows_no_key_keeps_nobody_out_who_has_one() {
         assert_eq!(answer.starts_with("40{\"sid\""), n < 2, "{answer}");
         joined.push(session);
     }
-    assert!(begun.elapsed() < Duration::from_secs(600));
     // The oldest gave way, those that joined did not.
     let gone = client().get(&without[0].url).send().await.unwrap();
     assert_eq!(gone.status(), 400);

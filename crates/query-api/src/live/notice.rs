@@ -52,7 +52,11 @@ impl Notice {
             Self::SlowClient => {
                 "too little was taken for too long; connect again; what came in meanwhile is missing here"
             }
-            _ => self.message(),
+            Self::KeyRevoked
+            | Self::KeyExpired
+            | Self::KeyRequired
+            | Self::SessionExpired
+            | Self::LogUnreadable => self.message(),
         })
     }
 

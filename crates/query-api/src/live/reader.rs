@@ -12,6 +12,9 @@ use super::item::Item;
 /// The most events taken from the ring at a time.
 const BATCH: usize = 128;
 
+/// How many events of a page are looked at before others have a turn.
+const TURN: usize = 32;
+
 /// After the log could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -78,11 +81,15 @@ impl Reader {
                     continue;
                 }
             };
-            return Ok(page
-                .events
-                .iter()
-                .map(|event| Arc::new(Item::of(event)))
-                .collect());
+            let mut items = Vec::with_capacity(page.events.len());
+            for (n, event) in page.events.iter().enumerate() {
+                items.push(Arc::new(Item::of(event)));
+                // Those who receive have their turn in between.
+                if n % TURN == TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            return Ok(items);
         }
     }
 }

@@ -109,14 +109,14 @@ impl Visitor {
 fn token(auth: Option<&Value>) -> Result<Option<&str>, ()> {
     let token = match auth {
         Some(Value::Object(fields)) => fields.get("token").unwrap_or(&Value::Null),
-        Some(Value::Null) => &Value::Null,
-        _ => return Err(()),
+        Some(none @ Value::Null) => none,
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | None => return Err(()),
     };
-    match token {
-        Value::Null => Ok(None),
-        Value::String(token) => Ok(Some(token.as_str()).filter(|token| !token.is_empty())),
-        _ => Err(()),
+    if token.is_null() {
+        return Ok(None);
     }
+    let token = token.as_str().ok_or(())?;
+    Ok(Some(token).filter(|token| !token.is_empty()))
 }
 
 /// Who joins a namespace: by the token that they send, else by what their first request showed.
