@@ -132,7 +132,8 @@ async fn an_open_page_keeps_up_and_loses_nothing() {
     let facts = json!({
         "base": server.base(), "secret": SECRET, "restart": restart, "watched": knob("HOOKLOG_WATCHED_DELIVERIES", WATCHED),
     });
-    let program = tokio::task::spawn_blocking(move || tools.node("../dashboard/flood.mjs", &[&facts.to_string()]));
+    let program =
+        tokio::task::spawn_blocking(move || tools.node("../dashboard/flood.mjs", &[&facts.to_string()]));
     while !program.is_finished() {
         if restart.exists() {
             server = server.stop().await.start().await;
