@@ -114,11 +114,10 @@ impl Observer {
         });
     }
 
-    /// For each deed, and for the time before them, how long the slowest delivery that was acknowledged then took to be
-    /// projected.
+    /// For the start and for each deed, how long the slowest delivery that was acknowledged then took to be projected.
     pub(crate) fn pauses(&self, acknowledged: &[(u64, Instant)]) -> Vec<(String, Duration)> {
         let steps = self.steps.lock().unwrap();
-        let mut pauses = vec![("undisturbed".to_owned(), Duration::ZERO)];
+        let mut pauses = vec![("it starts".to_owned(), Duration::ZERO)];
         pauses.extend(self.deeds.iter().map(|deed| (deed.what.clone(), Duration::ZERO)));
         for (position, at) in acknowledged {
             let step = steps.partition_point(|(_, reached)| reached < position);

@@ -125,7 +125,8 @@ impl World {
         };
         world.goes_on().await;
         world.nats.is_whole().await;
-        world.tell("everything runs");
+        world.note("everything runs");
+        world.goes_on().await;
         world
     }
 

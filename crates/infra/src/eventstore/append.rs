@@ -1,6 +1,7 @@
 //! Appending: decided by the server, by the revision that it expects.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{
     Append, AppendError, Appended, ContentKey, EventData, Expected, NewEvent, Position, Revision, StreamName,
@@ -40,10 +41,12 @@ pub(super) async fn append(shared: &Arc<Shared>, append: Append) -> Result<Appen
         if let (Err(AppendError::Unknown(_)), Some(id)) = (&appended, id) {
             shared.room.unsure_of(id);
         }
-        shared.head.set_writing_trouble(match &appended {
+        let trouble = match &appended {
             Err(error) if error.retry() => Some(error.to_string()),
             Ok(_) | Err(_) => None,
-        });
+        };
+        let lasts = Duration::from_millis(shared.options.append_timeout_ms);
+        shared.head.set_writing_trouble(trouble, lasts);
         drop(place);
         appended
     });

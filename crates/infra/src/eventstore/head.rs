@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::{Clock, Position, ReadError, RecordedEvent, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How far ahead of its own clock a process follows the times of others, in microseconds.
@@ -24,8 +26,9 @@ pub(super) struct Head {
 
 #[derive(Debug, Default)]
 struct Trouble {
-    /// Why the last append failed.
-    writing: Option<String>,
+    /// Why the last append failed, and until when that says something: a process to which nothing is sent any more, because it
+    /// says that, would say it for ever.
+    writing: Option<(String, Instant)>,
     /// Why the log is not followed.
     following: Option<String>,
 }
@@ -91,9 +94,9 @@ impl Head {
         reached.ok_or_else(|| ReadError::Unavailable("the log is closed".into()))
     }
 
-    /// How the last append ended, or that it did not.
-    pub(super) fn set_writing_trouble(&self, why: Option<String>) {
-        self.trouble_mut().writing = why;
+    /// How the last append ended, or that it did not; a failure is told for a while.
+    pub(super) fn set_writing_trouble(&self, why: Option<String>, lasts: Duration) {
+        self.trouble_mut().writing = why.map(|why| (why, Instant::now() + lasts));
     }
 
     /// Whether the log is followed.
@@ -109,7 +112,10 @@ impl Head {
     /// Why the log can't be written, as far as it is known.
     pub(super) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble_mut();
-        trouble.writing.clone().or_else(|| trouble.following.clone())
+        let writing = trouble.writing.as_ref();
+        let writing = writing.filter(|(_, until)| Instant::now() < *until);
+        let writing = writing.map(|(why, _)| why.clone());
+        writing.or_else(|| trouble.following.clone())
     }
 
     fn trouble_mut(&self) -> MutexGuard<'_, Trouble> {

@@ -77,5 +77,5 @@ impl Retry {
 }
 
 fn late() -> Failure {
-    Failure::NotSent("others got in between again and again".to_owned())
+    Failure::NotSent("its time was over before it was written".to_owned())
 }

@@ -406,3 +406,22 @@ async fn a_clock_that_is_a_day_ahead_does_not_set_the_time_of_others() {
     let later = receive(&*server.log().await, &delivery("later")).await;
     assert!(later.recorded_at.millis_since(super::harness::start()) <= 10_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_could_not_write_once_does_not_say_so_for_ever_if_nothing_is_sent_to_it() {
+    let server = Server::start().await;
+    let short = EventStoreOptions {
+        write_timeout_ms: 200,
+        append_timeout_ms: 1000,
+        ..options(&server.node.url())
+    };
+    let log = server.log_with(short).await;
+    for _ in 0..20 {
+        let fault = eventstore_sim::Fault::HangBeforeWrite;
+        server.node.faults.next_append("delivery-", fault);
+    }
+    assert!(log.append(delivery("{}").append()).await.is_err());
+    assert!(log.health().unwritable.is_some());
+    // The subscription went on all the time, and nobody tries another append.
+    until("health", async || log.health().unwritable.is_none()).await;
+}
