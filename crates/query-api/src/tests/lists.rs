@@ -112,7 +112,15 @@ async fn a_row_has_the_fields_of_the_contract_and_no_others() {
     let fields: Vec<&str> = data.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         fields,
-        ["events", "limit", "nextCursor", "offset", "total", "totalIsExact"]
+        [
+            "events",
+            "limit",
+            "nextCursor",
+            "offset",
+            "position",
+            "total",
+            "totalIsExact"
+        ]
     );
 }
 
