@@ -7,8 +7,8 @@ mod bodies;
 
 use async_trait::async_trait;
 use domain::{
-    AppendError, BodyError, ContentHash, ContentHasher, ContentKey, EventData, EventLog, PageLimit, Position,
-    ReadError, RecordedEvent,
+    AppendError, BodyError, ContentHash, ContentHasher, ContentKey, DeliveryReceived, EventData, EventLog,
+    PageLimit, Position, ReadError, RecordedEvent,
 };
 
 pub use bodies::Bodies;
@@ -28,9 +28,6 @@ pub trait TakeOver: EventLog {
     /// Takes events over, in their order. What of them is there already stays as it is.
     async fn take_over(&self, events: Vec<Moved>) -> Result<(), AppendError>;
 }
-
-/// Says what of an event is a delivery's content.
-pub type ContentOf<'a> = &'a (dyn Fn(&RecordedEvent) -> Option<ContentKey> + Sync);
 
 /// A log that was moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +96,6 @@ pub async fn migrate(
     from: &dyn EventLog,
     to: &dyn TakeOver,
     bodies: &Bodies<'_>,
-    content_of: ContentOf<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Migrated, MigrateError> {
     let mut moving = Moving {
@@ -112,7 +108,7 @@ pub async fn migrate(
     };
     moving.compare(progress).await?;
     let found = moving.events;
-    moving.copy(content_of, progress).await?;
+    moving.copy(progress).await?;
     let (events, wanted) = (moving.events, moving.hasher.finish());
     let there = Migrated {
         found,
@@ -222,11 +218,7 @@ impl Moving<'_> {
         self.source_at = event.position;
     }
 
-    async fn copy(
-        &mut self,
-        content_of: ContentOf<'_>,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), MigrateError> {
+    async fn copy(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), MigrateError> {
         loop {
             let page = self.from.read_all(self.source_at, PageLimit::default()).await;
             let page = page.map_err(read("source"))?;
@@ -251,6 +243,19 @@ impl Moving<'_> {
             progress(self.events);
         }
     }
+}
+
+/// By what a delivery is found from now on. Nothing is decided again, so no window counts.
+fn content_of(event: &RecordedEvent) -> Option<ContentKey> {
+    let received = DeliveryReceived::of(event)?.ok()?;
+    Some(ContentKey {
+        tenant: received.tenant,
+        source: received.source,
+        body_sha256: received.sha256,
+        sender_id: received.delivery_id,
+        received_at: received.received_at,
+        window_ms: 0,
+    })
 }
 
 /// Whether two events differ in their positions alone.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use domain::{BodyStore, ContentKey, DeliveryReceived, RecordedEvent};
+use domain::BodyStore;
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::budget::RoomHandle;
 use infra::data_dir::DataDir;
@@ -71,7 +71,7 @@ async fn migrate(
     };
     let bar = progress_bar();
     let progress = |events| bar.set_position(events);
-    let moved = infra::migrate::migrate(&*events, target.take_over(), &bodies, &content_of, &progress).await;
+    let moved = infra::migrate::migrate(&*events, target.take_over(), &bodies, &progress).await;
     bar.finish_and_clear();
     target.close().await;
     source.close().await;
@@ -87,19 +87,6 @@ async fn store(kind: LogBackend, settings: &Settings, data: &DataDir) -> anyhow:
     Ok(match kind {
         LogBackend::Embedded => Arc::new(bodies::directory(settings, data, room)?),
         LogBackend::Eventstore => Arc::new(bodies::shared(settings, data, room).await?),
-    })
-}
-
-/// By what a delivery is found from now on. Nothing is decided again, so no window counts.
-fn content_of(event: &RecordedEvent) -> Option<ContentKey> {
-    let received = DeliveryReceived::of(event)?.ok()?;
-    Some(ContentKey {
-        tenant: received.tenant,
-        source: received.source,
-        body_sha256: received.sha256,
-        sender_id: received.delivery_id,
-        received_at: received.received_at,
-        window_ms: 0,
     })
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use domain::testing::{Ending, ManualClock, TestDelivery, attempted, decide_and_append};
 use domain::{
-    BodyRef, BodyStore as _, ContentHash, ContentKey, DeliveryReceived, EventData, EventId, EventLog,
-    PageLimit, Position, RecordedEvent, TenantId,
+    BodyRef, BodyStore as _, ContentHash, DeliveryReceived, EventData, EventId, EventLog, PageLimit,
+    Position, RecordedEvent, TenantId,
 };
 use infra::body::{BodyOptions, DirectoryBodyStore};
 use infra::budget::RoomHandle;
@@ -72,18 +72,6 @@ async fn fill(log: &SegmentedLog, clock: &ManualClock) {
     }
 }
 
-fn content_of(event: &RecordedEvent) -> Option<ContentKey> {
-    let received = DeliveryReceived::of(event)?.ok()?;
-    Some(ContentKey {
-        tenant: received.tenant,
-        source: received.source,
-        body_sha256: received.sha256,
-        sender_id: received.delivery_id,
-        received_at: received.received_at,
-        window_ms: 0,
-    })
-}
-
 /// Long bodies on both sides.
 struct Stores {
     from: DirectoryBodyStore,
@@ -118,7 +106,7 @@ impl Stores {
 }
 
 async fn moved(from: &dyn EventLog, to: &dyn TakeOver, bodies: &Bodies<'_>) -> Migrated {
-    migrate(from, to, bodies, &content_of, &|_| {}).await.unwrap()
+    migrate(from, to, bodies, &|_| {}).await.unwrap()
 }
 
 /// Moves about half of a log, then stops as if killed.
@@ -126,7 +114,7 @@ async fn moved_half_way(from: &dyn EventLog, to: &dyn TakeOver, bodies: &Bodies<
     let done = AtomicU64::new(0);
     let progress = |events| done.store(events, Ordering::SeqCst);
     tokio::select! {
-        moved = migrate(from, to, bodies, &content_of, &progress) => panic!("moved whole: {moved:?}"),
+        moved = migrate(from, to, bodies, &progress) => panic!("moved whole: {moved:?}"),
         () = async {
             while done.load(Ordering::SeqCst) < half {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -204,7 +192,7 @@ async fn a_log_moved_there_and_back_is_the_same_also_when_it_was_cut_short() {
         first.events
     );
     super::harness::receive(&there, &TestDelivery::new("push", "used since")).await;
-    let refused = migrate(&*original, &*there, &stores.there(), &content_of, &|_| {}).await;
+    let refused = migrate(&*original, &*there, &stores.there(), &|_| {}).await;
     assert!(
         matches!(refused, Err(MigrateError::Different { .. })),
         "{refused:?}"
