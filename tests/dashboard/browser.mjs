@@ -65,6 +65,12 @@ export async function violations(page, rules = []) {
     .flatMap(({ id, help, nodes }) => nodes.slice(0, 4).map((node) => `${id} (${help}): ${node.html.slice(0, 200)} ${node.any[0]?.message ?? ""}`));
 }
 
+/** Types a key where one logs in: in the field of that page, which a section called "API keys" of the page before it also answers to. */
+export async function typeKey(page, key) {
+  await page.getByRole("heading", { name: "Log in", level: 1 }).waitFor();
+  await page.getByLabel("API key", { exact: true }).fill(key);
+}
+
 export function expect(holds, what) {
   if (!holds) throw new Error(`it does not hold: ${what}`);
 }

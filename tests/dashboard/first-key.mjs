@@ -1,6 +1,6 @@
 // The first key, made in the dashboard of a server that has none: whoever makes it has it afterwards, and is not turned out of the
 // page that shows it. Usage: node first-key.mjs FACTS, a JSON of { base }.
-import { Browser, eventually, expect } from "./browser.mjs";
+import { Browser, eventually, expect, typeKey } from "./browser.mjs";
 
 const { base } = JSON.parse(process.argv[2]);
 
@@ -45,7 +45,7 @@ try {
   await page.getByRole("row", { name: /first/ }).getByText("this one").waitFor();
   // Kept, it opens the door again.
   await page.getByRole("button", { name: "Log out" }).click();
-  await page.getByLabel("API key").fill(key);
+  await typeKey(page, key);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   // A login that ends while something is shown once leads away when it is closed, and not before.

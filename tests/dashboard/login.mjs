@@ -1,6 +1,6 @@
 // Logging in with a key, what it may do, and the pages of those who say who may ask. Usage: node login.mjs FACTS, a JSON of
 // { base, admin, reader, screenshots }: two keys.
-import { Browser, eventually, expect, violations } from "./browser.mjs";
+import { Browser, eventually, expect, typeKey, violations } from "./browser.mjs";
 import { adminPages, look } from "./pages.mjs";
 
 const { base, admin: key, reader, screenshots } = JSON.parse(process.argv[2]);
@@ -45,7 +45,7 @@ async function theTrailIsNarrowed(page) {
 }
 
 async function whoMayOnlyReadIsOfferedNothingElse(page) {
-  await page.getByLabel("API key").fill(reader);
+  await typeKey(page, reader);
   await page.keyboard.press("Enter");
   await page.getByText("reader").first().waitFor();
   for (const path of ["sources", "failed", "replays", "projections"]) {
@@ -69,10 +69,10 @@ try {
     const found = await violations(page);
     expect(found.length === 0, `the login is for everybody:\n  ${found.join("\n  ")}`);
   }
-  await page.getByLabel("API key").fill("hk_000000000000_wrong");
+  await typeKey(page, "hk_000000000000_wrong");
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("alert").waitFor();
-  await page.getByLabel("API key").fill(key);
+  await typeKey(page, key);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Sources", level: 1 }).waitFor();
   expect(page.url().endsWith("/dashboard/sources?from=afar"), "it leads back to where one wanted to be");
