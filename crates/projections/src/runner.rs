@@ -35,6 +35,7 @@ mod lane;
 mod open;
 mod options;
 mod pace;
+mod project;
 mod request;
 mod rest;
 mod share;

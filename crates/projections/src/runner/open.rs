@@ -8,9 +8,10 @@ use tokio::task::JoinSet;
 
 use super::Worker;
 use super::board::Seat;
+use super::project::Hand;
 use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, plan};
 use crate::migration;
-use crate::model::{ModelFactory, ReadModel};
+use crate::model::ModelFactory;
 use crate::progress::{self, Progress};
 use crate::verify::VerifyReport;
 
@@ -18,7 +19,8 @@ use crate::verify::VerifyReport;
 pub(crate) struct Slot {
     pub(crate) facts: Facts,
     pub(crate) factory: ModelFactory,
-    pub(crate) model: Box<dyn ReadModel>,
+    /// The model at work; away while it takes events ([`super::project`]).
+    pub(crate) hand: Option<Hand>,
     pub(crate) row: BuildRow,
     /// The partition of the streams that it is fed.
     pub(crate) partition: u32,
@@ -234,7 +236,7 @@ impl Worker {
             Some(Slot {
                 facts: projection.facts,
                 factory: Arc::clone(&projection.factory),
-                model: (projection.factory)(row.shape()),
+                hand: Some(Hand::of((projection.factory)(row.shape()))),
                 row: row.clone(),
                 partition: *partition,
                 seat,
