@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{LogPage, PageLimit, Position, RecordedEvent, TableError};
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
@@ -172,15 +173,9 @@ impl Lane {
     /// Looks which new builds may be asked by now: those of which every partition, whoever fills it, has come to where the lane
     /// had caught up. Whoever has the first partition swaps a build in; others hear of it.
     async fn look_at_new(&mut self, worker: &Worker) -> Result<(), TableError> {
-        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
-            if slot.seat.is_asked() {
-                slot.row.state = BuildState::Active;
-                continue;
-            }
-            let target = *slot.caught_up_at.get_or_insert(self.seen);
-            slot.whole =
-                slot.partition == 0 && (slot.whole || everywhere_at(worker, &slot.row, target).await?);
-        }
+        let seen = self.seen;
+        let waiting = self.slots.iter_mut().filter(|slot| slot.waits());
+        try_join_all(waiting.map(|slot| look_at(worker, slot, seen))).await?;
         self.drop_out(worker, Vec::new());
         Ok(())
     }
@@ -216,24 +211,7 @@ impl Lane {
 
     /// The tables hold everything up to the head: builds made beside are swapped in, unless somebody has given them up.
     async fn caught_up(&mut self, worker: &Worker) -> Result<(), TableError> {
-        for slot in &mut self.slots {
-            let compared = slot.compared || !worker.options.verify_rebuilds;
-            if slot.waits() && slot.whole && compared {
-                if !slot.seat.begin_swap() {
-                    continue;
-                }
-                let Some(active) = worker.builds.activate(&slot.row).await? else {
-                    // Somebody gave it up, or has another one asked.
-                    slot.seat.end_swap();
-                    worker.board.abandon(slot.facts.name, slot.row.incarnation);
-                    continue;
-                };
-                slot.row = active;
-                slot.seat.activated();
-                worker.sweep_later(slot.facts.name);
-                worker.builds.ensure_views(&slot.facts, &slot.row).await?;
-            }
-        }
+        try_join_all(self.slots.iter_mut().map(|slot| swap_in(worker, slot))).await?;
         for slot in &mut self.slots {
             if slot.seat.is_asked() {
                 slot.row.state = BuildState::Active;
@@ -308,6 +286,35 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// Looks whether a new build may be asked by now.
+async fn look_at(worker: &Worker, slot: &mut Slot, seen: Position) -> Result<(), TableError> {
+    if slot.seat.is_asked() {
+        slot.row.state = BuildState::Active;
+        return Ok(());
+    }
+    let target = *slot.caught_up_at.get_or_insert(seen);
+    slot.whole = slot.partition == 0 && (slot.whole || everywhere_at(worker, &slot.row, target).await?);
+    Ok(())
+}
+
+/// Makes a new build the one that is asked, if it may be by now.
+async fn swap_in(worker: &Worker, slot: &mut Slot) -> Result<(), TableError> {
+    let compared = slot.compared || !worker.options.verify_rebuilds;
+    if !slot.waits() || !slot.whole || !compared || !slot.seat.begin_swap() {
+        return Ok(());
+    }
+    let Some(active) = worker.builds.activate(&slot.row).await? else {
+        // Somebody gave it up, or has another one asked.
+        slot.seat.end_swap();
+        worker.board.abandon(slot.facts.name, slot.row.incarnation);
+        return Ok(());
+    };
+    slot.row = active;
+    slot.seat.activated();
+    worker.sweep_later(slot.facts.name);
+    worker.builds.ensure_views(&slot.facts, &slot.row).await
 }
 
 /// Whether all partitions of a build have come to a position, whoever fills them.

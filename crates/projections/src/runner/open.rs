@@ -117,7 +117,7 @@ impl Worker {
         let manages = ours.contains(&0);
         let facts = &projection.facts;
         self.builds.ensure_control().await.map_err(OpenError::Control)?;
-        let (rows, existing) = (self.builds.rows(facts.name).await?, self.builds.existing().await?);
+        let (rows, existing) = tokio::try_join!(self.builds.rows(facts.name), self.builds.existing())?;
         let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
         if plan
             .revive
@@ -149,10 +149,12 @@ impl Worker {
             }
         }
         if let Some(row) = plan.active.take() {
-            if manages {
+            let found = self.slots(projection, &row, ours).await;
+            // Where a lane fills it the views were pointed at it before, and are looked after.
+            if manages && !found.as_ref().is_ok_and(Vec::is_empty) {
                 self.builds.ensure_views(facts, &row).await?;
             }
-            match self.slots(projection, &row, ours).await {
+            match found {
                 Ok(found) => slots.extend(found),
                 Err(OpenError::Diverged { upto }) if self.options.rebuild_when_ahead => {
                     tracing::warn!(projection = facts.name, %upto, "projection_rebuilds: the log is not what it was");
