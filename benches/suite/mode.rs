@@ -14,8 +14,10 @@ pub(crate) struct Mode {
     pub(crate) warm_up: Duration,
     /// One run of 64 writers to the log.
     pub(crate) append: Duration,
-    /// Events in the log that is published, read and rebuilt from.
+    /// Events in the log that is published and read.
     pub(crate) events: u64,
+    /// Events in the log that the read models are rebuilt from: enough that it is about events, and not about making tables.
+    pub(crate) rebuild_events: u64,
     /// One try of a rate that all roles and engines have to keep up with.
     pub(crate) sustained: Duration,
     /// Tries of such rates at most.
@@ -46,6 +48,7 @@ impl Mode {
             warm_up: Duration::from_secs(1),
             append: Duration::from_secs(2),
             events: 10_000,
+            rebuild_events: 30_000,
             sustained: Duration::from_secs(5),
             sustained_tries: 2,
             visible: Duration::from_secs(5),
@@ -67,6 +70,7 @@ impl Mode {
             warm_up: Duration::from_secs(3),
             append: Duration::from_secs(15),
             events: 50_000,
+            rebuild_events: 100_000,
             sustained: Duration::from_secs(15),
             sustained_tries: 5,
             visible: Duration::from_secs(20),
@@ -106,6 +110,7 @@ impl Mode {
             warm_up: Duration::from_millis(200),
             append: Duration::from_secs(1),
             events: 300,
+            rebuild_events: 300,
             sustained: Duration::from_secs(2),
             sustained_tries: 1,
             visible: Duration::from_secs(2),

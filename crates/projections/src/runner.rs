@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{BodyStore, Clock, EventLog, Leases, LiveEvents, Position, TableError, Tables};
-use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -30,6 +29,7 @@ use share::{Change, Shares};
 mod board;
 mod compare;
 mod crew;
+mod due;
 mod handle;
 mod intake;
 mod lane;
@@ -267,69 +267,6 @@ impl Projector {
         }
         // The lanes stop by the same signal, at their next await.
         while self.lanes.join_next().await.is_some() {}
-    }
-
-    /// Opens what is due, and starts a lane for each position that models want to go on from.
-    async fn open_due(&mut self, shutdown: &CancellationToken) {
-        if self.shares.ours().is_empty() {
-            // Others fill all of it. What is due is opened once anything is ours.
-            return;
-        }
-        let now = Instant::now();
-        let due: Vec<&'static str> = self
-            .due
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(name, _)| *name)
-            .collect();
-        // New builds go by themselves: comparing them must not hold up those that are asked.
-        let mut lanes: BTreeMap<(Position, bool), Vec<Slot>> = BTreeMap::new();
-        let (mut partitions, mut newer) = (self.worker.options.partitions, false);
-        let opened = due.iter().filter_map(|name| {
-            let (worker, ours) = (&self.worker, self.shares.ours());
-            let projection = self.projections.get(name)?;
-            Some(async move { (*name, worker.open(projection, ours).await) })
-        });
-        // Each asks the store a dozen times, and waits.
-        for (name, opened) in join_all(opened).await {
-            match opened {
-                Ok(slots) => {
-                    self.due.remove(name);
-                    self.worker.board.opened(name);
-                    for slot in slots {
-                        partitions = partitions.max(slot.row.partitions);
-                        let new = slot.row.state == BuildState::Building;
-                        lanes.entry((slot.after, new)).or_default().push(slot);
-                    }
-                }
-                Err(error) => {
-                    let why = with_causes(&error);
-                    tracing::warn!(
-                        projection = name,
-                        error = why,
-                        "projection_not_open: trying again"
-                    );
-                    self.worker.board.trouble(name, why);
-                    self.retry(name);
-                    newer |= error.is_for_a_newer_program();
-                }
-            }
-        }
-        if newer && self.leave_to_others() {
-            return;
-        }
-        for ((after, _), slots) in lanes {
-            self.start(after, slots, shutdown);
-        }
-        // A build may have more partitions than the settings: nobody but us is asked for them.
-        self.shares.stand_for(partitions);
-    }
-
-    fn open_all(&mut self) {
-        let now = Instant::now();
-        for name in self.projections.keys() {
-            self.due.entry(*name).or_insert(now);
-        }
     }
 
     /// Leases were gained or lost: what is ours is opened, what is not any more is left.

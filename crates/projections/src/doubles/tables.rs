@@ -25,6 +25,8 @@ pub(crate) struct TablesState {
     pub(crate) down: bool,
     /// A table that refuses all rows.
     pub(crate) refused: Option<String>,
+    /// How many times it does.
+    pub(crate) refusals_left: u64,
     /// A table that loses so many rows of the next inserts, and says that it has them.
     pub(crate) swallowed: Option<(String, usize)>,
     /// Whoever asks next for something that begins so, or inserts into what is named so, gets no further until it is told to go on: with
@@ -140,6 +142,7 @@ impl FakeTables {
                 faults: 0,
                 down: false,
                 refused: None,
+                refusals_left: u64::MAX,
                 swallowed: None,
                 held: None,
                 dies_after: None,
@@ -258,7 +261,8 @@ impl TablesState {
 
     fn insert(&mut self, name: &str, rows: Rows) -> Result<(), TableError> {
         self.fails()?;
-        if self.refused.as_deref() == Some(name) {
+        if self.refused.as_deref() == Some(name) && self.refusals_left > 0 {
+            self.refusals_left -= 1;
             return Err(TableError::Refused("set so by the test".into()));
         }
         self.inserts.push(name.to_owned());

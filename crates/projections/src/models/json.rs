@@ -228,7 +228,8 @@ mod tests {
     /// Whatever a payload holds, taking it to be right first gives what passing over every wrong field gives.
     #[test]
     fn what_is_right_is_read_the_same_at_once_and_field_by_field() {
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "they are compared as they are shown")]
         struct Outer {
             #[serde(default)]
             inner: Lenient<Inner>,
@@ -238,6 +239,7 @@ mod tests {
             flags: Lenient<Vec<serde::de::IgnoredAny>>,
         }
         #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "they are compared as they are shown")]
         struct Inner {
             #[serde(default)]
             id: Lenient<u64>,

@@ -108,7 +108,7 @@ impl OpenError {
 
 impl Worker {
     /// Opens the partitions of the builds of a projection that are this process's and that none of its workers fills. Whoever
-    /// has the first partition also makes builds, and drops what is of no more use.
+    /// has the first partition also makes builds, and drops what is of no more use. The tables that all builds need are there.
     pub(crate) async fn open(
         &self,
         projection: &Projection,
@@ -116,7 +116,6 @@ impl Worker {
     ) -> Result<Vec<Slot>, OpenError> {
         let manages = ours.contains(&0);
         let facts = &projection.facts;
-        self.builds.ensure_control().await.map_err(OpenError::Control)?;
         let (rows, existing) = tokio::try_join!(self.builds.rows(facts.name), self.builds.existing())?;
         let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
         if plan

@@ -27,8 +27,16 @@ impl Projector {
     /// Begins rebuilds at one time: to make the tables of one after those of another took longer than to fill them from ten
     /// thousand events. Only then they are opened, all together: what is opened together goes through the log together.
     async fn begin_rebuilds(&mut self, names: &[&str]) -> Vec<(String, Result<u32, RebuildError>)> {
-        let begun = join_all(names.iter().map(|name| self.begin_rebuild(name))).await;
         let mut results = Vec::new();
+        let ensured = self.worker.builds.ensure_control().await.is_ok();
+        let begin = async |name: &&str| {
+            if !ensured {
+                // Each is told why.
+                self.worker.builds.ensure_control().await?;
+            }
+            self.begin_rebuild(name).await
+        };
+        let begun = join_all(names.iter().map(begin)).await;
         for (name, begun) in names.iter().zip(begun) {
             let build = begun.map(|(facts, row)| {
                 self.worker.board.begins(&row);
@@ -44,7 +52,6 @@ impl Projector {
         let unknown = || RebuildError::Unknown(name.to_owned());
         let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
         let builds = &self.worker.builds;
-        builds.ensure_control().await?;
         let rows = builds.rows(name).await?;
         let active = newest_active(&rows).map_or(0, |row| row.build);
         let under_way = rows

@@ -15,6 +15,7 @@ use crate::model::{Projected, ReadModel, RowBatch, Table, View};
 use crate::progress::PROGRESS;
 use crate::relay::{Relay, RelayOptions};
 
+mod batches;
 mod faults;
 mod load;
 mod rebuilds;

@@ -172,6 +172,36 @@ proptest! {
         }
     }
 
+    /// Sums are given once for a batch: its rows are the same ones, however many pieces its events came in.
+    #[test]
+    fn pieces_of_a_batch_leave_no_trace(
+        log in super::told::logs(),
+        pieces in prop::collection::vec(1..7_usize, 1..6),
+        block_size in 1..30_u64,
+        partitions in 1..4_u32,
+    ) {
+        let shape = BuildShape { block_size, partitions };
+        for name in ROLLUPS {
+            let (mut at_once, mut in_pieces) = (RowBatch::default(), RowBatch::default());
+            model(name, shape).project(&log.events, &mut at_once).unwrap();
+            let mut model = model(name, shape);
+            let (mut rest, mut sizes) = (log.events.as_slice(), pieces.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, others) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+                model.take(piece, &mut in_pieces).unwrap();
+                rest = others;
+            }
+            model.finish(&mut in_pieces).unwrap();
+            let of = |batch: RowBatch| batch.into_rows().into_iter().collect::<BTreeMap<_, _>>();
+            let (at_once, in_pieces) = (of(at_once), of(in_pieces));
+            prop_assert_eq!(at_once.keys().collect::<Vec<_>>(), in_pieces.keys().collect::<Vec<_>>());
+            for (table, rows) in &at_once {
+                // What stands for itself, as a repository does, is given in its order; sums are given once.
+                prop_assert_eq!(rows, &in_pieces[table], "{} of {}", table, name);
+            }
+        }
+    }
+
     #[test]
     fn batches_and_restarts_leave_no_trace_of_outcomes_either(
         log in super::told::logs(),
