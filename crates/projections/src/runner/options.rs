@@ -6,9 +6,9 @@ use crate::model::BuildShape;
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProjectorOptions {
-    /// The most events of a batch.
+    /// The most events of a batch; when the log is read the last page may go beyond it.
     pub batch_events_max: usize,
-    /// The most bytes of events, and of payloads in memory, of a batch.
+    /// The most bytes of rows of a batch, and of the events, and the payloads, that are read at a time for it.
     pub batch_bytes_max: usize,
     /// How long the first event of a batch waits for others, in milliseconds.
     pub batch_wait_ms: u64,
