@@ -202,7 +202,7 @@ fn assemble(
         ("Nats-Msg-Id", format!("{log_id}:{}", event.position)),
         ("Hooklog-Position", event.position.to_string()),
         ("Hooklog-Previous", previous.to_string()),
-        ("Hooklog-Event", ascii_json(&serde_json::to_string(&envelope)?)),
+        ("Hooklog-Event", ascii_json(serde_json::to_string(&envelope)?)),
         ("ce-specversion", "1.0".to_owned()),
         ("ce-id", event.id.to_string()),
         ("ce-type", shown.event.event_type.to_string()),
@@ -292,7 +292,11 @@ pub fn event_of<'a>(
 }
 
 /// JSON with everything beyond ASCII escaped. Such characters stand only inside strings, where an escape means the same.
-fn ascii_json(json: &str) -> String {
+fn ascii_json(json: String) -> String {
+    // Nearly all metadata is plain already.
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return json;
+    }
     let mut ascii = String::with_capacity(json.len());
     let mut units = [0; 2];
     for c in json.chars() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Clock, EventId, EventLog, FanOut, FanOutError, FanOutTail, Lease, LeaseName, Leases, LogPage,
+    Clock, EventId, EventLog, FanOut, FanOutError, FanOutTail, Lease, LeaseName, Leases, LogPage, Message,
     MessageError, PageLimit, Position, ReadError, RecordedEvent, SharedWork,
 };
 use tokio_util::sync::CancellationToken;
@@ -188,13 +188,13 @@ impl Relay {
     async fn publish_all(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
         let mut cursor = self.resume().await?;
         self.shared.now().lag.position = cursor.after;
-        let mut page = self.read(cursor.after).await?;
+        let (mut page, mut messages) = self.ready(cursor.after).await?;
         loop {
             let Some(last) = page.events.last().cloned() else {
                 self.shared.well(RelayState::Live);
                 self.shared.report(page.head);
                 self.wait_for_more(cursor).await?;
-                page = self.read(cursor.after).await?;
+                (page, messages) = self.ready(cursor.after).await?;
                 if page.events.is_empty() {
                     // A head that moves without giving events must not become a busy loop.
                     backoff.wait().await;
@@ -204,20 +204,32 @@ impl Relay {
             if last.position < page.head {
                 self.shared.well(RelayState::CatchingUp);
             }
-            let publish = self.publish_page(cursor, &page.events);
-            let (published, next) = tokio::join!(publish, self.read(last.position));
+            // The server stores one page while the next is read and made into messages.
+            let publish = self.publish_page(cursor, &page.events, messages);
+            let (published, next) = tokio::join!(publish, self.ready(last.position));
             cursor = published?;
             backoff.reset();
             self.shared.published(&page, &last);
-            page = next?;
+            (page, messages) = next?;
         }
     }
 
-    /// Publishes a page. Events that ask for deliveries again are small, but what they show is not: so in pieces, as many
-    /// as it takes.
-    async fn publish_page(&self, mut cursor: Cursor, mut events: &[RecordedEvent]) -> Result<Cursor, Ended> {
+    /// The page after a position, with the messages of its first events.
+    async fn ready(&self, after: Position) -> Result<(LogPage, Vec<Message>), Ended> {
+        let page = self.read(after).await?;
+        let messages = self.messages(after, &page.events).await?;
+        Ok((page, messages))
+    }
+
+    /// Publishes a page, whose first messages are made. Events that ask for deliveries again are small, but what they show
+    /// is not: so in pieces, as many as it takes.
+    async fn publish_page(
+        &self,
+        mut cursor: Cursor,
+        mut events: &[RecordedEvent],
+        mut messages: Vec<Message>,
+    ) -> Result<Cursor, Ended> {
         while !events.is_empty() {
-            let messages = self.messages(cursor.after, events).await?;
             let (done, rest) = events.split_at(messages.len().min(events.len()));
             cursor = Cursor {
                 sequence: self.fanout.publish(cursor.sequence, messages).await?,
@@ -225,6 +237,7 @@ impl Relay {
                 holds: true,
             };
             events = rest;
+            messages = self.messages(cursor.after, events).await?;
         }
         Ok(cursor)
     }

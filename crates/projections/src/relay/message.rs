@@ -9,6 +9,9 @@ use domain::{
 use super::{Ended, Relay};
 use crate::causes::with_causes;
 
+/// After how many messages made what else is under way has its turn.
+const TURN_EVENTS: usize = 16;
+
 impl Relay {
     /// The messages of the first events: of all, or of as many as fit into memory. At least one.
     pub(super) async fn messages(
@@ -19,9 +22,13 @@ impl Relay {
         let mut previous = after;
         let mut bytes = 0;
         let mut messages = Vec::with_capacity(events.len());
-        for event in events {
+        for (made, event) in events.iter().enumerate() {
             if bytes > self.options.page_bytes_max {
                 break;
+            }
+            // Making a page takes milliseconds: the page before it is being published by the same task, and goes on here.
+            if made % TURN_EVENTS == TURN_EVENTS - 1 {
+                tokio::task::yield_now().await;
             }
             let message = self.message(event, previous).await?;
             bytes += message.payload.len();
