@@ -44,7 +44,8 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) {
     let delivery = prepare(bench, &folder, bench.mode.rows).await;
     let mut text = format!(
         "One client, {} requests for each question, over {} deliveries of the last 30 days in 1,000 repositories (few have most of them), written into the tables as the projections \
-         would have. Uncached: the server remembers no answer (`api.cache_ms = 0`); cached: as by default, which holds for statistics, health and what is asked of them within a second.\n\n\
+         would have. Uncached: the server remembers no answer (`api.cache_ms = 0`); cached: as by default, asked again within a second while nothing is projected, \
+         which would end the life of a remembered page. One delivery is never remembered: it is read from the log.\n\n\
          | question | uncached p50 | p95 | p99 | cached p50 | p95 |\n|---|---|---|---|---|---|\n",
         bench.mode.questions, bench.mode.rows
     );

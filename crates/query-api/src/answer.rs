@@ -1,5 +1,8 @@
 //! The envelope of every good answer: `{"success":true,"data":…}`.
 
+use std::marker::PhantomData;
+
+use bytes::Bytes;
 use poem::http::{StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
@@ -22,18 +25,74 @@ struct Envelope<'a, T> {
     data: &'a T,
 }
 
-impl<T: Serialize + Send> IntoResponse for Answer<T> {
-    fn into_response(self) -> Response {
+impl<T: Serialize> Answer<T> {
+    fn body(&self) -> Bytes {
         let envelope = Envelope {
             success: true,
             data: &self.0,
         };
         // Strings, numbers, lists and maps with string keys: serialising into memory cannot fail.
-        let body = serde_json::to_vec(&envelope).unwrap_or_default();
-        Response::builder()
-            .status(StatusCode::OK)
-            .header(header::CONTENT_TYPE, JSON)
-            .body(body)
+        serde_json::to_vec(&envelope).unwrap_or_default().into()
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        good(self.body())
+    }
+}
+
+fn good(body: Bytes) -> Response {
+    Response::builder()
+        .status(StatusCode::OK)
+        .header(header::CONTENT_TYPE, JSON)
+        .body(body)
+}
+
+/// An [`Answer`] as its bytes: how it is remembered, so that a memory knows what it holds and nothing is written twice.
+#[derive(Debug)]
+pub(crate) struct Written<T> {
+    body: Bytes,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Written<T> {
+    pub(crate) const fn len(&self) -> usize {
+        self.body.len()
+    }
+}
+
+impl<T> Clone for Written<T> {
+    fn clone(&self) -> Self {
+        Self {
+            body: self.body.clone(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Serialize> From<T> for Written<T> {
+    fn from(data: T) -> Self {
+        Self {
+            body: Answer(data).body(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T> IntoResponse for Written<T> {
+    fn into_response(self) -> Response {
+        good(self.body)
+    }
+}
+
+impl<T: Type> ApiResponse for Written<T> {
+    fn meta() -> MetaResponses {
+        Answer::<T>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        Answer::<T>::register(registry);
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Cursor {
 }
 
 /// The key of a row: numbers, the most significant first, and the host whose numbers they are, in lists that have several.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct After {
     pub(crate) numbers: (u64, u64),
     pub(crate) host: String,

@@ -28,10 +28,13 @@ pub struct ApiOptions {
     pub offset_max: u32,
     /// How far `total` counts exactly where no rollup knows it.
     pub total_rows_max: u32,
-    /// For how long statistics and health are answered from memory, in milliseconds.
+    /// For how long answers are given from memory, in milliseconds: statistics, health, activity and job metrics, and pages of
+    /// deliveries while nothing new is projected.
     pub cache_ms: u64,
-    /// The most answers kept in memory.
+    /// The most answers of one kind kept in memory.
     pub cache_entries_max: u64,
+    /// The most bytes of pages, of activity and of job metrics kept in memory, each.
+    pub cache_bytes_max: u64,
     /// For how long the names of the active tables are kept in memory, in milliseconds.
     pub builds_cache_ms: u64,
     /// The longest that a query may take, in milliseconds.
@@ -75,6 +78,7 @@ impl Default for ApiOptions {
             total_rows_max: 10_000,
             cache_ms: 1000,
             cache_entries_max: 1000,
+            cache_bytes_max: 4 * 1024 * 1024,
             builds_cache_ms: 1000,
             query_timeout_ms: 10_000,
             payload_bytes_max: 1024 * 1024,

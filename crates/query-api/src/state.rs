@@ -13,19 +13,25 @@ use tokio::sync::Semaphore;
 use crate::access::SessionSecret;
 use crate::access::audit::Trail;
 use crate::access::failures::Failures;
+use crate::answer::Written;
 use crate::failure::Failure;
 use crate::live::LiveOptions;
 use crate::live::hub::Hub;
 use crate::options::ApiOptions;
 use crate::param::{Limit, Number};
 use crate::ports::{CheckRequest, RenderMetrics, SendTest, SystemStatus};
-use crate::shape::delivery::CauseList;
+use crate::route::page::Asked;
+use crate::shape::delivery::{CauseList, DeliveryPage};
 use crate::shape::health::Health;
+use crate::shape::job::JobMetrics;
+use crate::shape::repository::Activity;
 use crate::shape::statistics::Statistics;
 use crate::sql::Store;
 use crate::sql::deliveries::Filter;
+use crate::sql::figures::Measured;
 use crate::sql::statistics::Scope;
 use crate::sql::{jobs, runs};
+use crate::window::Window;
 use crate::{ApiDeps, delivery};
 
 /// The most requests that are checked at once.
@@ -36,6 +42,15 @@ const DESTINATIONS_WAIT: Duration = Duration::from_secs(1);
 
 /// Answers that many ask for at once, kept for about a second; one asks, the others wait for it.
 pub(crate) type Memory<K, V> = Cache<(TenantId, K), Arc<V>>;
+
+/// The same of answers as they go out, bounded in bytes too.
+pub(crate) type Answers<K, T> = Cache<(TenantId, K), Written<T>>;
+
+/// What a page of deliveries is remembered by: as long as the list stands where it stood, and its tables are the same.
+pub(crate) type PageKey = (u32, u64, Filter, Asked);
+
+/// A window and the step of its series, of one repository.
+pub(crate) type ActivityKey = (Window, u32, String);
 
 /// What the endpoints share.
 pub(crate) struct State {
@@ -68,6 +83,9 @@ pub(crate) struct State {
     pub(crate) totals: Memory<Filter, (i64, bool)>,
     pub(crate) job_totals: Memory<jobs::Filter, (i64, bool)>,
     pub(crate) run_totals: Memory<runs::Filter, (i64, bool)>,
+    pub(crate) pages: Answers<PageKey, DeliveryPage>,
+    pub(crate) activities: Answers<ActivityKey, Activity>,
+    pub(crate) job_metrics: Answers<Measured, JobMetrics>,
 }
 
 impl State {
@@ -81,6 +99,9 @@ impl State {
             totals: memory(&options),
             job_totals: memory(&options),
             run_totals: memory(&options),
+            pages: answers(&options),
+            activities: answers(&options),
+            job_metrics: answers(&options),
             live: Arc::new(Hub::new(live, Arc::clone(&deps.log))),
             log: deps.log,
             find: deps.find,
@@ -157,6 +178,46 @@ where
         .max_capacity(options.cache_entries_max)
         .time_to_live(Duration::from_millis(options.cache_ms))
         .build()
+}
+
+fn answers<K, T>(options: &ApiOptions) -> Answers<K, T>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    T: 'static,
+{
+    // The least that an entry weighs bounds their number; where there are to be none, none fits.
+    let bytes_max = options.cache_bytes_max;
+    let least = bytes_max
+        .checked_div(options.cache_entries_max)
+        .unwrap_or(u64::MAX);
+    let weigh = move |_: &(TenantId, K), written: &Written<T>| {
+        u32::try_from((written.len() as u64).max(least)).unwrap_or(u32::MAX)
+    };
+    Cache::builder()
+        .max_capacity(bytes_max)
+        .weigher(weigh)
+        .time_to_live(Duration::from_millis(options.cache_ms))
+        .build()
+}
+
+/// An answer out of memory; else one asks, and the others who want to know wait for it.
+pub(crate) async fn answered<K, T>(
+    answers: &Answers<K, T>,
+    key: (TenantId, K),
+    asking: impl Future<Output = Result<T, Failure>> + Send,
+) -> Result<Written<T>, Failure>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    T: serde::Serialize + 'static,
+{
+    let asking = Box::pin(async { asking.await.map(Written::from) });
+    let entry = answers.entry(key).or_try_insert_with(asking).await;
+    let entry = entry.map_err(shared)?;
+    if entry.is_fresh() {
+        // What there is no room for would stay for a moment all the same.
+        answers.run_pending_tasks().await;
+    }
+    Ok(entry.into_value())
 }
 
 /// An error that several waited for.

@@ -13,7 +13,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::Group;
 use super::page::{Asked, Paged, cut};
 use crate::access::Caller;
-use crate::answer::Answer;
+use crate::answer::{Answer, Written};
 use crate::delivery::body;
 use crate::delivery::detail::Sources;
 use crate::delivery::find::{Choice, IdText};
@@ -23,7 +23,7 @@ use crate::shape::delivery::{DeadLetter, DeadLetterPage, DeliveryDetail, Deliver
 use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
 use crate::sql::newest::Listing;
 use crate::sql::{Counted, CountedAmong, rare, statistics};
-use crate::state::{State, shared};
+use crate::state::{State, answered, shared};
 
 /// Name of the list in cursors.
 const LIST: &str = "events";
@@ -75,7 +75,7 @@ impl Deliveries {
         offset: Query<Option<Number>>,
         /// `nextCursor` of the page before.
         cursor: Query<Option<Text>>,
-    ) -> Result<Answer<DeliveryPage>, Failure> {
+    ) -> Result<Written<DeliveryPage>, Failure> {
         spelt(
             request,
             &[
@@ -114,7 +114,7 @@ impl Deliveries {
         };
         let limit = (limit.0, self.state.options.page_rows);
         let asked = Asked::of(&self.state, &caller, LIST, limit, offset.0, cursor.0)?;
-        self.page(&caller, filter, asked).await.map(Answer)
+        self.remembered(&caller, filter, asked).await
     }
 
     /// List the dead letters: the last error, where and when, and the attempts made.
@@ -249,10 +249,48 @@ pub(super) fn statuses(status: Option<Statuses>, processed: Option<Flag>) -> Opt
     Some(of.into_iter().filter(fits).collect())
 }
 
+/// How far a list is.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    build: u32,
+    position: u64,
+    /// Whether nobody but this process writes it: what others have done is learned of later.
+    alone: bool,
+}
+
 impl Deliveries {
-    async fn page(&self, caller: &Caller, filter: Filter, asked: Asked) -> Result<DeliveryPage, Failure> {
+    /// A page out of memory, as long as nothing was projected since: what a list is said to have, it shows at once.
+    async fn remembered(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        asked: Asked,
+    ) -> Result<Written<DeliveryPage>, Failure> {
         // Before it is read: it may have more than that, never less.
-        let position = self.position().await;
+        let standing = self.standing().await;
+        let position = standing
+            .as_ref()
+            .map(|at| format!("{}:{}", self.state.log.id(), at.position));
+        let Some(at) = standing.filter(|at| at.alone) else {
+            return self
+                .page(caller, filter, asked, position)
+                .await
+                .map(Written::from);
+        };
+        let key = (
+            caller.tenant.clone(),
+            (at.build, at.position, filter.clone(), asked.clone()),
+        );
+        answered(&self.state.pages, key, self.page(caller, filter, asked, position)).await
+    }
+
+    async fn page(
+        &self,
+        caller: &Caller,
+        filter: Filter,
+        asked: Asked,
+        position: Option<String>,
+    ) -> Result<DeliveryPage, Failure> {
         let (paged, total) = self.read(caller, &filter, &asked).await?;
         Ok(DeliveryPage {
             events: paged.rows.into_iter().map(DeliveryRow::from).collect(),
@@ -265,15 +303,18 @@ impl Deliveries {
         })
     }
 
-    /// Up to where the list has the log, as an id of the stream of events.
-    async fn position(&self) -> Option<String> {
+    /// Up to where the list has the log, as far as this process knows.
+    async fn standing(&self) -> Option<Standing> {
         let snapshot = self.state.status.snapshot().await;
         let list = snapshot
             .projections
             .into_iter()
             .find(|one| one.name == PROJECTION)?;
-        list.build?;
-        Some(format!("{}:{}", self.state.log.id(), list.progress.position))
+        Some(Standing {
+            build: list.build?,
+            position: list.progress.position,
+            alone: list.partitions_here == list.partitions,
+        })
     }
 
     /// The rows of a page, and how many there are on all pages, and whether that is exact.
@@ -322,7 +363,7 @@ impl Deliveries {
                 });
             match summed.await {
                 Ok(sum) => Ok(Arc::new((sum.n, !statistics::cuts_a_minute(filter)))),
-                Err(failure) if too_many_groups(&failure) => {
+                Err(failure) if too_many_rows(&failure) => {
                     let rows = self.state.options.total_rows_max;
                     let counted = self.state.store.ask_one::<CountedAmong>(PROJECTION, |build| {
                         count_among(build, tenant, filter, rows)
@@ -340,8 +381,8 @@ impl Deliveries {
     }
 }
 
-/// Error 158 of ClickHouse: the bound on groups was reached.
-fn too_many_groups(failure: &Failure) -> bool {
+/// Error 158 of ClickHouse: more rows than the bound would be read.
+fn too_many_rows(failure: &Failure) -> bool {
     failure
         .cause
         .as_ref()

@@ -11,7 +11,7 @@ use poem_openapi::param::{Path, Query};
 use super::Group;
 use super::page::{Asked, cut};
 use crate::access::Caller;
-use crate::answer::Answer;
+use crate::answer::{Answer, Written};
 use crate::failure::Failure;
 use crate::param::{Count, JobStates, Limit, Number, Text, spelt};
 use crate::shape::job::{
@@ -21,7 +21,7 @@ use crate::sql::figures::{self, Figures, Grouping, Measured, OfWord};
 use crate::sql::jobs::{self as sql, Filter, JobState, PROJECTION, Pull, Row};
 use crate::sql::newest::Listing;
 use crate::sql::{CountedAmong, runs};
-use crate::state::{State, shared};
+use crate::state::{State, answered, shared};
 use crate::window::{Window, of_secs};
 
 /// Name of the list in cursors.
@@ -92,6 +92,7 @@ impl Jobs {
     /// Measure the jobs completed in a window.
     ///
     /// Percentiles are exact, by nearest rank. At most 100 labels and 100 runners are listed, the most used ones.
+    /// Answers are kept for about a second.
     #[oai(path = "/metrics", method = "get", operation_id = "getJobMetrics")]
     async fn metrics(
         &self,
@@ -103,7 +104,7 @@ impl Jobs {
         repository: Query<Option<Text>>,
         /// The name of the workflow.
         workflow: Query<Option<Text>>,
-    ) -> Result<Answer<JobMetrics>, Failure> {
+    ) -> Result<Written<JobMetrics>, Failure> {
         spelt(request, &["hours", "repository", "workflow"])?;
         let hours = hours.0.map(|count| count.0);
         let window = Window::last(self.state.clock.now(), hours, None, DEFAULT_HOURS)?;
@@ -113,7 +114,13 @@ impl Jobs {
             repository: repository.0.map(|text| text.0.to_lowercase()),
             workflow: workflow.0.map(|text| text.0),
         };
-        self.measure(&caller, window, &measured).await.map(Answer)
+        let key = (caller.tenant.clone(), measured.clone());
+        answered(
+            &self.state.job_metrics,
+            key,
+            self.measure(&caller, window, &measured),
+        )
+        .await
     }
 
     /// Show one job, all its attempts, and its workflow run.

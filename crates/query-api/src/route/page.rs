@@ -10,7 +10,7 @@ use crate::sql::newest::{Listed, Versioned};
 use crate::state::State;
 
 /// Which page is asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     /// The list, as cursors name it.
     pub(crate) list: &'static str,

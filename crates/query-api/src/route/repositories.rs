@@ -10,7 +10,7 @@ use poem_openapi::param::{Path, Query};
 
 use super::Group;
 use crate::access::Caller;
-use crate::answer::Answer;
+use crate::answer::{Answer, Written};
 use crate::failure::Failure;
 use crate::param::{Count, Interval, Limit, Number, spelt};
 use crate::shape::repository::{
@@ -20,9 +20,9 @@ use crate::shape::repository::{
 use crate::shape::{given, time};
 use crate::sql::Counted;
 use crate::sql::repositories::{
-    self as sql, Contributors, Facts, OfAction, OfRepository, OfSender, OfStep, PROJECTION, Seen,
+    self as sql, Contributors, Facts, OfRepository, OfSender, PROJECTION, Part, Seen,
 };
-use crate::state::State;
+use crate::state::{State, answered};
 use crate::window::{Window, interval_word, of_secs};
 
 /// Thirty days.
@@ -91,6 +91,8 @@ impl Repositories {
     }
 
     /// Show what happened in one repository.
+    ///
+    /// Answers are kept for about a second.
     #[oai(
         path = "/:owner/:repo/activity",
         method = "get",
@@ -110,26 +112,45 @@ impl Repositories {
         days: Query<Option<Count>>,
         /// The step of the series; by the window unless given.
         interval: Query<Option<Interval>>,
-    ) -> Result<Answer<Activity>, Failure> {
+    ) -> Result<Written<Activity>, Failure> {
         spelt(request, &["hours", "days", "interval"])?;
         let window = self.window(hours.0, days.0)?;
         let step_secs = window.step_secs(interval.0.map(|i| i.0))?;
-        let key = format!("{}/{}", owner.0, repo.0).to_lowercase();
+        let name = format!("{}/{}", owner.0, repo.0);
+        let key = (caller.tenant.clone(), (window, step_secs, name.to_lowercase()));
+        answered(
+            &self.state.activities,
+            key,
+            self.ask(&caller, window, step_secs, &name),
+        )
+        .await
+    }
+}
+
+impl Repositories {
+    async fn ask(
+        &self,
+        caller: &Caller,
+        window: Window,
+        step_secs: u32,
+        name: &str,
+    ) -> Result<Activity, Failure> {
+        let key = name.to_lowercase();
         let (store, tenant, span) = (&self.state.store, &caller.tenant, span(window));
         let keys = [key.clone()];
-        let (seen, actions, people, steps, facts) = tokio::try_join!(
+        let (seen, parts, people, facts) = tokio::try_join!(
             store.ask_one::<Seen>(PROJECTION, |b| sql::seen(b, tenant, &key)),
-            store.ask::<OfAction>(PROJECTION, |b| sql::by_action(b, tenant, span, &key)),
+            store.ask::<Part>(PROJECTION, |b| sql::parts(b, tenant, span, &key, step_secs)),
             store.ask::<OfSender>(PROJECTION, |b| sql::contributors(b, tenant, span, &key)),
-            store.ask::<OfStep>(PROJECTION, |b| sql::series(b, tenant, span, &key, step_secs)),
             store.ask::<Facts>(PROJECTION, |b| sql::facts(b, tenant, &keys)),
         )?;
         if seen.name.is_empty() {
-            let message = format!("nothing was ever received from repository {}/{}", owner.0, repo.0);
+            let message = format!("nothing was ever received from repository {name}");
             return Err(Failure::not_found(message));
         }
+        let (actions, steps): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.is_of_action != 0);
         let counts = Totals::of(&actions);
-        Ok(Answer(Activity {
+        Ok(Activity {
             repository: seen.name,
             time_window: window.shape(),
             total_events: counts.total,
@@ -143,11 +164,9 @@ impl Repositories {
             facts: facts.into_iter().next().map(known).unwrap_or_default(),
             interval: interval_word(step_secs).to_owned(),
             series: points(window, step_secs, &steps),
-        }))
+        })
     }
-}
 
-impl Repositories {
     fn window(&self, hours: Option<Count>, days: Option<Count>) -> Result<Window, Failure> {
         let (hours, days) = (hours.map(|c| c.0), days.map(|c| c.0));
         Window::last(self.state.clock.now(), hours, days, DEFAULT_HOURS)
@@ -216,12 +235,12 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(rows: &[OfAction]) -> Self {
+    fn of(rows: &[Part]) -> Self {
         let mut totals = Self::default();
         let mut by_event: HashMap<&str, u64> = HashMap::new();
         for row in rows {
-            totals.total += row.total;
-            *by_event.entry(&row.event).or_default() += row.total;
+            totals.total += row.counts.total;
+            *by_event.entry(&row.event).or_default() += row.counts.total;
             totals.add(row);
         }
         let mut by_event: Vec<EventTotal> = by_event
@@ -236,34 +255,34 @@ impl Totals {
         totals
     }
 
-    fn add(&mut self, row: &OfAction) {
+    fn add(&mut self, row: &Part) {
         let (opened, closed) = match row.action.as_str() {
             // `create` is Linear's word for issues.
-            "opened" | "open" | "create" => (row.total, 0),
-            "closed" | "close" | "merge" => (0, row.total),
+            "opened" | "open" | "create" => (row.counts.total, 0),
+            "closed" | "close" | "merge" => (0, row.counts.total),
             _ => (0, 0),
         };
         match row.event.as_str() {
             // GitLab tells pushes of tags apart.
             "push" | "tag_push" => {
-                self.pushes.total += row.total;
-                self.pushes.commits += row.commits;
+                self.pushes.total += row.counts.total;
+                self.pushes.commits += row.counts.commits;
             }
             "pull_request" | "pull_request_target" | "merge_request" => {
-                self.pull_requests.total += row.total;
+                self.pull_requests.total += row.counts.total;
                 self.pull_requests.opened += opened;
                 self.pull_requests.closed += closed;
                 self.pull_requests.merged += row.merged;
             }
             "issues" | "issue" | "Issue" => {
-                self.issues.total += row.total;
+                self.issues.total += row.counts.total;
                 self.issues.opened += opened;
                 self.issues.closed += closed;
             }
             "release" => {
-                self.releases.total += row.total;
+                self.releases.total += row.counts.total;
                 if matches!(row.action.as_str(), "published" | "create") {
-                    self.releases.published += row.total;
+                    self.releases.published += row.counts.total;
                 }
             }
             _ => {}
@@ -271,8 +290,8 @@ impl Totals {
     }
 }
 
-fn points(window: Window, step_secs: u32, steps: &[OfStep]) -> Vec<ActivityPoint> {
-    let by_step: HashMap<i64, &OfStep> = steps.iter().map(|step| (step.step, step)).collect();
+fn points(window: Window, step_secs: u32, steps: &[Part]) -> Vec<ActivityPoint> {
+    let by_step: HashMap<i64, &Part> = steps.iter().map(|step| (step.step, step)).collect();
     window
         .steps(step_secs)
         .map(|start| {
@@ -291,15 +310,21 @@ fn points(window: Window, step_secs: u32, steps: &[OfStep]) -> Vec<ActivityPoint
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::repositories::Counts;
 
     #[test]
     fn actions_of_several_senders_add_up() {
-        let row = |event: &str, action: &str, total, commits, merged| OfAction {
+        let row = |event: &str, action: &str, total, commits, merged| Part {
+            is_of_action: 1,
+            step: 0,
             event: event.into(),
             action: action.into(),
-            total,
-            commits,
             merged,
+            counts: Counts {
+                total,
+                commits,
+                ..Counts::default()
+            },
         };
         let totals = Totals::of(&[
             row("push", "", 3, 7, 0),

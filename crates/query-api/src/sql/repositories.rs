@@ -143,23 +143,26 @@ pub(crate) fn facts(build: Build, tenant: &TenantId, keys: &[String]) -> Query {
     conditions.bind(sql)
 }
 
-/// Events of one type and action.
+/// Events of one type and action, or of one step of time.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct OfAction {
+pub(crate) struct Part {
+    /// Zero when it is one of a step.
+    pub(crate) is_of_action: u8,
+    pub(crate) step: i64,
     pub(crate) event: String,
     pub(crate) action: String,
-    pub(crate) total: u64,
-    pub(crate) commits: u64,
     pub(crate) merged: u64,
+    #[serde(flatten)]
+    pub(crate) counts: Counts,
 }
 
-/// Events of one repository per type and action.
-pub(crate) fn by_action(build: Build, tenant: &TenantId, window: Window, key: &str) -> Query {
+/// Events of one repository per type and action, and over time, steps without events left out: both out of one reading.
+pub(crate) fn parts(build: Build, tenant: &TenantId, window: Window, key: &str, step_secs: u32) -> Query {
     let conditions = window.minutes(tenant).with(OF_KEY, "repository", key);
     let sql = format!(
-        "SELECT a.event AS event, a.action AS action, sum(a.events) AS total, sum(a.commits) AS commits,
-            sum(a.merged) AS merged
-         FROM (SELECT * FROM {} FINAL WHERE {}) AS a GROUP BY event, action ORDER BY total DESC, event, action",
+        "SELECT grouping(step) AS is_of_action, intDiv(toInt64(toUnixTimestamp(a.minute)), {step_secs}) * {step_secs} AS step,
+            a.event AS event, a.action AS action, sum(a.merged) AS merged, {COUNTS}
+         FROM (SELECT * FROM {} FINAL WHERE {}) AS a GROUP BY GROUPING SETS ((event, action), (step))",
         build.table("repository_activity"),
         conditions.text()
     );
@@ -173,13 +176,15 @@ pub(crate) struct Seen {
     pub(crate) last_us: i64,
 }
 
-/// Whether and when anything happened in a repository.
+/// Whether and when anything happened in a repository: the newest minute says it, which is at one end of the sort order, so
+/// that not all of its rows of all time are read.
 pub(crate) fn seen(build: Build, tenant: &TenantId, key: &str) -> Query {
+    let table = build.table("repository_activity");
     let conditions = Conditions::of(tenant).with(OF_KEY, "repository", key);
     let sql = format!(
         "SELECT argMax(a.repository, a.last_at) AS name, max(toUnixTimestamp64Micro(a.last_at)) AS last_us
-         FROM {} AS a WHERE {}",
-        build.table("repository_activity"),
+         FROM {table} AS a WHERE {0} AND a.minute =
+            (SELECT minute FROM {table} WHERE {0} ORDER BY tenant DESC, repository_key DESC, minute DESC LIMIT 1)",
         conditions.text()
     );
     conditions.bind(sql)
@@ -204,26 +209,6 @@ pub(crate) fn contributors(build: Build, tenant: &TenantId, window: Window, key:
          FROM (SELECT * FROM {} FINAL WHERE {}) AS c
          GROUP BY sender ORDER BY total DESC, sender LIMIT {CONTRIBUTORS_MAX}",
         build.table("repository_contributors"),
-        conditions.text()
-    );
-    conditions.bind(sql)
-}
-
-/// Counts of one step of time.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct OfStep {
-    pub(crate) step: i64,
-    #[serde(flatten)]
-    pub(crate) counts: Counts,
-}
-
-/// One repository over time, steps without events left out.
-pub(crate) fn series(build: Build, tenant: &TenantId, window: Window, key: &str, step_secs: u32) -> Query {
-    let conditions = window.minutes(tenant).with(OF_KEY, "repository", key);
-    let sql = format!(
-        "SELECT intDiv(toInt64(toUnixTimestamp(a.minute)), {step_secs}) * {step_secs} AS step, {COUNTS}
-         FROM (SELECT * FROM {} FINAL WHERE {}) AS a GROUP BY step ORDER BY step",
-        build.table("repository_activity"),
         conditions.text()
     );
     conditions.bind(sql)

@@ -9,8 +9,8 @@ use super::{Build, Conditions};
 
 pub(crate) const PROJECTION: &str = "statistics";
 
-/// Groups that a total may add up; beyond, the sum is not worth its price.
-const TOTAL_GROUPS_MAX: u32 = 500_000;
+/// Rows of the rollups that a total may read; beyond, the sum is not worth its price. ClickHouse knows before it reads any.
+const TOTAL_ROWS_MAX: u32 = 20_000_000;
 
 /// Which deliveries are counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -148,8 +148,9 @@ pub(crate) fn cuts_a_minute(filter: &Filter) -> bool {
     cut(filter.from) || cut(filter.until)
 }
 
-/// How many deliveries fit a filter of the list, by whole minutes. The newest row of each key is taken by hand: the
-/// filters are on columns of the key, so nothing but the matching rows is read in full.
+/// How many deliveries fit a filter of the list, by whole minutes. The filters are on columns of the key, which all versions of
+/// a row share, so they may come before `FINAL`; and where parts don't overlap, `FINAL` has nothing to merge. Grouping by
+/// the key to take the newest version by hand takes twenty times as long.
 pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
     let minute = |time: Timestamp| time.as_secs().div_euclid(60) * 60;
     let conditions = Conditions::of(tenant)
@@ -182,9 +183,7 @@ pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
             .join(" + "),
     };
     let sql = format!(
-        "SELECT sum(newest) AS n FROM (SELECT argMax({counted}, upto) AS newest FROM {} WHERE {}
-            GROUP BY minute, source, event, action, repository_key, synthetic, partition, block)
-         SETTINGS max_rows_to_group_by = {TOTAL_GROUPS_MAX}, group_by_overflow_mode = 'throw'",
+        "SELECT sum({counted}) AS n FROM {} FINAL PREWHERE {} SETTINGS max_rows_to_read = {TOTAL_ROWS_MAX}",
         build.table("statistics"),
         conditions.text()
     );

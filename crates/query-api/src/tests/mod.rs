@@ -16,6 +16,7 @@ mod one;
 mod outcomes;
 mod peer;
 mod rejected;
+mod remembered;
 mod replays;
 mod secrets;
 pub(crate) mod senders;

@@ -124,18 +124,14 @@ fn of_repositories() -> Vec<Named> {
             repositories::contributor_counts(BUILD, &tenant, window, &keys),
         ),
         ("facts", repositories::facts(BUILD, &tenant, &keys)),
-        (
-            "by action",
-            repositories::by_action(BUILD, &tenant, window, SECRET),
-        ),
         ("seen", repositories::seen(BUILD, &tenant, SECRET)),
         (
             "contributors",
             repositories::contributors(BUILD, &tenant, window, SECRET),
         ),
         (
-            "activity series",
-            repositories::series(BUILD, &tenant, window, SECRET, 86_400),
+            "activity parts",
+            repositories::parts(BUILD, &tenant, window, SECRET, 86_400),
         ),
     ]
 }
@@ -329,10 +325,9 @@ fn every_statement_selects_what_its_rows_are_read_from() {
     check::<repositories::OfRepository>(&["repositories"]);
     check::<repositories::Contributors>(&["contributor counts"]);
     check::<repositories::Facts>(&["facts"]);
-    check::<repositories::OfAction>(&["by action"]);
     check::<repositories::Seen>(&["seen"]);
     check::<repositories::OfSender>(&["contributors"]);
-    check::<repositories::OfStep>(&["activity series"]);
+    check::<repositories::Part>(&["activity parts"]);
     check::<jobs::Row>(&["jobs", "jobs narrow", "job"]);
     check::<jobs::JobState>(&["job states"]);
     check::<jobs::Pull>(&["pulls"]);
