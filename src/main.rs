@@ -12,6 +12,11 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// A delivery takes some hundred small pieces of memory, most of which one thread takes and another one gives back.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Every client of HTTP asks for it, whether it will speak TLS or not. Set once, here, before there is any.

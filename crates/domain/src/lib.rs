@@ -83,7 +83,7 @@ pub use outcome::{
     InvalidErrorCode, LoadError, Outcome, Receipt, ReplayTo, Response, Round, SentHeaders, Standing,
     StandingFailure, VARYING, VARYING_SHOWN, Work, load_delivery, wording,
 };
-pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload};
+pub use payload::{PayloadError, body_bytes, decode_form_payload, is_form, json_payload, payload_in};
 pub use reactor::{ErrorCode, NameReactors, NoReactors};
 pub use rejected::{
     FindRejected, KeepNone, KeepRejected, RejectedError, RejectedFilter, RejectedKind, RejectedPage,

@@ -72,13 +72,18 @@ pub async fn json_payload(
     let Some(received) = DeliveryReceived::of(event) else {
         return Ok(None);
     };
-    let form = received?.header("content-type").is_some_and(is_form);
-    let body = body_bytes(event, store).await?;
-    Ok(if form {
+    let received = received?;
+    Ok(payload_in(&received, body_bytes(event, store).await?))
+}
+
+/// The JSON payload in a body that is in memory, by the facts of its delivery; `None` for forms without one.
+#[must_use]
+pub fn payload_in(received: &DeliveryReceived, body: Bytes) -> Option<Bytes> {
+    if received.header("content-type").is_some_and(is_form) {
         decode_form_payload(&body).map(Bytes::from)
     } else {
         Some(body)
-    })
+    }
 }
 
 #[cfg(test)]

@@ -54,6 +54,12 @@ impl Rows {
         self.count
     }
 
+    /// How many bytes they take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.json.len()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

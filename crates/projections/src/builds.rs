@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{Clock, LogId, Query, Rows, TableError, Tables, Timestamp};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -221,8 +222,11 @@ impl Builds {
         shape: BuildShape,
         state: BuildState,
     ) -> Result<Created, TableError> {
-        let (rows, existing) = (self.rows(model.name).await?, self.existing().await?);
-        let filled = progress::last_build(self.tables.as_ref(), model.name, self.log_id).await?;
+        let (rows, existing, filled) = tokio::try_join!(
+            self.rows(model.name),
+            self.existing(),
+            progress::last_build(self.tables.as_ref(), model.name, self.log_id),
+        )?;
         let in_tables = model
             .tables
             .iter()
@@ -261,23 +265,27 @@ impl Builds {
 
     /// Makes the tables of a build; false when somebody else has made the first of them.
     async fn make_tables(&self, tables: &'static [Table], row: &BuildRow) -> Result<bool, TableError> {
-        for (n, table) in tables.iter().enumerate() {
-            let real = row.table(table.name);
-            let cluster = self.tables.cluster();
-            let statements = if n == 0 {
-                ddl::claim_table(cluster, &real, table.definition)
-            } else {
-                ddl::create_table(cluster, &real, table.definition)
-            };
-            for statement in statements {
-                match self.tables.execute(&statement).await {
-                    Err(TableError::Refused(_)) if n == 0 && self.existing().await?.contains(&real) => {
-                        return Ok(false);
-                    }
-                    other => other?,
-                }
+        let Some((first, others)) = tables.split_first() else {
+            return Ok(true);
+        };
+        let cluster = self.tables.cluster();
+        let real = row.table(first.name);
+        for statement in ddl::claim_table(cluster, &real, first.definition) {
+            match self.tables.execute(&statement).await {
+                Err(TableError::Refused(_)) if self.existing().await?.contains(&real) => return Ok(false),
+                other => other?,
             }
         }
+        let make = |table: &Table| {
+            let statements = ddl::create_table(cluster, &row.table(table.name), table.definition);
+            async move {
+                for statement in statements {
+                    self.tables.execute(&statement).await?;
+                }
+                Ok::<(), TableError>(())
+            }
+        };
+        try_join_all(others.iter().map(make)).await?;
         Ok(true)
     }
 

@@ -80,6 +80,12 @@ impl RowBatch {
         Ok(())
     }
 
+    /// How many bytes the rows take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().map(|(_, rows)| rows.bytes()).sum()
+    }
+
     /// The rows, by table name without schema and build.
     #[must_use]
     pub fn into_rows(self) -> Vec<(&'static str, Rows)> {
@@ -131,9 +137,29 @@ pub trait ReadModel: Send {
     /// Whether it needs the JSON payload of a delivery.
     fn wants_payload(&self, received: &DeliveryReceived) -> bool;
 
-    /// Projects the next events, in log order, into rows.
+    /// Takes the next events, in log order. Rows that stand for themselves are given at once, sums when
+    /// [`ReadModel::finish`] asks for them.
     ///
     /// # Errors
     /// When a row can't be encoded, which is a defect; bad payloads are not errors, they give no row.
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError>;
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError>;
+
+    /// Gives the rows of all sums that changed since the last time: once for a batch, however many pieces its events came in,
+    /// as a row that the next piece changes again is written for nothing.
+    ///
+    /// # Errors
+    /// When a row can't be encoded, which is a defect.
+    fn finish(&mut self, rows: &mut RowBatch) -> Result<(), TableError> {
+        let _no_sums = rows;
+        Ok(())
+    }
+
+    /// Projects the next events, in log order, into rows: a batch of one piece.
+    ///
+    /// # Errors
+    /// When a row can't be encoded, which is a defect.
+    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+        self.take(events, rows)?;
+        self.finish(rows)
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{BodyStore, Clock, EventLog, Leases, LiveEvents, Position, Spacing, TableError, Tables};
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ mod lane;
 mod open;
 mod options;
 mod pace;
+mod project;
 mod request;
 mod rest;
 mod share;
@@ -285,11 +287,14 @@ impl Projector {
         // New builds go by themselves: comparing them must not hold up those that are asked.
         let mut lanes: BTreeMap<(Position, bool), Vec<Slot>> = BTreeMap::new();
         let (mut partitions, mut newer) = (self.worker.options.partitions, false);
-        for name in due {
-            let Some(projection) = self.projections.get(name).cloned() else {
-                continue;
-            };
-            match self.worker.open(&projection, self.shares.ours()).await {
+        let opened = due.iter().filter_map(|name| {
+            let (worker, ours) = (&self.worker, self.shares.ours());
+            let projection = self.projections.get(name)?;
+            Some(async move { (*name, worker.open(projection, ours).await) })
+        });
+        // Each asks the store a dozen times, and waits.
+        for (name, opened) in join_all(opened).await {
+            match opened {
                 Ok(slots) => {
                     self.due.remove(name);
                     self.worker.board.opened(name);

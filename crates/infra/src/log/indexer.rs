@@ -124,7 +124,9 @@ impl Indexer {
             if !segment.is_unsealed() {
                 continue;
             }
-            match ensure_key_file(&*self.shared.files, &segment.header, &next.header) {
+            let files = &*self.shared.files;
+            let written = segment.write_closed_keys(files);
+            match written.unwrap_or_else(|| ensure_key_file(files, &segment.header, &next.header)) {
                 Ok(keys) => segment.seal(keys),
                 Err(error) => tracing::error!(%error, "the key file of a segment can't be written"),
             }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::error::{Damage, OpenError, SegmentError};
 use super::file::{Files, write_file};
 use super::format::{BLOCK_BYTES, BadHeader, FORMAT, Salt, SegmentHeader, format_text, parse_format_text};
-use super::keys::ensure_key_file;
+use super::keys::{KeysSoFar, ensure_key_file};
 use super::scan::{Scanned, Tail as TailEnd, judge_tail, scan};
 use super::segment::{Segment, SegmentReader, segment_name, segment_number};
 use super::space::begin_segment;
@@ -83,6 +83,11 @@ pub(crate) fn recover(files: &Arc<dyn Files>) -> Result<Recovered, OpenError> {
             sequence: scanned.next_sequence,
             next_position: scanned.next_position,
             last_recorded,
+            keys: if scanned.next_position == last.first_position {
+                KeysSoFar::none_yet()
+            } else {
+                KeysSoFar::unknown()
+            },
         },
         stored_bytes,
     })

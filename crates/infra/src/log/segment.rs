@@ -1,6 +1,6 @@
 //! A segment as readers see it: where its batches are, and reading one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use super::format::{
     BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, KEY_TABLE_ROW_BYTES, KeyFileHeader, Records, SegmentHeader,
     TableRow,
 };
+use super::keys::ClosedKeys;
 
 /// Name of the file of a segment.
 pub(crate) fn segment_name(number: u64) -> String {
@@ -122,19 +123,46 @@ enum Table {
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     table: RwLock<Table>,
+    /// Between its end and its key file.
+    closed: Mutex<Option<ClosedKeys>>,
 }
 
 impl Segment {
     /// The last segment, or one without a key file yet.
     pub(crate) fn with_table(header: SegmentHeader, table: Vec<TableRow>) -> Self {
-        let table = RwLock::new(Table::Memory(table));
-        Self { header, table }
+        Self::of(header, Table::Memory(table))
     }
 
     /// A sealed segment.
     pub(crate) fn with_key_file(header: SegmentHeader, keys: KeyFileHeader) -> Self {
-        let table = RwLock::new(Table::KeyFile(keys));
-        Self { header, table }
+        Self::of(header, Table::KeyFile(keys))
+    }
+
+    const fn of(header: SegmentHeader, table: Table) -> Self {
+        Self {
+            header,
+            table: RwLock::new(table),
+            closed: Mutex::new(None),
+        }
+    }
+
+    /// Nothing more comes; its key file can be written from this.
+    pub(crate) fn close(&self, keys: Option<ClosedKeys>) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Writes its key file from what was kept of it, if that was. What was kept is gone then, whatever came of it.
+    pub(crate) fn write_closed_keys(&self, files: &dyn Files) -> Option<Result<KeyFileHeader, SegmentError>> {
+        let kept = self
+            .closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        let rows = match &*self.table.read().unwrap_or_else(PoisonError::into_inner) {
+            Table::Memory(rows) => rows.clone(),
+            Table::KeyFile(_) => return None,
+        };
+        Some(kept.write(files, &self.header, &rows))
     }
 
     /// From now on batches are found through the key file.

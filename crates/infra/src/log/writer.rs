@@ -15,7 +15,7 @@ use super::format::{
     BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, RecordDraft, Salt, SegmentHeader, TableRow, align_up,
     seal_batch,
 };
-use super::keys::EventKey;
+use super::keys::{EventKey, KeysSoFar};
 use super::pending::Pending;
 use super::queue::{Asker, Request};
 use super::read::read_key;
@@ -33,6 +33,7 @@ pub(crate) struct Tail {
     pub(crate) sequence: u64,
     pub(crate) next_position: u64,
     pub(crate) last_recorded: Timestamp,
+    pub(crate) keys: KeysSoFar,
 }
 
 pub(crate) struct Writer {
@@ -293,6 +294,8 @@ impl Writer {
             offset: self.tail.offset,
             events,
         });
+        let payload = self.buffer.get(BATCH_HEADER_BYTES..header.batch_bytes());
+        self.tail.keys.add(payload.unwrap_or_default());
         self.tail.offset = header.end(self.tail.offset);
         self.tail.sequence += 1;
         self.tail.next_position += u64::from(events);
@@ -316,6 +319,9 @@ impl Writer {
             salt: Salt::new(rand::random()),
         };
         let file = self.shared.space.rotate(&header)?;
+        let keys = std::mem::replace(&mut self.tail.keys, KeysSoFar::none_yet());
+        let full = &self.tail.segment;
+        full.close(keys.close(&full.header, &header, self.tail.offset));
         let segment = Arc::new(Segment::with_table(header, Vec::new()));
         self.shared.segments.push(Arc::clone(&segment));
         tracing::info!(segment = segment.header.number, "began a segment");

@@ -8,6 +8,7 @@ mod capture;
 mod nesting;
 mod number;
 mod path;
+mod plain;
 mod scanner;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,11 @@
 //! The scanner: a state machine over bytes.
 
-use memchr::memchr2;
-
 use super::NotJson;
 use super::capture::Capture;
 use super::nesting::Nesting;
 use super::number::Number;
 use super::path::Path;
+use super::plain::plain_len;
 use super::utf8::Utf8;
 
 /// A value found.
@@ -110,17 +109,7 @@ impl Scanner {
         while let Some((byte, tail)) = rest.split_first() {
             rest = match self.state {
                 State::Text(role) => self.text(role, rest)?,
-                State::Number(number) => match number.next(*byte) {
-                    Some(next) => {
-                        self.capture.push(&[*byte]);
-                        self.state = State::Number(next);
-                        tail
-                    }
-                    None => {
-                        self.end_number(number)?;
-                        rest
-                    }
-                },
+                State::Number(number) => self.number(number, rest)?,
                 State::Escape(role) => {
                     self.escape(role, *byte)?;
                     tail
@@ -249,6 +238,22 @@ impl Scanner {
         Ok(())
     }
 
+    /// Reads a number up to its end, or the end of the piece; gives what follows.
+    fn number<'p>(&mut self, mut number: Number, rest: &'p [u8]) -> Result<&'p [u8], NotJson> {
+        for (n, byte) in rest.iter().enumerate() {
+            let Some(next) = number.next(*byte) else {
+                let (digits, after) = rest.split_at(n);
+                self.capture.push(digits);
+                self.end_number(number)?;
+                return Ok(after);
+            };
+            number = next;
+        }
+        self.capture.push(rest);
+        self.state = State::Number(number);
+        Ok(&[])
+    }
+
     fn end_number(&mut self, number: Number) -> Result<(), NotJson> {
         if !number.is_whole() {
             return wrong("a number is not finished");
@@ -261,20 +266,18 @@ impl Scanner {
 
     /// Reads a string up to its end, an escape, or the end of the piece; gives what follows.
     fn text<'p>(&mut self, role: Role, rest: &'p [u8]) -> Result<&'p [u8], NotJson> {
-        let end = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-        let (plain, after) = rest.split_at(end);
-        if plain.iter().fold(false, |control, byte| control | (*byte < 0x20)) {
-            return wrong("a control character in a string");
-        }
+        let (plain, after) = rest.split_at(plain_len(rest));
         self.capture.push(plain);
         let Some((byte, tail)) = after.split_first() else {
             return Ok(after);
         };
-        if *byte == b'\\' {
-            self.capture.push(b"\\");
-            self.state = State::Escape(role);
-        } else {
-            self.end_text(role);
+        match byte {
+            b'"' => self.end_text(role),
+            b'\\' => {
+                self.capture.push(b"\\");
+                self.state = State::Escape(role);
+            }
+            _ => return wrong("a control character in a string"),
         }
         Ok(tail)
     }

@@ -56,7 +56,7 @@ impl ReadModel for Deliveries {
         false
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
             if let Some(received) = &projected.received {
                 rows.push(TABLE, &Row::received(projected, received))?;

@@ -76,7 +76,7 @@ impl ReadModel for Destinations {
         false
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], _: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
             let Some(outcome) = &projected.outcome else {
                 continue;
@@ -86,6 +86,10 @@ impl ReadModel for Destinations {
                     .add(&projected.event, key, |counts| counts.add(&outcome.outcome));
             }
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, rows: &mut RowBatch) -> Result<(), TableError> {
         for (key, counts, slot) in self.0.take_changed() {
             rows.push(TABLE, &Row::new(&key, &counts, slot))?;
         }

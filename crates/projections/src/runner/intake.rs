@@ -7,7 +7,7 @@ use domain::{EventData, FanOutError, LiveEvent, LiveStep, LiveSubscription, Posi
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
-use super::board::Seat;
+use super::board::Post;
 use crate::causes::with_causes;
 
 /// Why the stream is left for the log.
@@ -61,12 +61,12 @@ impl<'a> Intake<'a> {
 
     /// Takes more until the batch is full or its first event has waited long enough. Waits for a first one, but leaves the
     /// stream when it is silent while the head of the log moves.
-    pub(crate) async fn fill(&mut self, stream: &mut dyn LiveSubscription, seats: &[&Seat]) {
+    pub(crate) async fn fill(&mut self, stream: &mut dyn LiveSubscription, posts: &[Post]) {
         let silent = Duration::from_millis(self.worker.options.silent_ms.max(1));
         while self.first_at.is_none() && self.left.is_none() {
             match timeout(silent, stream.next()).await {
                 Ok(message) => self.take(message),
-                Err(_) => self.look_at_the_head(seats).await,
+                Err(_) => self.look_at_the_head(posts).await,
             }
         }
         let wait = Duration::from_millis(self.worker.options.batch_wait_ms);
@@ -84,11 +84,11 @@ impl<'a> Intake<'a> {
         self.events.len() >= options.batch_events_max.max(1) || self.bytes >= options.batch_bytes_max.max(1)
     }
 
-    async fn look_at_the_head(&mut self, seats: &[&Seat]) {
+    async fn look_at_the_head(&mut self, posts: &[Post]) {
         match self.worker.log.head().await {
             Ok(head) if head > self.seen => self.left = Some(Left::Behind("the stream is silent")),
-            Ok(_) => seats.iter().for_each(|seat| seat.live()),
-            Err(error) => seats.iter().for_each(|seat| seat.failed(&with_causes(&error))),
+            Ok(_) => posts.iter().for_each(Post::live),
+            Err(error) => posts.iter().for_each(|post| post.failed(&with_causes(&error))),
         }
     }
 

@@ -7,17 +7,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{LogPage, PageLimit, Position, TableError};
+use domain::{LogPage, PageLimit, Position, RecordedEvent, TableError};
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Worker;
-use super::board::Seat;
+use super::board::Post;
 use super::intake::{Intake, Left};
 use super::open::Slot;
 use super::write::{Batch, Refusal};
 use crate::builds::{BuildRow, BuildState};
 use crate::causes::with_causes;
 use crate::progress;
+
+/// The log being read.
+struct Reading {
+    /// What was read last; its events are taken out of it.
+    page: LogPage,
+    /// Where the log ended when the page before was read.
+    head: Position,
+    /// Nothing more is to be read.
+    over: bool,
+}
 
 /// Models on their way together.
 pub(crate) struct Lane {
@@ -69,38 +80,66 @@ impl Lane {
         Ok(())
     }
 
-    fn seats(&self) -> Vec<&Seat> {
-        self.slots.iter().map(|slot| &slot.seat).collect()
+    fn posts(&self) -> Vec<Post> {
+        self.slots.iter().map(|slot| slot.seat.post()).collect()
     }
 
     /// Reads the log to its head: to where it ended when the page before was read, at the latest, as a busy log goes on ending
-    /// somewhere else. The next page is read while the rows of the last one are written.
-    async fn read_log(&mut self, worker: &Worker) -> Result<(), TableError> {
-        let mut page = read_page(worker, &self.seats(), self.seen).await;
-        let mut head = page.head;
-        while let Some(last) = page.events.last().map(|event| event.position) {
-            let at_head = last >= head;
-            if !at_head {
-                self.slots.iter().for_each(|slot| slot.seat.catching_up());
-            }
-            head = page.head;
-            let batch = worker.project(&mut self.slots, page.events).await;
-            self.seen = last;
-            let seats = self.seats();
-            let write = write(worker, &seats, batch);
-            if at_head {
-                let refused = write.await?;
-                self.drop_out(worker, refused);
-                return Ok(());
-            }
-            let (refused, next) = tokio::join!(write, read_page(worker, &seats, last));
-            page = next;
+    /// somewhere else. The next batch is read and projected while the last one is written.
+    async fn read_log(&mut self, worker: &Arc<Worker>) -> Result<(), TableError> {
+        let page = read_page(worker, &self.posts(), self.seen).await;
+        let mut reading = Reading {
+            head: page.head,
+            over: page.events.is_empty(),
+            page,
+        };
+        let mut batch = None;
+        while !self.slots.is_empty() && (batch.is_some() || !reading.over) {
+            let posts = self.posts();
+            let write = write(worker, &posts, batch);
+            let (refused, next) = tokio::join!(write, self.gather(worker, &mut reading));
             self.drop_out(worker, refused?);
-            if self.slots.is_empty() {
-                return Ok(());
-            }
+            batch = next.map(|next| next.only(&self.slots));
         }
         Ok(())
+    }
+
+    /// Reads and projects as much as is worth a write: the bodies of the events are gone by then, so it is much more of them
+    /// than are in memory at a time. The next page is read while one is projected.
+    async fn gather(&mut self, worker: &Arc<Worker>, reading: &mut Reading) -> Option<Batch> {
+        let posts = self.posts();
+        let (mut last, mut count) = (None, 0);
+        while !reading.over && !self.is_full(worker, count) {
+            let events = std::mem::take(&mut reading.page.events);
+            let Some(newest) = events.last().cloned() else {
+                reading.over = true;
+                break;
+            };
+            let at_head = newest.position >= reading.head;
+            if !at_head {
+                posts.iter().for_each(Post::catching_up);
+            }
+            reading.head = reading.page.head;
+            self.seen = newest.position;
+            count += events.len();
+            let project = worker.project(&mut self.slots, events);
+            if at_head {
+                project.await;
+                reading.over = true;
+            } else {
+                let next = read_page(worker, &posts, newest.position);
+                ((), reading.page) = tokio::join!(project, next);
+            }
+            last = Some(newest);
+        }
+        Some(Batch::of(&mut self.slots, last?, count as u64))
+    }
+
+    /// Whether what the models have given is worth a write.
+    fn is_full(&self, worker: &Worker, events: usize) -> bool {
+        let hands = self.slots.iter().filter_map(|slot| slot.hand.as_ref());
+        let bytes: usize = hands.map(|hand| hand.rows.bytes()).sum();
+        events >= worker.options.batch_events_max.max(1) || bytes >= worker.options.batch_bytes_max.max(1)
     }
 
     /// Models that failed, those whose rows were refused, and those whose build was replaced, leave the lane.
@@ -134,15 +173,9 @@ impl Lane {
     /// Looks which new builds may be asked by now: those of which every partition, whoever fills it, has come to where the lane
     /// had caught up. Whoever has the first partition swaps a build in; others hear of it.
     async fn look_at_new(&mut self, worker: &Worker) -> Result<(), TableError> {
-        for slot in self.slots.iter_mut().filter(|slot| slot.waits()) {
-            if slot.seat.is_asked() {
-                slot.row.state = BuildState::Active;
-                continue;
-            }
-            let target = *slot.caught_up_at.get_or_insert(self.seen);
-            slot.whole =
-                slot.partition == 0 && (slot.whole || everywhere_at(worker, &slot.row, target).await?);
-        }
+        let seen = self.seen;
+        let waiting = self.slots.iter_mut().filter(|slot| slot.waits());
+        try_join_all(waiting.map(|slot| look_at(worker, slot, seen))).await?;
         self.drop_out(worker, Vec::new());
         Ok(())
     }
@@ -178,24 +211,7 @@ impl Lane {
 
     /// The tables hold everything up to the head: builds made beside are swapped in, unless somebody has given them up.
     async fn caught_up(&mut self, worker: &Worker) -> Result<(), TableError> {
-        for slot in &mut self.slots {
-            let compared = slot.compared || !worker.options.verify_rebuilds;
-            if slot.waits() && slot.whole && compared {
-                if !slot.seat.begin_swap() {
-                    continue;
-                }
-                let Some(active) = worker.builds.activate(&slot.row).await? else {
-                    // Somebody gave it up, or has another one asked.
-                    slot.seat.end_swap();
-                    worker.board.abandon(slot.facts.name, slot.row.incarnation);
-                    continue;
-                };
-                slot.row = active;
-                slot.seat.activated();
-                worker.sweep_later(slot.facts.name);
-                worker.builds.ensure_views(&slot.facts, &slot.row).await?;
-            }
-        }
+        try_join_all(self.slots.iter_mut().map(|slot| swap_in(worker, slot))).await?;
         for slot in &mut self.slots {
             if slot.seat.is_asked() {
                 slot.row.state = BuildState::Active;
@@ -208,7 +224,7 @@ impl Lane {
 
     /// Follows the stream in batches until it can't be trusted any longer. The next batch is taken in while the last one is
     /// written.
-    async fn follow(&mut self, worker: &Worker) -> Result<Left, TableError> {
+    async fn follow(&mut self, worker: &Arc<Worker>) -> Result<Left, TableError> {
         let connect = Duration::from_millis(worker.options.follow_timeout_ms);
         let mut stream = match timeout(connect, worker.live.follow(self.seen)).await {
             Ok(Ok(stream)) => stream,
@@ -218,29 +234,37 @@ impl Lane {
         let mut batch: Option<Batch> = None;
         loop {
             let mut intake = Intake::new(worker, self.seen);
+            let posts = self.posts();
             let refused = intake
-                .take_during(stream.as_mut(), write(worker, &self.seats(), batch))
+                .take_during(stream.as_mut(), write(worker, &posts, batch))
                 .await?;
             self.drop_out(worker, refused);
             if intake.left.is_none() && !self.slots.is_empty() {
-                intake.fill(stream.as_mut(), &self.seats()).await;
+                intake.fill(stream.as_mut(), &self.posts()).await;
             }
             // A build may have been replaced while nothing came.
             self.drop_out(worker, Vec::new());
             self.seen = intake.seen;
-            batch = worker.project(&mut self.slots, intake.events).await;
+            batch = self.batch(worker, intake.events).await;
             let left = intake.left;
             let left = left.or_else(|| self.slots.is_empty().then_some(Left::Behind("no model is left")));
             if let Some(left) = left {
-                let refused = write(worker, &self.seats(), batch).await?;
+                let refused = write(worker, &self.posts(), batch).await?;
                 self.drop_out(worker, refused);
                 return Ok(left);
             }
         }
     }
 
+    /// What the models make of events. `None` without any.
+    async fn batch(&mut self, worker: &Arc<Worker>, events: Vec<RecordedEvent>) -> Option<Batch> {
+        let (last, count) = (events.last().cloned()?, events.len() as u64);
+        worker.project(&mut self.slots, events).await;
+        Some(Batch::of(&mut self.slots, last, count))
+    }
+
     /// Goes on without the stream for a while, and for no longer, however much comes.
-    async fn poll_log(&mut self, worker: &Worker, time: Duration) -> Result<(), TableError> {
+    async fn poll_log(&mut self, worker: &Arc<Worker>, time: Duration) -> Result<(), TableError> {
         let until = Instant::now() + time;
         let wait = Duration::from_millis(worker.options.batch_wait_ms);
         // A time-out alone would not do: it gives what is ready even after its time, and a busy log always is.
@@ -264,6 +288,35 @@ impl Lane {
     }
 }
 
+/// Looks whether a new build may be asked by now.
+async fn look_at(worker: &Worker, slot: &mut Slot, seen: Position) -> Result<(), TableError> {
+    if slot.seat.is_asked() {
+        slot.row.state = BuildState::Active;
+        return Ok(());
+    }
+    let target = *slot.caught_up_at.get_or_insert(seen);
+    slot.whole = slot.partition == 0 && (slot.whole || everywhere_at(worker, &slot.row, target).await?);
+    Ok(())
+}
+
+/// Makes a new build the one that is asked, if it may be by now.
+async fn swap_in(worker: &Worker, slot: &mut Slot) -> Result<(), TableError> {
+    let compared = slot.compared || !worker.options.verify_rebuilds;
+    if !slot.waits() || !slot.whole || !compared || !slot.seat.begin_swap() {
+        return Ok(());
+    }
+    let Some(active) = worker.builds.activate(&slot.row).await? else {
+        // Somebody gave it up, or has another one asked.
+        slot.seat.end_swap();
+        worker.board.abandon(slot.facts.name, slot.row.incarnation);
+        return Ok(());
+    };
+    slot.row = active;
+    slot.seat.activated();
+    worker.sweep_later(slot.facts.name);
+    worker.builds.ensure_views(&slot.facts, &slot.row).await
+}
+
 /// Whether all partitions of a build have come to a position, whoever fills them.
 async fn everywhere_at(worker: &Worker, row: &BuildRow, position: Position) -> Result<bool, TableError> {
     if position == Position::START {
@@ -278,7 +331,7 @@ async fn everywhere_at(worker: &Worker, row: &BuildRow, position: Position) -> R
 }
 
 /// Reads a page, for as long as it takes the log to give one.
-async fn read_page(worker: &Worker, seats: &[&Seat], after: Position) -> LogPage {
+async fn read_page(worker: &Worker, posts: &[Post], after: Position) -> LogPage {
     let limit = PageLimit {
         events: worker.options.batch_events_max.max(1),
         bytes: worker.options.batch_bytes_max,
@@ -290,16 +343,16 @@ async fn read_page(worker: &Worker, seats: &[&Seat], after: Position) -> LogPage
             Err(error) => {
                 let why = with_causes(&error);
                 tracing::warn!(%after, error = why, "projection_read_failed: trying again");
-                seats.iter().for_each(|seat| seat.failed(&why));
+                posts.iter().for_each(|post| post.failed(&why));
                 backoff.wait().await;
             }
         }
     }
 }
 
-async fn write(worker: &Worker, seats: &[&Seat], batch: Option<Batch>) -> Result<Vec<Refusal>, TableError> {
+async fn write(worker: &Worker, posts: &[Post], batch: Option<Batch>) -> Result<Vec<Refusal>, TableError> {
     match batch {
-        Some(batch) => worker.write(seats, batch).await,
+        Some(batch) => worker.write(posts, batch).await,
         None => Ok(Vec::new()),
     }
 }

@@ -8,9 +8,10 @@ use tokio::task::JoinSet;
 
 use super::Worker;
 use super::board::Seat;
+use super::project::Hand;
 use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, plan};
 use crate::migration;
-use crate::model::{ModelFactory, ReadModel};
+use crate::model::ModelFactory;
 use crate::progress::{self, Progress};
 use crate::verify::VerifyReport;
 
@@ -18,7 +19,8 @@ use crate::verify::VerifyReport;
 pub(crate) struct Slot {
     pub(crate) facts: Facts,
     pub(crate) factory: ModelFactory,
-    pub(crate) model: Box<dyn ReadModel>,
+    /// The model at work; away while it takes events ([`super::project`]).
+    pub(crate) hand: Option<Hand>,
     pub(crate) row: BuildRow,
     /// The partition of the streams that it is fed.
     pub(crate) partition: u32,
@@ -115,7 +117,7 @@ impl Worker {
         let manages = ours.contains(&0);
         let facts = &projection.facts;
         self.builds.ensure_control().await.map_err(OpenError::Control)?;
-        let (rows, existing) = (self.builds.rows(facts.name).await?, self.builds.existing().await?);
+        let (rows, existing) = tokio::try_join!(self.builds.rows(facts.name), self.builds.existing())?;
         let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
         if plan
             .revive
@@ -147,10 +149,12 @@ impl Worker {
             }
         }
         if let Some(row) = plan.active.take() {
-            if manages {
+            let found = self.slots(projection, &row, ours).await;
+            // Where a lane fills it the views were pointed at it before, and are looked after.
+            if manages && !found.as_ref().is_ok_and(Vec::is_empty) {
                 self.builds.ensure_views(facts, &row).await?;
             }
-            match self.slots(projection, &row, ours).await {
+            match found {
                 Ok(found) => slots.extend(found),
                 Err(OpenError::Diverged { upto }) if self.options.rebuild_when_ahead => {
                     tracing::warn!(projection = facts.name, %upto, "projection_rebuilds: the log is not what it was");
@@ -234,7 +238,7 @@ impl Worker {
             Some(Slot {
                 facts: projection.facts,
                 factory: Arc::clone(&projection.factory),
-                model: (projection.factory)(row.shape()),
+                hand: Some(Hand::of((projection.factory)(row.shape()))),
                 row: row.clone(),
                 partition: *partition,
                 seat,

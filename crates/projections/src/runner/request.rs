@@ -1,30 +1,46 @@
 //! Heeding what is asked through the handle: rebuilds begun and given up.
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Projector;
 use super::handle::{AbortError, RebuildError, Request};
-use crate::builds::{BuildRow, BuildState, Created, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, Created, Facts, newest_active, plan};
 
 impl Projector {
     pub(super) async fn heed(&mut self, request: Request) {
         // Whoever asked may have gone.
         match request {
-            Request::Rebuild(name, answer) => drop(answer.send(self.begin_rebuild(&name).await)),
+            Request::Rebuild(name, answer) => {
+                let mut begun = self.begin_rebuilds(&[&name]).await;
+                let unknown = || Err(RebuildError::Unknown(name.clone()));
+                drop(answer.send(begun.pop().map_or_else(unknown, |(_, begun)| begun)));
+            }
             Request::RebuildAll(answer) => {
                 let names: Vec<&'static str> = self.projections.keys().copied().collect();
-                let mut begun = Vec::new();
-                // All rows first: what is opened together goes through the log together.
-                for name in names {
-                    begun.push((name.to_owned(), self.begin_rebuild(name).await));
-                }
-                drop(answer.send(begun));
+                drop(answer.send(self.begin_rebuilds(&names).await));
             }
             Request::Abort(name, answer) => drop(answer.send(self.abort(&name).await)),
         }
     }
 
-    async fn begin_rebuild(&mut self, name: &str) -> Result<u32, RebuildError> {
+    /// Begins rebuilds at one time: to make the tables of one after those of another took longer than to fill them from ten
+    /// thousand events. Only then they are opened, all together: what is opened together goes through the log together.
+    async fn begin_rebuilds(&mut self, names: &[&str]) -> Vec<(String, Result<u32, RebuildError>)> {
+        let begun = join_all(names.iter().map(|name| self.begin_rebuild(name))).await;
+        let mut results = Vec::new();
+        for (name, begun) in names.iter().zip(begun) {
+            let build = begun.map(|(facts, row)| {
+                self.worker.board.begins(&row);
+                self.due.insert(facts.name, Instant::now());
+                row.build
+            });
+            results.push(((*name).to_owned(), build));
+        }
+        results
+    }
+
+    async fn begin_rebuild(&self, name: &str) -> Result<(Facts, BuildRow), RebuildError> {
         let unknown = || RebuildError::Unknown(name.to_owned());
         let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
         let builds = &self.worker.builds;
@@ -40,13 +56,10 @@ impl Projector {
         let created = builds
             .create(&facts, self.worker.shape(), BuildState::Building)
             .await?;
-        let row = match created {
-            Created::Made(row) => row,
-            Created::Taken(build) => return Err(RebuildError::UnderWay(build)),
-        };
-        self.worker.board.begins(&row);
-        self.due.insert(facts.name, Instant::now());
-        Ok(row.build)
+        match created {
+            Created::Made(row) => Ok((facts, row)),
+            Created::Taken(build) => Err(RebuildError::UnderWay(build)),
+        }
     }
 
     /// Gives up a rebuild. First it is taken down in the store, from where on it never comes back, then its lane is ended;

@@ -84,7 +84,7 @@ impl ReadModel for Counting {
     fn wants_payload(&self, _: &DeliveryReceived) -> bool {
         true
     }
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for one in events {
             let position = one.event.position;
             assert!(

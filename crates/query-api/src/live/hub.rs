@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{EventLog, ReadError};
+use domain::{EventLog, Position, ReadError};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ pub(crate) struct Hub {
     pub(crate) sockets: Arc<Places>,
     /// Every stream ends.
     pub(crate) stop: CancellationToken,
+    /// Where the clients of Socket.IO begin to be shown what comes; none while there are none.
+    showing: watch::Sender<Option<Position>>,
     /// What is damaged in the log behind the ring, as long as it is: nothing comes any more then.
     damage: watch::Sender<Option<String>>,
 }
@@ -34,6 +36,7 @@ impl Hub {
             streams: Places::new("sse", options.streams_max, options.streams_per_client_max),
             sockets: Places::new("socketio", options.sockets_max, options.sockets_per_address_max),
             stop: CancellationToken::new(),
+            showing: watch::Sender::new(None),
             damage: watch::Sender::new(None),
             options,
         }
@@ -58,6 +61,49 @@ impl Hub {
             // That passes.
             Err(ReadError::Unavailable(_)) => {}
         }
+    }
+
+    /// Has everything shown to the clients of Socket.IO that comes to the log from now on. Whoever calls it has a place.
+    ///
+    /// # Errors
+    /// When the end of the log is not known.
+    pub(crate) async fn show_sockets(&self) -> Result<(), ReadError> {
+        // It stays so: that it ends takes that no place is taken.
+        if self.showing.borrow().is_none() {
+            let head = self.log.head().await?;
+            self.showing.send_if_modified(|from| {
+                let begins = from.is_none();
+                from.get_or_insert(head);
+                begins
+            });
+        }
+        Ok(())
+    }
+
+    /// Ready when clients of Socket.IO are to be shown what comes, with the position that they begin after.
+    pub(crate) async fn sockets_shown(&self) -> Position {
+        let mut showing = self.showing.subscribe();
+        let from = showing.wait_for(Option::is_some).await.map(|from| *from);
+        // The sender is in here.
+        from.ok().flatten().unwrap_or(Position::START)
+    }
+
+    /// Ends that if no client of Socket.IO is left; whether it ended.
+    pub(crate) fn sockets_left(&self) -> bool {
+        let mut left = false;
+        self.showing.send_if_modified(|from| {
+            left = self.sockets.is_empty();
+            if left {
+                *from = None;
+            }
+            left
+        });
+        left
+    }
+
+    /// Nobody reads the log on behalf of the ring any longer.
+    pub(crate) fn forget_damage(&self) {
+        self.damage.send_if_modified(|damage| damage.take().is_some());
     }
 
     /// Writes down that the log is damaged for a client, unless that is known.

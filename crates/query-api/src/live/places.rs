@@ -107,6 +107,11 @@ impl Places {
         Ok(())
     }
 
+    /// Whether none is taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken().all == 0
+    }
+
     fn full(&self) -> Failure {
         metrics::counter!("hooklog_live_refused_total", "kind" => self.kind, "reason" => "full").increment(1);
         Failure::later("too many live clients at once; try again later", RETRY_SECS)

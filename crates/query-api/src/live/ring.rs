@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::Position;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::item::Item;
 
@@ -16,6 +16,8 @@ use super::item::Item;
 pub(crate) struct Ring {
     kept: Mutex<Kept>,
     end: watch::Sender<Position>,
+    /// Somebody began to listen.
+    joined: Notify,
     events_max: usize,
     bytes_max: usize,
 }
@@ -37,14 +39,18 @@ impl Ring {
         Self {
             kept: Mutex::default(),
             end: watch::Sender::new(Position::START),
+            joined: Notify::new(),
             events_max: events_max.max(1),
             bytes_max,
         }
     }
 
-    /// From here on everything will be put in.
+    /// From here on everything will be put in. What was in it before is gone, as what came in between never was.
     pub(crate) fn begin(&self, at: Position) {
-        self.kept().floor.get_or_insert(at);
+        *self.kept() = Kept {
+            floor: Some(at),
+            ..Kept::default()
+        };
         self.end.send_replace(at);
     }
 
@@ -75,9 +81,23 @@ impl Ring {
         Ok(kept.items.iter().skip(from).take(max).map(Arc::clone).collect())
     }
 
-    /// Tells of every move of the end.
+    /// Tells of every move of the end. Who holds it is listening.
     pub(crate) fn watch(&self) -> watch::Receiver<Position> {
-        self.end.subscribe()
+        let end = self.end.subscribe();
+        self.joined.notify_one();
+        end
+    }
+
+    /// Ready when somebody is listening.
+    pub(crate) async fn is_listened_to(&self) {
+        while self.end.receiver_count() == 0 {
+            self.joined.notified().await;
+        }
+    }
+
+    /// Ready when nobody is listening.
+    pub(crate) async fn is_deserted(&self) {
+        self.end.closed().await;
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -192,6 +192,35 @@ async fn what_is_received_is_shown_as_the_row_of_the_list() {
     assert_eq!(row["duplicateOf"], Value::Null);
 }
 
+/// Time is skipped whenever nothing can happen.
+#[tokio::test(start_paused = true)]
+async fn the_feed_rests_while_nobody_listens_and_whoever_comes_misses_nothing() {
+    let running = Running::start(World::new());
+    let relayed = Arc::clone(&running.world.relayed);
+    running.receive(1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!relayed.is_followed(), "nobody ever listened");
+    for n in 0..3 {
+        let mut stream = running.stream("").await;
+        let at = running.receive(10 + n).await;
+        assert_eq!(stream.positions(1).await, [at]);
+        assert!(relayed.is_followed());
+        drop(stream);
+        while relayed.is_followed() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let unseen = running.receive(20 + n).await;
+        let mut socket = socket::joined(&running).await;
+        let mut late = running.stream(&format!("?after={at}")).await;
+        let received = running.receive(30 + n).await;
+        assert_eq!(late.positions(2).await, [unseen, received]);
+        for _typed_and_any in 0..2 {
+            let (_, shown) = socket.event().await;
+            assert!(!shown.to_string().contains(&format!("d-{}", 20 + n)), "{shown}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stream_goes_on_from_any_position_without_a_gap_or_a_repeat() {
     let mut world = World::new();

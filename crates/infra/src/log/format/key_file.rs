@@ -121,6 +121,11 @@ impl KeyFileWriter {
         record.encode_key(&mut self.entries);
     }
 
+    /// How much it holds.
+    pub(crate) const fn entries_bytes(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The whole file; counts and checksums of the header are filled in.
     pub(crate) fn finish(self, mut header: KeyFileHeader, table: &[TableRow]) -> Vec<u8> {
         let rows: Vec<u8> = table.iter().flat_map(|row| row.encode()).collect();

@@ -248,16 +248,26 @@ async fn a_million_bytes_of_small_events_open_from_key_files_and_verify() {
     let log = open(folder.path()).await;
     assert_eq!(log.head().await, Ok(Position::new(1000)));
     let segments = verify(folder.path()).unwrap().segments;
-    let keys = std::fs::read_dir(folder.path()).unwrap();
-    let keys = keys.filter(|e| {
-        e.as_ref()
-            .unwrap()
-            .file_name()
-            .to_string_lossy()
-            .ends_with(".keys")
-    });
-    assert_eq!(keys.count() as u64, segments - 1);
+    let written = key_files(folder.path());
+    assert_eq!(written.len() as u64, segments - 1);
     assert!(segments > 10, "{segments}");
+    log.close().await;
+    drop(log);
+    // Those were written from what was kept of each segment; read again, it says the same.
+    for path in written.keys() {
+        std::fs::remove_file(path).unwrap();
+    }
+    drop(open(folder.path()).await);
+    assert_eq!(key_files(folder.path()), written);
+}
+
+fn key_files(folder: &std::path::Path) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let keys = entries.filter(|path| path.extension().is_some_and(|end| end == "keys"));
+    keys.map(|path| (path.clone(), std::fs::read(&path).unwrap()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

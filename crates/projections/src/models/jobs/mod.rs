@@ -98,7 +98,7 @@ impl ReadModel for Jobs {
         !received.synthetic && announces.contains(&received.event.as_str())
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
             let (Some(received), Some(payload)) = (super::counted_once(projected), &projected.payload) else {
                 continue;

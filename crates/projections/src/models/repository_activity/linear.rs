@@ -9,7 +9,7 @@
 use domain::DeliveryReceived;
 use serde::Deserialize;
 
-use crate::models::json::Lenient;
+use crate::models::json::{self, Lenient};
 
 /// The longest name that is taken for one, in bytes; that of GitLab's longest path.
 const NAME_BYTES_MAX: usize = 512;
@@ -77,7 +77,7 @@ pub(super) fn may_name_a_repository(received: &DeliveryReceived) -> bool {
 
 /// The repository that a payload names, if it does.
 pub(super) fn repository(payload: &[u8]) -> Option<String> {
-    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    let payload: Payload = json::read(payload).ok()?;
     let kind = payload.kind.get()?;
     if kind == "Attachment" {
         return of_page(payload.data.get()?.url.get()?);

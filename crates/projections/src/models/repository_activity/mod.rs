@@ -215,7 +215,7 @@ impl ReadModel for RepositoryActivity {
         !received.synthetic && (described || linear::may_name_a_repository(received))
     }
 
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for projected in events {
             let Some(received) = super::counted_once(projected) else {
                 continue;
@@ -235,6 +235,10 @@ impl ReadModel for RepositoryActivity {
                 rows.push(REPOSITORIES, &row)?;
             }
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, rows: &mut RowBatch) -> Result<(), TableError> {
         self.write(rows)
     }
 }

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::models::column::Moment;
-use crate::models::json::{Lenient, PayloadTime};
+use crate::models::json::{self, Lenient, PayloadTime};
 use crate::models::precedence::Precedence;
 
 /// The parts of a payload that count; all may be missing.
@@ -53,7 +53,7 @@ struct Repository {
 
 impl Payload {
     pub(super) fn read(json: &[u8]) -> Self {
-        serde_json::from_slice(json).unwrap_or_default()
+        json::read(json).unwrap_or_default()
     }
 
     /// Commits of a push. GitLab lists at most 20 of them beside their number.

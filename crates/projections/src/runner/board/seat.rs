@@ -1,5 +1,6 @@
 //! The right to fill a partition of a build.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use domain::{Position, RecordedEvent};
@@ -9,9 +10,13 @@ use super::view::View;
 use crate::builds::{BuildRow, BuildState};
 
 /// While it lives, no other worker of this process fills that partition of that build.
-pub(crate) struct Seat {
+pub(crate) struct Seat(Post);
+
+/// Where whoever works for a seat reports how it goes. It is no right to anything, so it may outlive the seat.
+#[derive(Clone)]
+pub(crate) struct Post {
     board: Arc<Board>,
-    projection: String,
+    projection: Arc<str>,
     incarnation: uuid::Uuid,
     partition: u32,
 }
@@ -39,16 +44,31 @@ impl Board {
             None => place.insert(View::of(row)),
         };
         view.begin(partition, at);
-        Some(Seat {
+        Some(Seat(Post {
             board: Arc::clone(self),
-            projection: row.projection.clone(),
+            projection: row.projection.as_str().into(),
             incarnation: row.incarnation,
             partition,
-        })
+        }))
     }
 }
 
 impl Seat {
+    /// Where those who work for it report.
+    pub(crate) fn post(&self) -> Post {
+        self.0.clone()
+    }
+}
+
+impl Deref for Seat {
+    type Target = Post;
+
+    fn deref(&self) -> &Post {
+        &self.0
+    }
+}
+
+impl Post {
     fn with(&self, change: impl FnOnce(&mut View)) {
         self.board.with_view(&self.projection, self.incarnation, change);
     }
@@ -97,7 +117,7 @@ impl Seat {
     /// The build is now the one that is asked.
     pub(crate) fn activated(&self) {
         let mut projections = self.board.lock();
-        if let Some(entry) = projections.get_mut(&self.projection) {
+        if let Some(entry) = projections.get_mut(&*self.projection) {
             entry.activated(self.incarnation);
         }
     }
@@ -106,7 +126,7 @@ impl Seat {
     pub(crate) fn is_asked(&self) -> bool {
         let projections = self.board.lock();
         let active = projections
-            .get(&self.projection)
+            .get(&*self.projection)
             .and_then(|entry| entry.active.as_ref());
         active.is_some_and(|active| active.incarnation == self.incarnation)
     }

@@ -350,7 +350,7 @@ impl ReadModel for Lasts {
     fn wants_payload(&self, _: &DeliveryReceived) -> bool {
         false
     }
-    fn project(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
+    fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for one in events {
             let position = one.event.position.get();
             let row = json!({"key": "all", "position": position, "rank": 1_000_000 - position});

@@ -9,7 +9,7 @@ use socketioxide::handler::ConnectHandler as _;
 
 use super::connection::visitor;
 use super::member::{Choice, Member};
-use super::visitor::join;
+use super::visitor::{Refused, join};
 use super::{Gateway, ROOT, WEBHOOKS};
 use crate::live::pass::Pass;
 use crate::state::State;
@@ -18,10 +18,12 @@ use crate::state::State;
 pub(super) fn serve(io: &SocketIo, namespace: &'static str, state: &Arc<State>, gateway: &Arc<Gateway>) {
     let joining = Arc::clone(state);
     let admit = move |socket: SocketRef, auth: TryData<Value>| {
-        let passed = join(&joining, &socket, auth.0.ok().as_ref());
-        std::future::ready(passed.map(|pass| {
+        let joining = Arc::clone(&joining);
+        async move {
+            let pass = join(&joining, &socket, auth.0.ok().as_ref()).await?;
             socket.extensions.insert(pass);
-        }))
+            Ok::<_, Refused>(())
+        }
     };
     let (gateway, choices_max) = (Arc::clone(gateway), state.live.options.subscriptions_max);
     // At once, and no part of it later: what a client says next may come right behind, and of what is put off nobody knows the

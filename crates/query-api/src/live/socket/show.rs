@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use super::member::{Member, Members};
 use super::{Gateway, Sockets, UPDATE_EVERY, typed};
@@ -20,21 +21,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const GRACE: Duration = Duration::from_millis(100);
 
 impl Sockets {
+    /// Shows what comes, whenever there are clients.
     pub(super) async fn show_all(&self) {
         let live = &self.state.live;
-        let head = loop {
-            match live.log.head().await {
-                Ok(head) => break head,
-                Err(error) => {
-                    tracing::warn!(%error, "live_head_unknown: trying again");
-                    tokio::time::sleep(UPDATE_EVERY).await;
-                }
-            }
-        };
-        let mut reader = Reader::new(Arc::clone(live), head);
         loop {
-            match reader.next().await {
-                Ok(items) => {
+            let from = live.sockets_shown().await;
+            self.show_from(Reader::new(Arc::clone(live), from)).await;
+        }
+    }
+
+    /// Shows what comes until the last client has gone.
+    async fn show_from(&self, mut reader: Reader) {
+        let live = &self.state.live;
+        while !live.sockets_left() {
+            match timeout(UPDATE_EVERY, reader.next()).await {
+                Err(_nothing_came) => {}
+                Ok(Ok(items)) => {
                     for (n, item) in items.iter().enumerate() {
                         if let Kind::Delivery(delivery) = &item.kind {
                             self.show(delivery).await;
@@ -45,7 +47,7 @@ impl Sockets {
                         }
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     live.report(&error);
                     self.gateway.dismiss_all(Notice::LogUnreadable);
                     tokio::time::sleep(UPDATE_EVERY).await;

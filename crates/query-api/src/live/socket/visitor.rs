@@ -120,7 +120,7 @@ fn token(auth: Option<&Value>) -> Result<Option<&str>, ()> {
 }
 
 /// Who joins a namespace: by the token that they send, else by what their first request showed.
-pub(super) fn join(state: &State, socket: &SocketRef, auth: Option<&Value>) -> Result<Pass, Refused> {
+pub(super) async fn join(state: &State, socket: &SocketRef, auth: Option<&Value>) -> Result<Pass, Refused> {
     let visitor = visitor(socket).ok_or_else(|| Refused("not let in".to_owned()))?;
     let refused = |failure: Failure| Refused(format!("not let in: {failure}"));
     let mut caller = visitor.caller.clone();
@@ -148,8 +148,11 @@ pub(super) fn join(state: &State, socket: &SocketRef, auth: Option<&Value>) -> R
     visitor.take_place(state, &caller).map_err(refused)?;
     let pass = Pass::new(caller);
     let unreadable = state.live.is_damaged().then_some(Notice::LogUnreadable);
-    match pass.ended(state).or(unreadable) {
-        Some(notice) => Err(Refused(format!("not let in: {}", notice.message()))),
-        None => Ok(pass),
+    if let Some(notice) = pass.ended(state).or(unreadable) {
+        return Err(Refused(format!("not let in: {}", notice.message())));
     }
+    // From before they are in: nothing that comes afterwards may be missing.
+    let shown = state.live.show_sockets().await;
+    shown.map_err(|error| Refused(format!("not let in: {error}")))?;
+    Ok(pass)
 }

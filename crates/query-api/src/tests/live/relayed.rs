@@ -24,6 +24,11 @@ struct Shared {
 }
 
 impl Relayed {
+    /// Whether anybody follows it.
+    pub(super) fn is_followed(&self) -> bool {
+        self.shared.changed.receiver_count() > 0
+    }
+
     /// The next so many messages never arrive.
     pub(super) fn lose(&self, count: usize) {
         self.shared.losing.store(count, Ordering::SeqCst);

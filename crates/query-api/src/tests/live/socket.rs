@@ -17,7 +17,7 @@ const LEAVE: &str = "41";
 const SEPARATOR: char = '\u{1e}';
 
 /// A client that says and hears packets.
-struct Polled<'a> {
+pub(super) struct Polled<'a> {
     running: &'a Running,
     session: String,
     heard: VecDeque<String>,
@@ -83,7 +83,7 @@ impl<'a> Polled<'a> {
     }
 
     /// The name and the data of the next event.
-    async fn event(&mut self) -> (String, Value) {
+    pub(super) async fn event(&mut self) -> (String, Value) {
         let packet = self.hear().await.expect("an event");
         let event = packet
             .strip_prefix("42")
@@ -109,6 +109,11 @@ impl<'a> Polled<'a> {
         }
         true
     }
+}
+
+/// A client in the root namespace.
+pub(super) async fn joined(running: &Running) -> Polled<'_> {
+    Polled::open(running, &[]).await.unwrap().joined().await
 }
 
 /// One place, and nobody who goes because of a ping.

@@ -6,7 +6,7 @@ use domain::{DeliveryReceived, Timestamp};
 
 use self::payload::{Job, JobPayload, Repository, Run, RunPayload, Step};
 use super::announcement::{JobAnnouncement, LABELS_MAX, Order, RunAnnouncement, Runner, State, host_of};
-use crate::models::json::{Lenient, cut};
+use crate::models::json::{self, Lenient, cut};
 
 const PULL_REQUESTS_MAX: usize = 1000;
 
@@ -32,7 +32,7 @@ const fn rank(state: State) -> u8 {
 
 /// Reads a `workflow_job`; `None` when it is not about a job with an id in a known state.
 pub(super) fn job(received: &DeliveryReceived, payload: &[u8]) -> Option<JobAnnouncement> {
-    let payload: JobPayload = serde_json::from_slice(payload).ok()?;
+    let payload: JobPayload = json::read(payload).ok()?;
     let deployed_at = payload
         .deployment
         .get()
@@ -97,7 +97,7 @@ fn host(repository: &Lenient<Repository>, page: &Lenient<String>) -> String {
 
 /// Reads a `workflow_run`; `None` when it is not about a run with an id.
 pub(super) fn run(received: &DeliveryReceived, payload: &[u8]) -> Option<RunAnnouncement> {
-    let payload: RunPayload = serde_json::from_slice(payload).ok()?;
+    let payload: RunPayload = json::read(payload).ok()?;
     let run = payload.workflow_run.into_inner()?;
     let run_id = run.id.copied().filter(|id| *id > 0)?;
     let rank = received.action.as_deref().and_then(run_rank);

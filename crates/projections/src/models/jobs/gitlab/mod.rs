@@ -13,7 +13,7 @@ use domain::Timestamp;
 
 use self::payload::{JobPayload, Pipeline, PipelineJob, PipelinePayload, Project};
 use super::announcement::{JobAnnouncement, LABELS_MAX, Order, RunAnnouncement, Runner, State, host_of};
-use crate::models::json::{Lenient, cut};
+use crate::models::json::{self, Lenient, cut};
 
 /// The event of a job, and the `object_kind` of its payload.
 pub(super) const JOB_EVENT: &str = "build";
@@ -48,7 +48,7 @@ struct About {
 
 /// Reads a job event; `None` when it is not about a job with an id in a known status.
 pub(super) fn job(payload: &[u8]) -> Option<JobAnnouncement> {
-    let payload: JobPayload = serde_json::from_slice(payload).ok()?;
+    let payload: JobPayload = json::read(payload).ok()?;
     is_kind(&payload.object_kind, JOB_EVENT)?;
     let pipeline = payload.commit.get();
     let pipeline_id = payload.pipeline_id.copied();
@@ -79,7 +79,7 @@ pub(super) fn job(payload: &[u8]) -> Option<JobAnnouncement> {
 
 /// Reads a pipeline event: the pipeline, and its jobs. `None` when it is not about a pipeline with an id.
 pub(super) fn pipeline(payload: &[u8]) -> Option<(RunAnnouncement, Vec<JobAnnouncement>)> {
-    let payload: PipelinePayload = serde_json::from_slice(payload).ok()?;
+    let payload: PipelinePayload = json::read(payload).ok()?;
     is_kind(&payload.object_kind, PIPELINE_EVENT)?;
     let run = run(&payload)?;
     let about = About {
