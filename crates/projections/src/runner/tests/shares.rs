@@ -188,21 +188,15 @@ async fn a_process_that_loses_a_partition_shows_how_far_its_new_holder_is() {
     one.sees_the_head(&world).await;
     world.tables.state().down = true;
     world.fill(5).await;
-    let lag = |name: &str| gauges.get(&format!("hooklog_projection_lag_{name} deliveries"));
-    until("the lag is told", async || {
-        lag("seconds").is_some_and(|lag| lag > 0.0) && lag("events").is_some_and(f64::is_nan)
-    })
-    .await;
+    let lag = || gauges.get("hooklog_projection_lag_events deliveries");
+    until("the lag is told", async || lag().is_some_and(f64::is_nan)).await;
     first.take(share(0));
     second.give(share(0));
     world.tables.state().down = false;
     let other = world.start_sharing(in_parts(1), Arc::new(second.clone()));
     other.sees_the_head(&world).await;
     other.stop().await;
-    until("the lag is that of the tables", async || {
-        lag("seconds") == Some(0.0) && lag("events") == Some(0.0)
-    })
-    .await;
+    until("the lag is that of the tables", async || lag() == Some(0.0)).await;
     assert_eq!(one.status("deliveries").partitions_here, 0);
     one.stop().await;
     relay.cancel();
