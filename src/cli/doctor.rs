@@ -74,6 +74,7 @@ impl Doctor {
             }
         };
         let running = running_server(&settings);
+        let projections = running.as_ref().and_then(|_| ask(&settings, "/api/projections"));
         vec![
             ("settings", Fine("they can be used".into())),
             ("data", data_directory(&settings)),
@@ -87,6 +88,7 @@ impl Doctor {
             ("secrets", secrets(&settings)),
             ("key", master_key(&settings)),
             ("server", server(&settings, running)),
+            ("partitions", partitions(projections)),
         ]
     }
 }
@@ -261,8 +263,13 @@ fn master_key(settings: &Settings) -> Finding {
 
 /// The status that a server at the configured address answers `/health` with, if one answers.
 fn running_server(settings: &Settings) -> Option<(u16, serde_json::Value)> {
+    ask(settings, "/ready")
+}
+
+/// What a server at the configured address answers, without a key, if one answers.
+fn ask(settings: &Settings, path: &str) -> Option<(u16, serde_json::Value)> {
     let address = std::net::SocketAddr::new(settings.server.host, settings.server.port);
-    let url = format!("http://{address}/ready");
+    let url = format!("http://{address}{path}");
     super::block_on(async {
         let client = reqwest::Client::builder()
             // It is about this machine: no proxy can answer for it.
@@ -293,5 +300,77 @@ fn server(settings: &Settings, running: Option<(u16, serde_json::Value)>) -> Fin
                 "stop the program that uses the port, or choose another with --port".into(),
             ),
         },
+    }
+}
+
+/// Who fills which partition of the read models, as the running server says.
+fn partitions(answer: Option<(u16, serde_json::Value)>) -> Finding {
+    let (status, details) = match answer {
+        None => return Note("nothing runs here that could say who fills them".into()),
+        Some(answer) => answer,
+    };
+    let data = &details["data"];
+    let of_builds = data["projections"].as_array().into_iter().flatten();
+    let most = of_builds.filter_map(|one| one["partitions"].as_u64()).max();
+    let (200, Some(most)) = (status, most) else {
+        return Note(format!(
+            "who fills them is told to those with a key only ({status}): GET /api/projections"
+        ));
+    };
+    let holders = data["holders"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if holders.is_empty() {
+        return Note(format!("{most}; no leases say who fills which"));
+    }
+    let of_partition = |holder: &serde_json::Value| {
+        let who = match (holder["here"].as_bool(), holder["other"].as_str()) {
+            (Some(true), _) => "the server here",
+            (_, Some(other)) => other,
+            (_, None) => "nobody known",
+        };
+        format!("{} by {who}", holder["partition"])
+    };
+    let all: Vec<_> = holders.iter().map(of_partition).collect();
+    Fine(format!("{most}: {}", all.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_with_whoever_fills_them() {
+        let projections = json!([{"name": "jobs", "partitions": 2}, {"name": "health", "partitions": 0}]);
+        let holders = json!([
+            {"partition": 0, "here": true, "other": null},
+            {"partition": 1, "here": false, "other": "7 on b"},
+            {"partition": 2, "here": false, "other": null},
+        ]);
+        let told =
+            |holders: serde_json::Value| json!({"data": {"projections": projections, "holders": holders}});
+        for (answer, is_fine, text) in [
+            (
+                Some((200, told(holders))),
+                true,
+                "2: 0 by the server here, 1 by 7 on b, 2 by nobody known",
+            ),
+            (
+                Some((200, told(json!([])))),
+                false,
+                "2; no leases say who fills which",
+            ),
+            (
+                Some((401, json!({}))),
+                false,
+                "who fills them is told to those with a key only (401): GET /api/projections",
+            ),
+            (None, false, "nothing runs here that could say who fills them"),
+        ] {
+            let found = partitions(answer);
+            assert_eq!(matches!(found, Fine(_)), is_fine);
+            let (Fine(found) | Note(found) | Wrong(found, _)) = found;
+            assert_eq!(found, text);
+        }
     }
 }

@@ -17,7 +17,7 @@ use infra::backup::{self, Report};
 use super::{SettingsArgs, block_on};
 use crate::clock::SystemClock;
 use crate::serve::log::on_cluster;
-use crate::settings::{LogBackend, Settings};
+use crate::settings::{LogBackend, Settings, masked_url};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Log {
@@ -66,7 +66,7 @@ pub(super) enum Log {
 impl Log {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Verify(settings) => verify(&data_dir(&settings)?),
+            Self::Verify(settings) => verify(&embedded(&settings)?.data.dir),
             Self::Dump {
                 settings,
                 json,
@@ -81,22 +81,22 @@ impl Log {
                     done => done,
                 }
             }
-            Self::Backup { settings, target } => make_backup(&data_dir(&settings)?, &target),
-            Self::Restore { settings, from } => restore(&from, &data_dir(&settings)?),
+            Self::Backup { settings, target } => make_backup(&embedded(&settings)?, &target),
+            Self::Restore { settings, from } => restore(&from, &embedded(&settings)?.data.dir),
             Self::Migrate(migrate) => migrate.run(),
         }
     }
 }
 
-/// Where the segments are, unless the log is elsewhere.
-fn data_dir(args: &SettingsArgs) -> anyhow::Result<PathBuf> {
+/// The settings of a log in a data directory.
+fn embedded(args: &SettingsArgs) -> anyhow::Result<Settings> {
     let settings = args.overrides().load()?.settings;
     ensure!(
         settings.log.backend == LogBackend::Embedded,
         "setting log.backend: this command reads the segments of an embedded log, and the log is on EventStoreDB or KurrentDB; use \
          the tools of the cluster, or move the log into a data directory with `hooklog log migrate --from eventstore --to embedded`"
     );
-    Ok(settings.data.dir)
+    Ok(settings)
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]
@@ -237,11 +237,18 @@ fn line_of(event: &RecordedEvent) -> String {
 }
 
 #[allow(clippy::print_stdout, reason = "the output of the command")]
-fn make_backup(data_dir: &Path, target: &Path) -> anyhow::Result<ExitCode> {
+fn make_backup(settings: &Settings, target: &Path) -> anyhow::Result<ExitCode> {
+    let data_dir = &settings.data.dir;
     let bar = progress("copying");
     let report = backup::backup(data_dir, target, SystemClock.now(), |bytes| bar.inc(bytes))?;
     bar.finish_and_clear();
     println!("backed up {} into {}", data_dir.display(), target.display());
+    if !settings.bodies.url.is_empty() {
+        println!(
+            "NOT in it are the long bodies: they are in {} (setting bodies.url), which needs a backup of its own",
+            masked_url(&settings.bodies.url)
+        );
+    }
     Ok(summary(&report))
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use domain::{Checkpoints, Holder, LeaseName, LeaseStanding, Leases, LogId, SharedWork, Unshared};
@@ -15,6 +16,11 @@ use uuid::Uuid;
 
 use crate::role::{Role, Roles};
 use crate::settings::Settings;
+
+/// The most partitions whose holders are looked up for an answer.
+const PARTITIONS_SHOWN_MAX: u32 = 64;
+/// How long an answer waits for the store of leases.
+const STORE_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// How this process shares its work.
 pub(crate) struct Sharing {
@@ -127,13 +133,19 @@ impl Sharing {
         Some(Share::of(of_work.map(|(_, standing)| standing)))
     }
 
-    /// Who fills which partition of the projections, as far as this process stands for them.
-    pub(crate) fn partition_holders(&self) -> Vec<PartitionHolder> {
-        let standings = self.with_others.as_ref().map(|others| others.keeper.standings());
-        let projecting = standings
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| name.work == SharedWork::Project);
+    /// Who fills which of so many partitions of the projections: as this process stands for them, and where it stands for none,
+    /// as the store of leases says.
+    pub(crate) async fn partition_holders(&self, partitions: u32) -> Vec<PartitionHolder> {
+        let Some(with_others) = &self.with_others else {
+            return Vec::new();
+        };
+        let mut standings = with_others.keeper.standings();
+        standings.retain(|(name, _)| name.work == SharedWork::Project);
+        if standings.is_empty() {
+            standings = with_others
+                .as_store_says(partitions.min(PARTITIONS_SHOWN_MAX))
+                .await;
+        }
         let holder = |(name, standing): (LeaseName, LeaseStanding)| PartitionHolder {
             partition: name.part,
             here: standing.works(),
@@ -142,7 +154,7 @@ impl Sharing {
                 LeaseStanding::Held | LeaseStanding::Unleased => None,
             },
         };
-        projecting.map(holder).collect()
+        standings.into_iter().map(holder).collect()
     }
 
     /// The work is done: others may go on.
@@ -150,6 +162,23 @@ impl Sharing {
         if let Some(with_others) = &self.with_others {
             with_others.keeper.close().await;
         }
+    }
+}
+
+impl WithOthers {
+    /// Nothing where it says nothing in time: that is no reason for an answer to wait.
+    async fn as_store_says(&self, partitions: u32) -> Vec<(LeaseName, LeaseStanding)> {
+        let asked = self.keeper.holders(SharedWork::Project, partitions);
+        let holders = match tokio::time::timeout(STORE_TIMEOUT, asked).await {
+            Ok(Ok(holders)) => holders,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "it is not known who fills the partitions");
+                return Vec::new();
+            }
+            Err(_) => return Vec::new(),
+        };
+        let standby = |(name, holder)| (name, LeaseStanding::Standby(holder));
+        holders.into_iter().map(standby).collect()
     }
 }
 

@@ -11,9 +11,9 @@ use ingest::{Ingest, SyntheticDelivery};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{DifferenceKind, ProjectorHandle, RelayHandle, RelayState, RelayStatus};
 use query_api::{
-    Component, ComponentState, Difference, Intake, Progress, ProjectionState, ProjectionStatus, RebuildError,
-    RebuildOf, RebuildProgress, RenderMetrics, SendTest, SystemSnapshot, SystemStatus, TestAnswer, TestSend,
-    Verified, VerifyError,
+    Component, ComponentState, Difference, Intake, PartitionHolder, Progress, ProjectionState,
+    ProjectionStatus, RebuildError, RebuildOf, RebuildProgress, RenderMetrics, SendTest, SystemSnapshot,
+    SystemStatus, TestAnswer, TestSend, Verified, VerifyError,
 };
 
 use crate::role::{Role, Roles};
@@ -190,7 +190,7 @@ fn relay_component(status: &RelayStatus) -> Component {
     };
     let well = || {
         if status.state != RelayState::Standby {
-            return format!("{} events behind", status.lag_events);
+            return behind(status.lag_events, status.lag_seconds);
         }
         let active = status.active.as_ref();
         active.map_or_else(
@@ -207,11 +207,18 @@ fn relay_component(status: &RelayStatus) -> Component {
     }
 }
 
+/// How far somebody is behind the log, for people.
+fn behind(events: Option<u64>, seconds: f64) -> String {
+    events.map_or_else(
+        || format!("{seconds:.1} s behind"),
+        |events| format!("{events} events behind"),
+    )
+}
+
 fn projections_component(statuses: &[projections::ProjectionStatus]) -> Component {
     use projections::ProjectionState as State;
     let troubled = statuses.iter().find(|s| s.error.is_some());
     let filling = statuses.iter().find(|s| s.state != State::Live);
-    let lag = statuses.iter().map(|s| s.lag_events).max().unwrap_or(0);
     let (state, message) = match (troubled, filling) {
         (Some(one), _) => (
             ComponentState::Down,
@@ -219,9 +226,17 @@ fn projections_component(statuses: &[projections::ProjectionStatus]) -> Componen
         ),
         (None, Some(one)) => (
             ComponentState::Degraded,
-            format!("{} is not up to date, {} events behind", one.name, one.lag_events),
+            format!(
+                "{} is not up to date, {}",
+                one.name,
+                behind(one.lag_events, one.lag_seconds)
+            ),
         ),
-        (None, None) => (ComponentState::Ok, format!("{lag} events behind")),
+        (None, None) => {
+            let furthest = statuses.iter().min_by_key(|status| status.position);
+            let lag = furthest.map_or((Some(0), 0.0), |one| (one.lag_events, one.lag_seconds));
+            (ComponentState::Ok, behind(lag.0, lag.1))
+        }
     };
     Component {
         name: "projections".into(),
@@ -256,7 +271,7 @@ fn projection_status(status: &projections::ProjectionStatus) -> ProjectionStatus
         State::Waiting if status.error.is_none() => ProjectionState::Building,
         State::Waiting => ProjectionState::Failed,
     };
-    let progress = |position: u64, lag_events: u64, lag_seconds: f64| Progress {
+    let progress = |position: u64, lag_events: Option<u64>, lag_seconds: f64| Progress {
         position,
         lag_events,
         lag_ms: Duration::try_from_secs_f64(lag_seconds)
@@ -273,11 +288,7 @@ fn projection_status(status: &projections::ProjectionStatus) -> ProjectionStatus
         partitions_here: status.partitions_here,
         rebuild: status.rebuild.as_ref().map(|rebuild| RebuildProgress {
             build: rebuild.build,
-            progress: progress(
-                rebuild.position.get(),
-                head.saturating_sub(rebuild.position.get()),
-                0.0,
-            ),
+            progress: progress(rebuild.position.get(), rebuild.lag_events, 0.0),
             target: head,
             events_per_second: rebuild.events_per_second,
             eta_secs: rebuild
@@ -315,9 +326,16 @@ impl SystemStatus for Status {
             components: self.components(),
             relay,
             projections: projections.iter().map(projection_status).collect(),
-            holders: self.sharing.partition_holders(),
             intake,
         }
+    }
+
+    async fn partition_holders(&self) -> Vec<PartitionHolder> {
+        let statuses = self.projector.get().map(ProjectorHandle::status);
+        let partitions = statuses.iter().flatten().map(|status| status.partitions);
+        self.sharing
+            .partition_holders(partitions.max().unwrap_or_default())
+            .await
     }
 
     async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError> {

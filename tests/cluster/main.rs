@@ -1,8 +1,9 @@
 //! What runs in production, on one machine: three NATS servers with three copies, two processes for each part of the work, a log of the
 //! protocol of EventStoreDB, a ClickHouse. Under steady load one after the other is killed, and put to sleep for longer than its
-//! lease. Nothing may be lost or doubled, and what comes out is what an undisturbed process makes of the same log.
+//! lease; the log too: while it is away deliveries are refused. Nothing may be lost or doubled, and what comes out is what an
+//! undisturbed process makes of the same log.
 //!
-//! `HOOKLOG_CLUSTER_VICTIMS` says of how many of each kind it is tried: one, and in `make drill` all.
+//! `HOOKLOG_CLUSTER_VICTIMS` says of how many of each kind it is tried: one (of the NATS servers that which leads), and in `make drill` all.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +23,7 @@
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 
+mod log;
 mod nats;
 mod observe;
 mod process;
@@ -33,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use harness::{eventually, knob};
 use process::Kind;
-use world::World;
+use world::{STREAM, World};
 
 /// How long a lease lasts here.
 const LEASE: Duration = Duration::from_secs(2);
@@ -52,10 +54,13 @@ async fn whoever_dies_or_sleeps_nothing_is_lost_or_doubled_and_projecting_hardly
             world.pause(kind, 1 - n).await;
         }
     }
-    for _ in 0..victims.min(3) {
-        world.kill_nats().await;
-        world.pause_nats().await;
+    // The one that leads comes first; who leads then is another one's turn.
+    for n in world.nats.in_turn(STREAM).await.into_iter().take(victims) {
+        world.kill_nats(n).await;
+        world.pause_nats(n).await;
     }
+    world.kill_log().await;
+    world.pause_log().await;
     let sent = world.end_of_load().await;
     world.reconcile(&sent).await;
     world.summary(&sent);

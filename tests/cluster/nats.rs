@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::SOON;
 use crate::harness::{Launch, client, eventually, kill9, signal};
 
+/// Where a server tells of its streams.
+const JETSTREAM: &str = "jsz?accounts=true&streams=true&config=true";
 pub(crate) const TOKEN: &str = "a token of tests";
 
 /// A server of it.
@@ -109,9 +111,28 @@ impl Nats {
         eventually("a NATS server answers", SOON, || self.ask(n, "varz")).await;
     }
 
-    /// The server that leads a stream.
-    pub(crate) async fn leader(&self, stream: &str) -> usize {
-        self.leader_beside(stream, None).await
+    /// All servers, the one that leads a stream first.
+    pub(crate) async fn in_turn(&self, stream: &str) -> Vec<usize> {
+        let leader = self.leader_beside(stream, None).await;
+        (leader..3).chain(0..leader).collect()
+    }
+
+    /// What a server leads: streams, buckets, and the cluster itself.
+    pub(crate) async fn leads(&self, n: usize) -> Vec<String> {
+        let led = eventually("a NATS server says what it leads", SOON, || async {
+            let all = self.ask(n, JETSTREAM).await?;
+            let name = self.servers[n].name.as_str();
+            let streams = streams_of(&all).into_iter();
+            let led = streams.filter(|stream| stream["cluster"]["leader"] == name);
+            let mut led: Vec<_> = led
+                .filter_map(|stream| stream["name"].as_str().map(str::to_owned))
+                .collect();
+            if all["meta_cluster"]["leader"] == name {
+                led.push("the cluster".to_owned());
+            }
+            Ok(led)
+        });
+        led.await
     }
 
     /// Waits until a server leads a stream that is not this one; it takes an election.
@@ -140,13 +161,7 @@ impl Nats {
     }
 
     async fn streams(&self, n: usize) -> Result<Vec<Value>, String> {
-        let all = self.ask(n, "jsz?accounts=true&streams=true&config=true").await?;
-        let accounts = all["account_details"].as_array().cloned().unwrap_or_default();
-        let streams = accounts.into_iter().filter_map(|account| {
-            let streams = account["stream_detail"].as_array()?;
-            Some(streams.clone())
-        });
-        Ok(streams.flatten().collect())
+        Ok(streams_of(&self.ask(n, JETSTREAM).await?))
     }
 
     /// Waits until every copy of every stream is up to date, as their leaders see them.
@@ -195,6 +210,12 @@ impl Nats {
     pub(crate) fn wake(&self, n: usize) {
         signal(self.servers[n].child.id(), Signal::CONT);
     }
+}
+
+fn streams_of(all: &Value) -> Vec<Value> {
+    let accounts = all["account_details"].as_array().into_iter().flatten();
+    let streams = accounts.filter_map(|account| account["stream_detail"].as_array());
+    streams.flatten().cloned().collect()
 }
 
 fn run(binary: &Path, config: &Path) -> Child {

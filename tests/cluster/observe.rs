@@ -60,6 +60,26 @@ impl Tables {
 struct Deed {
     what: String,
     began: Instant,
+    /// So long there was nothing to project, as the log was away.
+    away: Duration,
+}
+
+impl Deed {
+    /// How much of a time the log was away for this.
+    fn away_between(&self, from: Instant, to: Instant) -> Duration {
+        let end = to.min(self.began + self.away);
+        end.saturating_duration_since(from.max(self.began))
+    }
+}
+
+/// How projecting went after a deed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pause {
+    pub(crate) what: String,
+    /// How long the slowest delivery that was acknowledged then took to be projected, but for what follows.
+    pub(crate) lasted: Duration,
+    /// The log was away for so long.
+    pub(crate) away: Duration,
 }
 
 /// The watch over projecting.
@@ -111,22 +131,41 @@ impl Observer {
         self.deeds.push(Deed {
             what: what.into(),
             began: Instant::now(),
+            away: Duration::ZERO,
         });
     }
 
-    /// For the start and for each deed, how long the slowest delivery that was acknowledged then took to be projected.
-    pub(crate) fn pauses(&self, acknowledged: &[(u64, Instant)]) -> Vec<(String, Duration)> {
+    /// What was noted last was that the log went: it is back now.
+    pub(crate) fn log_is_back(&mut self) {
+        let deed = self.deeds.last_mut().expect("it was noted");
+        deed.away = deed.began.elapsed();
+    }
+
+    /// For the start and for each deed, how projecting went.
+    pub(crate) fn pauses(&self, acknowledged: &[(u64, Instant)]) -> Vec<Pause> {
         let steps = self.steps.lock().unwrap();
-        let mut pauses = vec![("it starts".to_owned(), Duration::ZERO)];
-        pauses.extend(self.deeds.iter().map(|deed| (deed.what.clone(), Duration::ZERO)));
+        let pause = |what: &str, away| Pause {
+            what: what.to_owned(),
+            lasted: Duration::ZERO,
+            away,
+        };
+        let mut pauses = vec![pause("it starts", Duration::ZERO)];
+        pauses.extend(self.deeds.iter().map(|deed| pause(&deed.what, deed.away)));
         for (position, at) in acknowledged {
             let step = steps.partition_point(|(_, reached)| reached < position);
             let Some((projected, _)) = steps.get(step) else {
                 continue;
             };
             let deed = self.deeds.partition_point(|deed| deed.began <= *at);
-            let pause = &mut pauses[deed].1;
-            *pause = projected.saturating_duration_since(*at).max(*pause);
+            let pause = &mut pauses[deed];
+            // Nobody could project what stood in a log that was away.
+            let away: Duration = self
+                .deeds
+                .iter()
+                .map(|deed| deed.away_between(*at, *projected))
+                .sum();
+            let lasted = projected.saturating_duration_since(*at).saturating_sub(away);
+            pause.lasted = lasted.max(pause.lasted);
         }
         pauses
     }

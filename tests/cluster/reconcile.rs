@@ -41,16 +41,16 @@ struct Told {
 }
 
 impl World {
-    async fn log(&self) -> Arc<EventStoreLog> {
+    async fn open_log(&self) -> Arc<EventStoreLog> {
         let options = EventStoreOptions {
-            url: self.node.url().into(),
+            url: self.log.url().into(),
             ..EventStoreOptions::default()
         };
         EventStoreLog::open(options, Arc::new(Clockwork)).await.unwrap()
     }
 
     async fn events(&self) -> Vec<RecordedEvent> {
-        let (log, mut events) = (self.log().await, Vec::<RecordedEvent>::new());
+        let (log, mut events) = (self.open_log().await, Vec::<RecordedEvent>::new());
         loop {
             let after = events.last().map_or(Position::START, |last| last.position);
             let page = log.read_all(after, PageLimit::default()).await.unwrap();

@@ -1,5 +1,5 @@
 //! Senders that deliver steadily, through whichever ingest lives. What one that was disturbed left unanswered is sent again, as
-//! senders of webhooks do; any other failure is one of the product.
+//! senders of webhooks do, and so is what is refused while the log is away; any other failure is one of the product.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,6 +22,8 @@ pub(crate) struct Door {
     is_living: AtomicBool,
     /// Counts its disturbances.
     disturbed: AtomicU64,
+    /// What it refused while the log was away.
+    refused: AtomicUsize,
 }
 
 impl Door {
@@ -30,7 +32,12 @@ impl Door {
             base,
             is_living: AtomicBool::new(true),
             disturbed: AtomicU64::new(0),
+            refused: AtomicUsize::new(0),
         })
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
     }
 
     /// From now on nothing more is sent to it, and what is on its way may fail.
@@ -60,7 +67,10 @@ pub(crate) struct Sent {
     pub(crate) failures: Vec<String>,
     /// Requests that were under way when an ingest died or fell asleep.
     pub(crate) sent_again: usize,
+    /// Requests that a living ingest refused with 503 as the log was away.
+    pub(crate) refused: usize,
     pub(crate) slowest: Duration,
+    pub(crate) slowest_refusal: Duration,
 }
 
 struct Shared {
@@ -69,6 +79,15 @@ struct Shared {
     client: reqwest::Client,
     sent: Mutex<Sent>,
     count: watch::Sender<usize>,
+    log: watch::Sender<LogState>,
+}
+
+/// The log as its senders know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct LogState {
+    is_away: bool,
+    /// Counts how often it went.
+    went: u64,
 }
 
 /// The load.
@@ -87,6 +106,7 @@ impl Senders {
             client: client(),
             sent: Mutex::default(),
             count: watch::Sender::new(0),
+            log: watch::Sender::default(),
         });
         let stop = CancellationToken::new();
         let task = tokio::spawn(send_all(Arc::clone(&shared), deliveries, every, stop.clone()));
@@ -103,6 +123,19 @@ impl Senders {
         let sent = self.shared.sent.lock().unwrap();
         let positions = sent.acknowledged.values().map(|sent| (sent.position, sent.at));
         positions.collect()
+    }
+
+    /// From now on deliveries may be refused: there is no log to take them.
+    pub(crate) fn log_goes(&self) {
+        self.shared.log.send_modify(|log| {
+            log.is_away = true;
+            log.went += 1;
+        });
+    }
+
+    /// What begins from now on has to be taken.
+    pub(crate) fn log_is_back(&self) {
+        self.shared.log.send_modify(|log| log.is_away = false);
     }
 
     /// Begins no more deliveries, and finishes those that were begun.
@@ -137,11 +170,17 @@ async fn deliver(shared: Arc<Shared>, delivery: Signed) {
             continue;
         };
         let before = door.disturbed.load(Ordering::SeqCst);
+        let log = *shared.log.borrow();
         let begin = Instant::now();
         let posted = tokio::time::timeout(TIMEOUT, delivery.post(&shared.client, &door.base)).await;
         let why = match posted {
             Ok(Ok(answer)) if answer.status == 200 => {
                 return shared.acknowledged(delivery, answer.position(), begin.elapsed());
+            }
+            Ok(Ok(answer)) if answer.status == 503 && (log.is_away || *shared.log.borrow() != log) => {
+                shared.refused(&door, begin.elapsed());
+                shared.log_back().await;
+                continue;
             }
             Ok(Ok(answer)) => format!("{} {}", answer.status, answer.json),
             Ok(Err(error)) => format!("{error:?}"),
@@ -167,6 +206,19 @@ impl Shared {
         let doors = (0..self.doors.len()).map(|n| &self.doors[(turn + n) % self.doors.len()]);
         let mut living = doors.filter(|door| door.is_living.load(Ordering::SeqCst));
         living.next().map(Arc::clone)
+    }
+
+    fn refused(&self, door: &Door, took: Duration) {
+        door.refused.fetch_add(1, Ordering::SeqCst);
+        let mut sent = self.sent.lock().unwrap();
+        sent.refused += 1;
+        sent.slowest_refusal = sent.slowest_refusal.max(took);
+    }
+
+    /// Waits for the log: what was refused is sent again then, and not over and over.
+    async fn log_back(&self) {
+        let mut log = self.log.subscribe();
+        let _back = log.wait_for(|log| !log.is_away).await;
     }
 
     fn acknowledged(&self, delivery: Signed, position: u64, took: Duration) {

@@ -6,20 +6,26 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eventstore_sim::{Node, NodeOptions, Store};
 use tempfile::TempDir;
 
 use crate::harness::{Receiver, Signed, Tools, eventually};
+use crate::log::Log;
 use crate::nats::{self, Nats, free_port};
-use crate::observe::{Observer, Tables};
+use crate::observe::{Observer, Pause, Tables};
 use crate::process::{Kind, Process};
 use crate::sender::{Door, Senders, Sent};
 use crate::{LEASE, SOON, lasts};
 
 /// How often a delivery comes in.
 const EVERY: Duration = Duration::from_millis(50);
+/// The stream of what the log holds.
+pub(crate) const STREAM: &str = "HOOKLOG";
 /// More than are ever sent: the load ends when the drill does.
 const DELIVERIES: usize = 12_000;
+/// How long an append is tried while the log is away.
+const APPEND_MS: &str = "4000";
+/// Each ingest refuses so many deliveries before the log is back.
+const REFUSED: usize = 5;
 
 /// A ClickHouse, killed when it is dropped.
 struct ClickHouse {
@@ -60,7 +66,7 @@ impl ClickHouse {
 }
 
 pub(crate) struct World {
-    pub(crate) node: Node,
+    pub(crate) log: Log,
     pub(crate) nats: Nats,
     pub(crate) receiver: Receiver,
     clickhouse: ClickHouse,
@@ -70,6 +76,8 @@ pub(crate) struct World {
     senders: Option<Senders>,
     observer: Observer,
     acknowledged: Vec<(u64, Instant)>,
+    /// Who led the stream, and how long it took until another one did.
+    elections: Vec<(String, Duration)>,
     began: Instant,
     folder: TempDir,
 }
@@ -78,16 +86,14 @@ impl World {
     pub(crate) async fn start() -> Self {
         let (began, tools, folder) = (Instant::now(), Tools::ready(), tempfile::tempdir().unwrap());
         let _already_set = rustls::crypto::ring::default_provider().install_default();
-        let node = Node::start(Arc::<Store>::default(), NodeOptions::default())
-            .await
-            .unwrap();
+        let log = Log::start(folder.path()).await;
         let nats = Nats::start(folder.path()).await;
         let clickhouse = ClickHouse::start(folder.path(), "clickhouse").await;
         let receiver = Receiver::start().await;
         let settings = settings(&receiver.url());
         let bodies = folder.path().join("bodies");
         std::fs::create_dir_all(&bodies).unwrap();
-        let environment = environment(&node.url(), &nats.url(), &clickhouse.tables.url, &bodies);
+        let environment = environment(&log.url(), &nats.url(), &clickhouse.tables.url, &bodies);
         let spawn = |kind: Kind, n: usize| {
             let role = kind.role();
             Process::spawn(
@@ -113,13 +119,14 @@ impl World {
         let mut world = Self {
             observer: Observer::start(clickhouse.tables.clone()),
             senders: Some(Senders::start(doors.clone(), deliveries, EVERY)),
-            node,
+            log,
             nats,
             receiver,
             clickhouse,
             processes,
             doors,
             acknowledged: Vec::new(),
+            elections: Vec::new(),
             began,
             folder,
         };
@@ -198,31 +205,102 @@ impl World {
         self.goes_on().await;
     }
 
-    /// The NATS server that leads the stream dies.
-    pub(crate) async fn kill_nats(&mut self) {
-        let n = self.nats.leader("HOOKLOG").await;
-        self.note(&format!("NATS {}, which leads, is killed", self.nats.name(n)));
+    /// A NATS server dies; when the others have gone on it is started again.
+    pub(crate) async fn kill_nats(&mut self, n: usize) {
+        let leads_stream = self.note_nats(n, "is killed").await;
         self.nats.kill(n);
-        self.goes_on().await;
-        self.nats.another_leads("HOOKLOG", n).await;
-        self.tell("another one leads");
+        self.elected(n, leads_stream).await;
         self.goes_on().await;
         self.nats.restart(n).await;
         self.nats.is_whole().await;
+        self.goes_on().await;
     }
 
-    /// The NATS server that leads the stream sleeps, and wakes.
-    pub(crate) async fn pause_nats(&mut self) {
-        let n = self.nats.leader("HOOKLOG").await;
-        self.note(&format!("NATS {}, which leads, sleeps", self.nats.name(n)));
+    /// A NATS server sleeps for longer than a lease, and until the others have gone on; then it wakes.
+    pub(crate) async fn pause_nats(&mut self, n: usize) {
+        let leads_stream = self.note_nats(n, "sleeps").await;
+        let begin = Instant::now();
         self.nats.sleep(n);
-        lasts(LEASE * 3 / 2).await;
+        self.elected(n, leads_stream).await;
+        lasts((LEASE * 3 / 2).saturating_sub(begin.elapsed())).await;
         self.goes_on().await;
-        self.nats.another_leads("HOOKLOG", n).await;
-        self.tell("another one leads");
         self.note(&format!("NATS {} wakes", self.nats.name(n)));
         self.nats.wake(n);
         self.nats.is_whole().await;
+        self.goes_on().await;
+    }
+
+    /// Says what is done to a NATS server, and what it leads; whether the stream is among that.
+    async fn note_nats(&mut self, n: usize, what: &str) -> bool {
+        let leads = self.nats.leads(n).await;
+        let leads_what = match leads.as_slice() {
+            [] => "nothing".to_owned(),
+            leads => leads.join(", "),
+        };
+        let name = self.nats.name(n);
+        self.note(&format!("NATS {name} {what}, which leads {leads_what}"));
+        leads.iter().any(|led| led == STREAM)
+    }
+
+    /// Waits for the election, if the one that went led the stream.
+    async fn elected(&mut self, n: usize, led_stream: bool) {
+        if led_stream {
+            let begin = Instant::now();
+            self.nats.another_leads(STREAM, n).await;
+            let took = begin.elapsed();
+            self.tell(&format!("another one leads after {took:.2?}"));
+            self.elections.push((self.nats.name(n).to_owned(), took));
+        }
+    }
+
+    /// The log dies; when deliveries were refused for it, it is started again over what it had written.
+    pub(crate) async fn kill_log(&mut self) {
+        self.log_goes("the log is killed");
+        self.log.kill();
+        self.refuses().await;
+        self.log.restart().await;
+        self.log_is_back().await;
+    }
+
+    /// The log sleeps, for longer than a lease and until deliveries were refused for it; then it wakes.
+    pub(crate) async fn pause_log(&mut self) {
+        self.log_goes("the log sleeps");
+        self.log.sleep();
+        lasts(LEASE * 3 / 2).await;
+        self.refuses().await;
+        self.log.wake();
+        self.log_is_back().await;
+    }
+
+    fn log_goes(&mut self, what: &str) {
+        self.note(what);
+        self.senders.as_ref().expect("the load goes on").log_goes();
+    }
+
+    /// Waits until each ingest refuses deliveries.
+    async fn refuses(&self) {
+        let before: Vec<_> = self.doors.iter().map(|door| door.refused()).collect();
+        eventually("each ingest refuses while the log is away", SOON, || async {
+            let now: Vec<_> = self.doors.iter().map(|door| door.refused()).collect();
+            let enough = now
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| *now >= before + REFUSED);
+            enough
+                .then_some(())
+                .ok_or_else(|| format!("they refused {now:?} so far, {before:?} before"))
+        })
+        .await;
+    }
+
+    async fn log_is_back(&mut self) {
+        let begin = Instant::now();
+        self.senders.as_ref().expect("the load goes on").log_is_back();
+        self.observer.log_is_back();
+        self.tell("the log is back");
+        self.goes_on().await;
+        self.tell(&format!("everything went on within {:.2?}", begin.elapsed()));
+        self.note("the log had been away");
         self.goes_on().await;
     }
 
@@ -251,7 +329,7 @@ impl World {
         let folder = self.folder.path();
         let nats = Nats::alone(folder).await;
         let clickhouse = ClickHouse::start(folder, "other-clickhouse").await;
-        let (log, bodies) = (self.node.url(), folder.join("bodies"));
+        let (log, bodies) = (self.log.url(), folder.join("bodies"));
         let mut environment = environment(&log, &nats.url(), &clickhouse.tables.url, &bodies);
         environment.push(("HOOKLOG_NATS__REPLICAS".to_owned(), "1".to_owned()));
         let process = Process::spawn(folder, "undisturbed", "relay,project", "", &environment);
@@ -268,12 +346,8 @@ impl World {
 
     /// The longest that a delivery waited to be projected.
     pub(crate) fn longest_pause(&self) -> Duration {
-        let pauses = self.observer.pauses(&self.acknowledged);
-        pauses
-            .into_iter()
-            .map(|(_, pause)| pause)
-            .max()
-            .unwrap_or_default()
+        let pauses = self.observer.pauses(&self.acknowledged).into_iter();
+        pauses.map(|pause| pause.lasted).max().unwrap_or_default()
     }
 
     pub(crate) fn summary(&self, sent: &Sent) {
@@ -284,9 +358,21 @@ impl World {
             sent.failures.len(),
             sent.slowest
         );
-        for (what, pause) in self.observer.pauses(&self.acknowledged) {
-            eprintln!("  {what}: projected within {pause:.2?}");
+        eprintln!(
+            "{} requests refused with 503 while the log was away, the slowest after {:.2?}",
+            sent.refused, sent.slowest_refusal
+        );
+        for Pause { what, lasted, away } in self.observer.pauses(&self.acknowledged) {
+            if away.is_zero() {
+                eprintln!("  {what}: projected within {lasted:.2?}");
+            } else {
+                eprintln!("  {what}, for {away:.2?}: projected within {lasted:.2?} beside that");
+            }
         }
+        for (server, took) in &self.elections {
+            eprintln!("  {server} led the stream: another one did after {took:.2?}");
+        }
+        eprintln!("longest pause in projecting: {:.2?}", self.longest_pause());
         self.tell("the end");
     }
 }
@@ -311,6 +397,8 @@ fn environment(log: &str, nats: &str, clickhouse: &str, bodies: &Path) -> Vec<(S
     let variables = [
         ("HOOKLOG_LOG__BACKEND", "eventstore"),
         ("HOOKLOG_LOG__EVENTSTORE__URL", log),
+        ("HOOKLOG_LOG__EVENTSTORE__APPEND_TIMEOUT_MS", APPEND_MS),
+        ("HOOKLOG_INGEST__APPEND_TIMEOUT_MS", APPEND_MS),
         ("HOOKLOG_BODIES__URL", &bodies),
         ("HOOKLOG_NATS__URL", nats),
         ("HOOKLOG_NATS__TOKEN", nats::TOKEN),

@@ -78,3 +78,23 @@ async fn a_restore_never_overwrites_a_log() {
     );
     assert_eq!(dump(&launch).len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_says_that_long_bodies_are_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = Launch::in_folder(folder.path());
+    let server = launch.start().await;
+    assert_eq!(server.send(&Signed::new("push", "kept", "{}")).await.status, 200);
+    server.stop().await;
+    let store = format!("file://{}", folder.path().join("long-bodies").display());
+    let elsewhere = Launch::in_folder(folder.path()).env("HOOKLOG_BODIES__URL", &store);
+    for (name, launch, is_told) in [("first", &launch, false), ("second", &elsewhere, true)] {
+        let data = launch.data().display().to_string();
+        let target = folder.path().join(name).display().to_string();
+        let done = launch.run(&["log", "backup", "--data-dir", &data, &target]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let line = said.lines().find(|line| line.starts_with("NOT in it"));
+        assert_eq!(line.is_some_and(|line| line.contains(&store)), is_told, "{said}");
+    }
+}

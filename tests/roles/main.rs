@@ -102,7 +102,7 @@ async fn projecting_reads_the_log_while_nobody_publishes() {
         .until("the relay goes on", || {
             relay
                 .relay()
-                .is_some_and(|status| status.state == RelayState::Live && status.lag_events == 0)
+                .is_some_and(|status| status.state == RelayState::Live && status.lag_events == Some(0))
         })
         .await;
     world.stream_is_the_log().await;

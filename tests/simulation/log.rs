@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, EventLog, FindDeliveries, LogHealth, LogId,
-    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, TenantId,
 };
 use infra::log::LogOptions;
 use infra::log::simulated::SimulatedLog;
@@ -137,6 +137,10 @@ impl EventLog for LogPort {
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.reading("tail start".into()).await?;
         self.log.tail_start(bytes).await
+    }
+
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
 
     fn health(&self) -> LogHealth {

@@ -72,7 +72,7 @@ pub use lease::{
 };
 pub use log::{
     Append, AppendError, Appended, CategoryPage, ContentKey, EventLog, Expected, FindDeliveries, LogHealth,
-    LogPage, PageLimit, ReadError,
+    LogPage, PageLimit, ReadError, Spacing,
 };
 pub use message::{
     Message, MessageError, event_of, message_of, replayed_message_of, subject_of, unreadable_message_of,

@@ -155,6 +155,36 @@ pub struct CategoryPage {
     pub upto: Position,
 }
 
+/// How far the positions of events that follow each other are apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    /// One: positions count events.
+    One,
+    /// Any distance, seldom much less than this one: positions are offsets in bytes, or have gaps.
+    About(u32),
+}
+
+impl Spacing {
+    /// A range of positions with about so many events, and seldom with many more.
+    #[must_use]
+    pub fn positions(self, events: u64) -> u64 {
+        match self {
+            Self::One => events,
+            Self::About(apart) => events.saturating_mul(apart.max(1).into()),
+        }
+    }
+
+    /// How many events follow a position up to another one, where that can be said without reading them.
+    #[must_use]
+    pub const fn events_between(self, after: Position, upto: Position) -> Option<u64> {
+        match (self, upto.get().saturating_sub(after.get())) {
+            (_, 0) => Some(0),
+            (Self::One, distance) => Some(distance),
+            (Self::About(_), _) => None,
+        }
+    }
+}
+
 /// How the log is doing, without touching a disk or the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogHealth {
@@ -211,6 +241,9 @@ pub trait EventLog: Send + Sync {
     /// A position after which no more than about `bytes` of events follow, as early as the adapter can say cheaply.
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError>;
 
+    /// How far apart its positions are; the same for the life of a log.
+    fn spacing(&self) -> Spacing;
+
     /// How the log is doing.
     fn health(&self) -> LogHealth;
 }
@@ -225,4 +258,31 @@ pub trait FindDeliveries: Send + Sync {
         sender_id: &str,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_say_how_many_events_there_are_only_where_they_count_them() {
+        let between =
+            |spacing: Spacing, after, upto| spacing.events_between(Position::new(after), Position::new(upto));
+        for (spacing, after, upto, events) in [
+            (Spacing::One, 3, 10, Some(7)),
+            (Spacing::One, 10, 10, Some(0)),
+            (Spacing::About(100), 300, 1000, None),
+            (Spacing::About(100), 300, 300, Some(0)),
+            (Spacing::About(100), 300, 200, Some(0)),
+        ] {
+            assert_eq!(
+                between(spacing, after, upto),
+                events,
+                "{spacing:?} {after} {upto}"
+            );
+        }
+        assert_eq!(Spacing::One.positions(8192), 8192);
+        assert_eq!(Spacing::About(100).positions(8192), 819_200);
+        assert_eq!(Spacing::About(100).positions(u64::MAX), u64::MAX);
+    }
 }

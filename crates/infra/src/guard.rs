@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, EventLog, LogHealth, LogId, LogPage, PageLimit,
-    Position, ReadError, RecordedEvent, Revision, StreamName,
+    Position, ReadError, RecordedEvent, Revision, Spacing, StreamName,
 };
 
 use crate::budget::RoomHandle;
@@ -72,6 +72,10 @@ impl EventLog for GuardedLog {
 
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.log.tail_start(bytes).await
+    }
+
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
 
     fn health(&self) -> LogHealth {

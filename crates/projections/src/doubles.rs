@@ -51,6 +51,11 @@ pub(crate) fn gapful_log() -> Arc<MemoryLog> {
     Arc::new(MemoryLog::with_gaps(log_id(1), clock(), 7))
 }
 
+/// A log whose positions count events.
+pub(crate) fn dense_log() -> Arc<MemoryLog> {
+    Arc::new(MemoryLog::new(log_id(1), clock()))
+}
+
 /// Appends deliveries, small ones.
 pub(crate) async fn append(log: &dyn EventLog, count: u64) {
     for n in 0..count {

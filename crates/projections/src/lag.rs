@@ -1,6 +1,6 @@
 //! How far behind the log a reader of it is.
 
-use domain::{Position, RecordedEvent, Timestamp};
+use domain::{Position, RecordedEvent, Spacing, Timestamp};
 
 /// What a reader knows about its own delay.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,10 +37,9 @@ impl Lag {
         self.at_head = Some(now);
     }
 
-    /// The distance to the head in positions. With a log whose positions have gaps that is more than the number of
-    /// events; counting them would mean reading them.
-    pub(crate) const fn events(&self, head: Position) -> u64 {
-        head.get().saturating_sub(self.position.get())
+    /// How many events it is not done with, where the positions of the log say so; counting them would mean reading them.
+    pub(crate) const fn events(&self, head: Position, spacing: Spacing) -> Option<u64> {
+        spacing.events_between(self.position, head)
     }
 
     /// How long the oldest event not done may have been waiting, in seconds; 0 at the head.
@@ -54,6 +53,15 @@ impl Lag {
                 .as_secs_f64()
         })
     }
+}
+
+/// A number of events as a gauge shows it: one that is not known is no number.
+pub(crate) fn gauge_of(events: Option<u64>) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; positions stay far below 2^53"
+    )]
+    events.map_or(f64::NAN, |events| events as f64)
 }
 
 #[cfg(test)]
@@ -71,6 +79,7 @@ mod tests {
         assert_eq!(lag.seconds(Position::new(6), later), 3600.0);
         lag.at_head(later);
         assert_eq!(lag.seconds(Position::new(6), later.plus_millis(250)), 0.25);
-        assert_eq!(lag.events(Position::new(9)), 4);
+        assert_eq!(lag.events(Position::new(9), Spacing::One), Some(4));
+        assert_eq!(lag.events(Position::new(9), Spacing::About(2)), None);
     }
 }

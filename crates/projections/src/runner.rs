@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{BodyStore, Clock, EventLog, Leases, LiveEvents, Position, TableError, Tables};
+use domain::{BodyStore, Clock, EventLog, Leases, LiveEvents, Position, Spacing, TableError, Tables};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -158,11 +158,16 @@ impl Worker {
         }
     }
 
-    pub(crate) const fn shape(&self) -> BuildShape {
-        BuildShape {
-            block_size: self.options.block_size,
-            partitions: self.options.partitions,
-        }
+    pub(crate) fn shape(&self) -> BuildShape {
+        shape(&self.options, self.log.spacing())
+    }
+}
+
+/// What is fixed for new builds of a log.
+fn shape(options: &ProjectorOptions, spacing: Spacing) -> BuildShape {
+    BuildShape {
+        block_size: spacing.positions(options.block_size),
+        partitions: options.partitions,
     }
 }
 
@@ -177,10 +182,7 @@ impl Projector {
         models: Vec<ModelFactory>,
         ports: ProjectorPorts,
     ) -> (Self, ProjectorHandle) {
-        let shape = BuildShape {
-            block_size: options.block_size,
-            partitions: options.partitions,
-        };
+        let shape = shape(&options, ports.log.spacing());
         let projections: BTreeMap<&'static str, Projection> = models
             .into_iter()
             .map(|factory| {

@@ -37,7 +37,7 @@ pub struct Progress {
     /// The last position done.
     pub position: u64,
     /// Events of the log after it, where that can be said cheaply.
-    pub lag_events: u64,
+    pub lag_events: Option<u64>,
     /// Age of the oldest event not done, in milliseconds; 0 when nothing waits.
     pub lag_ms: u64,
 }
@@ -171,8 +171,6 @@ pub struct SystemSnapshot {
     pub relay: Option<Progress>,
     /// The projections, by name.
     pub projections: Vec<ProjectionStatus>,
-    /// Who fills which of their partitions, where work is shared and this process may fill some.
-    pub holders: Vec<PartitionHolder>,
     /// What was received in about the last five minutes, where known.
     pub intake: Option<Intake>,
 }
@@ -213,6 +211,10 @@ pub enum VerifyError {
 pub trait SystemStatus: Send + Sync {
     /// How it is doing. Answers within about a second, whatever is down.
     async fn snapshot(&self) -> SystemSnapshot;
+
+    /// Who fills which partition of the projections, where work is shared and as far as that is known. Answers within about a
+    /// second, whatever is down.
+    async fn partition_holders(&self) -> Vec<PartitionHolder>;
 
     /// Starts a new build of a projection and returns its number. The old tables answer until it has caught up.
     async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError>;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, ContentHash, ContentKey, EventLog,
     Expected, FindDeliveries, LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent,
-    Revision, SourceName, StreamName, TenantId, Timestamp,
+    Revision, SourceName, Spacing, StreamName, TenantId, Timestamp,
 };
 
 /// An in-memory log. Its positions grow by `stride`, so that readers who count on dense ones are found out.
@@ -296,6 +296,13 @@ impl EventLog for MemoryLog {
             }
         }
         Ok(Position::START)
+    }
+
+    fn spacing(&self) -> Spacing {
+        match u32::try_from(self.stride) {
+            Ok(0 | 1) => Spacing::One,
+            apart => Spacing::About(apart.unwrap_or(u32::MAX)),
+        }
     }
 
     fn health(&self) -> LogHealth {

@@ -36,7 +36,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
-    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, TenantId,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,10 @@ use names::Names;
 pub use options::EventStoreOptions;
 use room::Room;
 use stones::Stones;
+
+/// Positions are bytes of the server's own log. A receipt with a body of 1 KB, its claim and its outcome, and what the server
+/// writes in between, come to about twice this; longer bodies lie further apart.
+const APART: u32 = 2048;
 
 /// The log on a cluster. It goes on following the log until it is closed or dropped.
 pub struct EventStoreLog {
@@ -155,6 +159,10 @@ impl EventLog for EventStoreLog {
 
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         read::tail_start(&self.shared, bytes).await
+    }
+
+    fn spacing(&self) -> Spacing {
+        Spacing::About(APART)
     }
 
     fn health(&self) -> LogHealth {

@@ -107,7 +107,7 @@ impl Line {
     }
 
     fn key(&self, part: u32) -> String {
-        format!("{}.{}", self.shared.prefix, LeaseName::new(self.work, part))
+        self.shared.key(LeaseName::new(self.work, part))
     }
 
     /// Where a part is asked for.
@@ -398,7 +398,7 @@ impl Line {
     }
 }
 
-fn holder_of(kept: &Kept) -> Option<Holder> {
+pub(super) fn holder_of(kept: &Kept) -> Option<Holder> {
     // What can't be read is nobody's: it is written anew.
     serde_json::from_slice(kept.value.as_ref()?).ok()
 }

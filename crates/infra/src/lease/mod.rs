@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use line::Line;
-use store::LeaseStore;
+use store::{LeaseStore, StoreError};
 
 pub use options::{LeaseOptions, UseLeases};
 
@@ -96,6 +96,25 @@ impl LeaseKeeper {
         standings
     }
 
+    /// Who holds the first so many parts of some work, as the store says: for a process that stands for none of them. One that
+    /// died is named until its lease is taken over.
+    ///
+    /// # Errors
+    /// When the store can't be reached.
+    pub async fn holders(
+        &self,
+        work: SharedWork,
+        parts: u32,
+    ) -> Result<Vec<(LeaseName, Option<Holder>)>, StoreError> {
+        let mut holders = Vec::new();
+        for part in 0..parts {
+            let name = LeaseName::new(work, part);
+            let kept = self.0.store.read(&self.0.key(name)).await?;
+            holders.push((name, line::holder_of(&kept)));
+        }
+        Ok(holders)
+    }
+
     /// Gives everything back, so that others need not wait for leases to run out, and keeps nothing any more. To be called once the
     /// work is done.
     pub async fn close(&self) {
@@ -127,6 +146,10 @@ impl Leases for LeaseKeeper {
 }
 
 impl Shared {
+    fn key(&self, name: LeaseName) -> String {
+        format!("{}.{name}", self.prefix)
+    }
+
     fn desks(&self) -> MutexGuard<'_, BTreeMap<SharedWork, Arc<Desk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -100,6 +100,13 @@ async fn one_works_and_the_other_goes_on_once_it_has_died(
         || matches!(standby[0].standing(), LeaseStanding::Standby(Some(holder)) if holder.host == "host-1"),
     )
     .await;
+    let onlooker = process(store, 8, options);
+    let holders = onlooker.keeper.holders(SharedWork::Relay, 2).await.unwrap();
+    let hosts: Vec<_> = holders
+        .into_iter()
+        .map(|(name, holder)| (name.part, holder.map(|holder| holder.host)))
+        .collect();
+    assert_eq!(hosts, [(0, Some("host-1".to_owned())), (1, None)]);
     // It is renewed for longer than it lasts.
     tokio::time::sleep(Duration::from_millis(options.ttl_ms * 3)).await;
     assert!(active[0].standing().works() && !standby[0].standing().works());

@@ -8,7 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
-    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, TenantId,
 };
 use tokio::sync::oneshot;
 
@@ -295,6 +295,10 @@ impl EventLog for SegmentedLog {
 
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.read(move |shared| read::tail_start(shared, bytes)).await
+    }
+
+    fn spacing(&self) -> Spacing {
+        Spacing::One
     }
 
     fn health(&self) -> LogHealth {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
-    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
+    LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, TenantId,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -189,6 +189,10 @@ impl EventLog for SimulatedLog {
 
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         read::tail_start(&self.shared, bytes)
+    }
+
+    fn spacing(&self) -> Spacing {
+        Spacing::One
     }
 
     fn health(&self) -> LogHealth {

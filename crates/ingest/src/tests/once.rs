@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, EventId, EventLog, LogHealth, LogId, LogPage,
-    PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, Timestamp,
+    PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, Timestamp,
 };
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -173,6 +173,9 @@ impl EventLog for Faulty {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.log.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
     fn health(&self) -> LogHealth {
         self.log.health()

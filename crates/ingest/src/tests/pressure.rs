@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::testing::{ManualClock, MemoryLog};
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, EventLog, LogHealth, LogId, LogPage, PageLimit,
-    Position, ReadError, RecordedEvent, Revision, StreamName, Timestamp,
+    Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, Timestamp,
 };
 use futures_util::stream;
 use poem::{Body, Endpoint};
@@ -61,6 +61,9 @@ impl EventLog for Behind {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.log.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
     fn health(&self) -> LogHealth {
         LogHealth {

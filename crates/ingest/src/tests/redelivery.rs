@@ -8,7 +8,7 @@ use domain::testing::{Ending, ManualClock, MemoryLog, attempted, decide_and_appe
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, DeliveryOutcome, DeliveryReplayRequested,
     DeliveryState, DeliveryStatus, EventLog, Expected, LogHealth, LogId, LogPage, Outcome, PageLimit,
-    Position, ReadError, RecordedEvent, ReplayTo, Revision, StreamName, Timestamp, load_delivery,
+    Position, ReadError, RecordedEvent, ReplayTo, Revision, Spacing, StreamName, Timestamp, load_delivery,
 };
 use futures_util::future::join_all;
 use tokio::sync::{Barrier, Notify};
@@ -112,6 +112,9 @@ impl EventLog for Staged {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.log.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
     fn health(&self) -> LogHealth {
         self.log.health()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{Clock, EventLog, Holder, LeaseStanding, LogPage, Position, RecordedEvent};
 
-use crate::lag::Lag;
+use crate::lag::{Lag, gauge_of};
 
 /// What the relay is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -32,8 +32,8 @@ pub struct RelayStatus {
     pub position: Position,
     /// The last event of the log.
     pub head: Position,
-    /// The distance between them in positions, which is more than events where positions have gaps.
-    pub lag_events: u64,
+    /// The events between them; none where the positions of the log don't say how many they are.
+    pub lag_events: Option<u64>,
     /// How long the oldest unpublished event may have been waiting.
     pub lag_seconds: f64,
     /// Failures since the start.
@@ -81,7 +81,11 @@ impl RelayHandle {
         RelayStatus {
             position: now.lag.position,
             head,
-            lag_events: if standby { 0 } else { now.lag.events(head) },
+            lag_events: if standby {
+                Some(0)
+            } else {
+                now.lag.events(head, self.0.log.spacing())
+            },
             lag_seconds: if standby {
                 0.0
             } else {
@@ -163,19 +167,14 @@ impl Shared {
             let now = self.now();
             (now.lag, now.state == RelayState::Standby)
         };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge is a float; positions stay far below 2^53"
-        )]
-        let gauge = |number: u64| number as f64;
-        metrics::gauge!("hooklog_relay_position").set(gauge(lag.position.get()));
+        metrics::gauge!("hooklog_relay_position").set(gauge_of(Some(lag.position.get())));
         let seconds = lag.seconds(head, self.clock.now());
         let (events, seconds) = if standby {
-            (0, 0.0)
+            (Some(0), 0.0)
         } else {
-            (lag.events(head), seconds)
+            (lag.events(head, self.log.spacing()), seconds)
         };
-        metrics::gauge!("hooklog_relay_lag_events").set(gauge(events));
+        metrics::gauge!("hooklog_relay_lag_events").set(gauge_of(events));
         metrics::gauge!("hooklog_relay_lag_seconds").set(seconds);
     }
 }

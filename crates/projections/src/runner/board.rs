@@ -143,7 +143,7 @@ impl Board {
             None => entry.building = entry.building.take().filter(View::running),
         }
         for view in [&mut entry.active, &mut entry.building].into_iter().flatten() {
-            view.elsewhere(reached, head, now);
+            view.elsewhere(reached, (head, self.log.spacing()), now);
         }
     }
 
@@ -261,7 +261,7 @@ impl Board {
     }
 
     pub(crate) fn statuses(&self) -> Vec<ProjectionStatus> {
-        let (head, now) = (self.log.health().head, self.clock.now());
+        let (head, spacing, now) = (self.log.health().head, self.log.spacing(), self.clock.now());
         let instant = Instant::now();
         let of = |(name, entry): (&String, &Entry)| {
             let view = entry.active.as_ref();
@@ -282,7 +282,7 @@ impl Board {
                 partitions_here,
                 position,
                 head,
-                lag_events: head.get().saturating_sub(position.get()),
+                lag_events: spacing.events_between(position, head),
                 lag_seconds: view.map_or(0.0, |view| view.lag_seconds(head, now)),
                 state: if error.is_some() {
                     ProjectionState::Waiting
@@ -290,7 +290,10 @@ impl Board {
                     state
                 },
                 error,
-                rebuild: entry.building.as_ref().map(|view| view.rebuild(head, instant)),
+                rebuild: entry
+                    .building
+                    .as_ref()
+                    .map(|view| view.rebuild(head, spacing, instant)),
                 rebuild_failed: entry.rebuild_failed.clone(),
                 verifying: view.and_then(|view| {
                     let watched = view.watching.as_ref()?;

@@ -12,7 +12,7 @@ pub struct ProjectorOptions {
     pub batch_bytes_max: usize,
     /// How long the first event of a batch waits for others, in milliseconds.
     pub batch_wait_ms: u64,
-    /// Positions per block of a rollup, for new builds.
+    /// Events per block of a rollup, for new builds: about so many where positions of the log don't count events.
     pub block_size: u64,
     /// Partitions that streams are spread over, for new builds.
     pub partitions: u32,

@@ -16,6 +16,8 @@ const STEP: Duration = Duration::from_millis(250);
 pub(crate) struct Pace {
     marks: VecDeque<Mark>,
     events: u64,
+    /// Somebody could not say how many events were done.
+    uncounted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +38,14 @@ impl Pace {
         Self {
             marks: VecDeque::from([mark]),
             events: 0,
+            uncounted: false,
         }
     }
 
-    /// So many events more are done, up to a position.
-    pub(crate) fn done(&mut self, position: Position, events: u64, now: Instant) {
-        self.events += events;
+    /// So many events more are done, up to a position; how many is not always known.
+    pub(crate) fn done(&mut self, position: Position, events: Option<u64>, now: Instant) {
+        self.uncounted |= events.is_none();
+        self.events += events.unwrap_or(0);
         let mark = Mark {
             at: now,
             position,
@@ -65,6 +69,9 @@ impl Pace {
 
     /// Events a second; `None` while too little is known.
     pub(crate) fn events_per_second(&self, now: Instant) -> Option<f64> {
+        if self.uncounted {
+            return None;
+        }
         let (first, last, seconds) = self.measured(now)?;
         Some(float(last.events - first.events) / seconds)
     }
@@ -120,7 +127,7 @@ mod tests {
                 position += positions_a_second / 10;
                 let now = since + Duration::from_millis(step * 100);
                 // Every second position is an event.
-                pace.done(Position::new(position), positions_a_second / 20, now);
+                pace.done(Position::new(position), Some(positions_a_second / 20), now);
             }
             since + Duration::from_secs(seconds)
         };
@@ -136,5 +143,10 @@ mod tests {
         close(pace.events_per_second(later), 2500.0);
         close(pace.seconds_to(Position::new(410_000), later), 0.0);
         assert!(pace.marks.len() < 200, "{} marks", pace.marks.len());
+        // Where nobody counts them there is no number, and it is known all the same how long the rest takes.
+        let now = later + Duration::from_secs(1);
+        pace.done(Position::new(420_000), None, now);
+        assert_eq!(pace.events_per_second(now), None);
+        assert!(pace.seconds_to(head, now).is_some());
     }
 }

@@ -74,7 +74,7 @@ impl Projector {
             .board
             .statuses()
             .iter()
-            .any(|status| status.lag_events > 0);
+            .any(|status| status.position < status.head);
         let seen = Seen::now(&self.worker.board);
         if !behind || seen.positions != before.positions {
             self.rest.resting = Some(seen);

@@ -10,7 +10,7 @@ use super::Group;
 use crate::access::Caller;
 use crate::answer::Answer;
 use crate::failure::Failure;
-use crate::ports::{Component, ComponentState, ProjectionState, SystemSnapshot};
+use crate::ports::{Component, ComponentState, Progress, ProjectionState, SystemSnapshot};
 use crate::score::{self, Backlog, Facts, Figures};
 use crate::shape::destination;
 use crate::shape::health::{Health, HealthMetrics, HourlyEvent, HourlyMetrics};
@@ -247,8 +247,9 @@ pub(crate) fn components(
             state,
             required: false,
             message: format!(
-                "{word} at position {}, {} events behind{error}",
-                progress.position, progress.lag_events
+                "{word} at position {}, {}{error}",
+                progress.position,
+                behind(progress)
             ),
         }
     });
@@ -258,6 +259,14 @@ pub(crate) fn components(
         .chain(projections)
         .chain(destinations)
         .collect()
+}
+
+fn behind(progress: Progress) -> String {
+    // A lag in milliseconds fits a double for 285,000 years.
+    #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let seconds = || format!("{:.1} s behind", progress.lag_ms as f64 / 1000.0);
+    let events = progress.lag_events;
+    events.map_or_else(seconds, |events| format!("{events} events behind"))
 }
 
 fn greatest_lag_ms(snapshot: &SystemSnapshot) -> u64 {

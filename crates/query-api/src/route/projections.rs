@@ -31,16 +31,13 @@ impl ProjectionsApi {
     #[oai(path = "/", method = "get", operation_id = "listProjections")]
     async fn list(&self) -> Result<Answer<Projections>, Failure> {
         let snapshot = self.state.status.snapshot().await;
+        let holders = self.state.status.partition_holders().await;
         Ok(Answer(Projections {
             log_id: self.state.log.id().to_string(),
             head: self.state.log.health().head.get(),
             relay: snapshot.relay.map(ProgressShape::from),
             projections: snapshot.projections.iter().map(ProjectionShape::from).collect(),
-            holders: snapshot
-                .holders
-                .into_iter()
-                .map(PartitionHolderShape::from)
-                .collect(),
+            holders: holders.into_iter().map(PartitionHolderShape::from).collect(),
         }))
     }
 

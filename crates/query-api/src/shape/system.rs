@@ -120,8 +120,8 @@ pub(crate) struct ProgressShape {
 #[derive(Debug, Clone, Copy, Serialize, Object)]
 #[oai(rename = "Lag")]
 pub(crate) struct LagShape {
-    /// Events not done.
-    pub(crate) events: u64,
+    /// Events not done; null where the log's positions don't say how many they are, as on KurrentDB.
+    pub(crate) events: Option<u64>,
     /// Age of the oldest of them in seconds.
     pub(crate) seconds: f64,
 }

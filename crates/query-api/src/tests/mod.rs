@@ -178,6 +178,14 @@ impl SystemStatus for Told {
         self.snapshot.lock().unwrap().clone()
     }
 
+    async fn partition_holders(&self) -> Vec<PartitionHolder> {
+        vec![PartitionHolder {
+            partition: 1,
+            here: false,
+            other: Some("elsewhere".into()),
+        }]
+    }
+
     async fn rebuild(&self, projection: &str) -> Result<u32, RebuildError> {
         match projection {
             "jobs" => Ok(4),
@@ -286,7 +294,8 @@ pub(super) fn snapshot() -> SystemSnapshot {
         state: ProjectionState::Live,
         progress: Progress {
             position: 2,
-            ..Progress::default()
+            lag_events: Some(0),
+            lag_ms: 0,
         },
         partitions: 2,
         partitions_here: 1,
@@ -304,14 +313,10 @@ pub(super) fn snapshot() -> SystemSnapshot {
         }],
         relay: Some(Progress {
             position: 2,
-            ..Progress::default()
+            lag_events: Some(0),
+            lag_ms: 0,
         }),
         projections: vec![projection("deliveries"), projection("jobs")],
-        holders: vec![PartitionHolder {
-            partition: 1,
-            here: false,
-            other: Some("elsewhere".into()),
-        }],
         intake: None,
     }
 }

@@ -138,6 +138,22 @@ async fn projections_show_position_lag_and_state() {
 }
 
 #[tokio::test]
+async fn a_lag_whose_events_nobody_counted_is_one_of_time() {
+    let world = World::new();
+    {
+        let progress = &mut world.told.snapshot.lock().unwrap().projections[0].progress;
+        (progress.lag_events, progress.lag_ms) = (None, 1500);
+    }
+    let data = world.data("/api/projections").await;
+    assert_eq!(
+        data["projections"][0]["lag"],
+        json!({"events": null, "seconds": 1.5})
+    );
+    let health = world.data("/api/webhooks/health").await.to_string();
+    assert!(health.contains("live at position 2, 1.5 s behind"), "{health}");
+}
+
+#[tokio::test]
 async fn a_rebuild_is_started_once_and_only_of_what_there_is() {
     let world = World::new();
     let client = world.client();

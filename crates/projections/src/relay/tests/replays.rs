@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::testing::{decide_and_append, replayed};
 use domain::{
     AppendError, Appended, BodyRef, Category, CategoryPage, ContentHash, DeliveryOutcome, EventData, EventId,
-    Expected, LogHealth, LogId, Message, Outcome, ReplayTo, Revision, StreamName, load_delivery,
+    Expected, LogHealth, LogId, Message, Outcome, ReplayTo, Revision, Spacing, StreamName, load_delivery,
 };
 
 use super::*;
@@ -59,6 +59,9 @@ impl EventLog for Streamless {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.log.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
     fn health(&self) -> LogHealth {
         self.log.health()

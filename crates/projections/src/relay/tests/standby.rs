@@ -17,7 +17,7 @@ async fn a_standby_publishes_nothing_until_it_has_the_lease_and_then_goes_on() {
     append(log.as_ref(), 12).await;
     active.published_all(&log, &stream).await;
     let status = standby.handle.status();
-    assert_eq!((status.state, status.lag_events), (RelayState::Standby, 0));
+    assert_eq!((status.state, status.lag_events), (RelayState::Standby, Some(0)));
     assert_eq!(status.active.unwrap().host, "elsewhere");
     active.stop().await;
     append(log.as_ref(), 3).await;
@@ -29,6 +29,32 @@ async fn a_standby_publishes_nothing_until_it_has_the_lease_and_then_goes_on() {
     check(&log, &stream, true).await;
     assert_eq!(standby.handle.status().active, None);
     standby.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_loses_its_lease_leaves_no_lag_in_its_gauges() {
+    let gauges = Gauges::default();
+    let _guard = metrics::set_default_local_recorder(&gauges);
+    let (log, stream) = (dense_log(), FakeStream::new(1));
+    let leases = TestLeases::new();
+    leases.give(RELAY);
+    let relay = start_leased(options(), &log, &stream, &leases);
+    append(log.as_ref(), 2).await;
+    relay.published_all(&log, &stream).await;
+    stream.state().down = true;
+    append(log.as_ref(), 3).await;
+    until("the lag is told", async || {
+        gauges.get("hooklog_relay_lag_events") == Some(3.0)
+            && gauges.get("hooklog_relay_lag_seconds").is_some()
+    })
+    .await;
+    leases.take(RELAY);
+    until("it is another one's", async || {
+        gauges.get("hooklog_relay_lag_events") == Some(0.0)
+            && gauges.get("hooklog_relay_lag_seconds") == Some(0.0)
+    })
+    .await;
+    relay.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use domain::Position;
 
+use crate::lag::gauge_of;
 use crate::verify::VerifyReport;
 
 /// What a projection is doing.
@@ -25,6 +26,8 @@ pub struct RebuildStatus {
     pub build: u32,
     /// The last event it holds.
     pub position: Position,
+    /// The events of the log that it lacks; none where the positions of the log don't say how many they are.
+    pub lag_events: Option<u64>,
     /// How much of the log it holds, from 0 to 1, by position.
     pub done: f64,
     /// Events a second, in the last half minute; none while too little is known.
@@ -65,8 +68,8 @@ pub struct ProjectionStatus {
     pub position: Position,
     /// The last event of the log.
     pub head: Position,
-    /// The distance between them in positions, which is more than events where positions have gaps.
-    pub lag_events: u64,
+    /// The events between them; none where the positions of the log don't say how many they are.
+    pub lag_events: Option<u64>,
     /// How long the oldest event that it lacks may have been waiting.
     pub lag_seconds: f64,
     /// What it is doing.
@@ -86,15 +89,10 @@ pub struct ProjectionStatus {
 impl ProjectionStatus {
     /// Sets its gauges.
     pub(super) fn report(self) {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge is a float; positions stay far below 2^53"
-        )]
-        let gauge = |number: u64| number as f64;
         metrics::gauge!("hooklog_projection_position", "projection" => self.name.clone())
-            .set(gauge(self.position.get()));
+            .set(gauge_of(Some(self.position.get())));
         metrics::gauge!("hooklog_projection_lag_events", "projection" => self.name.clone())
-            .set(gauge(self.lag_events));
+            .set(gauge_of(self.lag_events));
         let eta = self.rebuild.and_then(|rebuild| rebuild.eta_seconds);
         metrics::gauge!("hooklog_projection_rebuild_eta_seconds", "projection" => self.name.clone())
             .set(eta.unwrap_or(0.0));

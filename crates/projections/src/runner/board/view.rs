@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Position, RecordedEvent, Timestamp};
+use domain::{Position, RecordedEvent, Spacing, Timestamp};
 use tokio::time::Instant;
 
 use super::status::{ProjectionState, RebuildStatus};
@@ -99,7 +99,12 @@ impl View {
     }
 
     /// What the store says of the partitions that others fill.
-    pub(super) fn elsewhere(&mut self, reached: &[Reached], head: Position, now: Timestamp) {
+    pub(super) fn elsewhere(
+        &mut self,
+        reached: &[Reached],
+        (head, spacing): (Position, Spacing),
+        now: Timestamp,
+    ) {
         let before = self.position();
         for of_part in reached.iter().filter(|one| one.incarnation == self.incarnation) {
             let part = self.parts.entry(of_part.partition).or_insert_with(|| Part {
@@ -126,7 +131,8 @@ impl View {
         }
         let after = self.position();
         if after > before && !self.running() {
-            self.pace.done(after, after.get() - before.get(), Instant::now());
+            let events = spacing.events_between(before, after);
+            self.pace.done(after, events, Instant::now());
         }
     }
 
@@ -140,7 +146,7 @@ impl View {
         // A batch is counted once, with the last of its partitions.
         let after = self.position();
         if after > before {
-            self.pace.done(after, events, Instant::now());
+            self.pace.done(after, Some(events), Instant::now());
         }
     }
 
@@ -207,7 +213,7 @@ impl View {
             .unwrap_or(ProjectionState::Live)
     }
 
-    pub(super) fn rebuild(&self, head: Position, now: Instant) -> RebuildStatus {
+    pub(super) fn rebuild(&self, head: Position, spacing: Spacing, now: Instant) -> RebuildStatus {
         let position = self.position();
         #[expect(
             clippy::cast_precision_loss,
@@ -222,6 +228,7 @@ impl View {
         RebuildStatus {
             build: self.build,
             position,
+            lag_events: spacing.events_between(position, head),
             done: done.min(1.0),
             events_per_second: self.pace.events_per_second(now),
             eta_seconds: verifying

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::testing::TestLeases;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, LeaseName, LogHealth, LogId, LogPage, PageLimit,
-    ReadError, Revision, SharedWork, StreamName,
+    ReadError, Revision, SharedWork, Spacing, StreamName,
 };
 use tokio::time::Instant;
 
@@ -202,6 +202,9 @@ impl EventLog for Growing {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.0.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.0.spacing()
     }
     fn health(&self) -> LogHealth {
         self.0.health()

@@ -24,7 +24,7 @@ async fn tables_that_are_what_the_log_says_are_equal_with_all_their_rows() {
     let running = world.filled(100).await;
     let report = running.handle.verify("one").await.unwrap();
     assert!(report.is_equal(), "{report:?}");
-    // 100 facts, and the blocks of 50 positions up to 700.
+    // 100 facts, and the blocks of 49 positions up to 700.
     let tables: Vec<(&str, u64)> = report.tables.iter().map(|t| (t.table.as_str(), t.rows)).collect();
     assert_eq!(tables, [("facts", 100), ("counts", 15)]);
     assert_eq!((report.rows, report.build, report.passes), (115, 1, 1));

@@ -20,7 +20,7 @@ use domain::{
     Append, AppendError, Appended, Category, CategoryPage, DeliveryOutcome, DeliveryReceived, DeliveryState,
     DeliveryStatus, DestinationName, EventLog, LogHealth, LogId, LogPage, NewEvent, Outcome, PageLimit,
     Position, ReadError, RecordedEvent, ReplayFilter, ReplayId, ReplayOne, ReplayOrder, ReplayState,
-    ReplayStatus, ReplayTo, Replays, Revision, StreamName, TenantId, Timestamp, load_delivery,
+    ReplayStatus, ReplayTo, Replays, Revision, Spacing, StreamName, TenantId, Timestamp, load_delivery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -160,6 +160,10 @@ impl EventLog for Wire {
 
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.log.tail_start(bytes).await
+    }
+
+    fn spacing(&self) -> Spacing {
+        self.log.spacing()
     }
 
     fn health(&self) -> LogHealth {

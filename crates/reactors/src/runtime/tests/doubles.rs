@@ -13,7 +13,7 @@ use domain::{
     Append, AppendError, Appended, Category, CategoryPage, CheckpointError, Checkpoints, Clock,
     DeliveryCommand, DeliveryReceived, DeliveryState, DestinationName, ErrorCode, EventData, EventId,
     EventLog, Failure, LogHealth, LogId, LogPage, PageLimit, Position, ReadError, RecordedEvent, ReplayId,
-    ReplayTo, Response, Revision, StreamName, Timestamp, load_delivery,
+    ReplayTo, Response, Revision, Spacing, StreamName, Timestamp, load_delivery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -181,6 +181,9 @@ impl EventLog for FaultyLog {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.inner.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.inner.spacing()
     }
     fn health(&self) -> LogHealth {
         self.inner.health()

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Checkpoints, Clock, DeliveryReceived,
     DeliveryStatus, Destinations, EventId, EventLog, LogHealth, LogId, LogPage, PageLimit, Position,
-    ReadError, RecordedEvent, Revision, StreamName, Timestamp,
+    ReadError, RecordedEvent, Revision, Spacing, StreamName, Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -92,6 +92,9 @@ impl EventLog for View {
     }
     async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
         self.inner.tail_start(bytes).await
+    }
+    fn spacing(&self) -> Spacing {
+        self.inner.spacing()
     }
     fn health(&self) -> LogHealth {
         self.inner.health()
