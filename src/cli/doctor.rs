@@ -309,7 +309,7 @@ fn partitions(answer: Option<(u16, serde_json::Value)>) -> Finding {
         None => return Note("nothing runs here that could say who fills them".into()),
         Some(answer) => answer,
     };
-    let data = &details["data"];
+    let data = details.get("data").unwrap_or(&serde_json::Value::Null);
     let of_builds = data["projections"].as_array().into_iter().flatten();
     let most = of_builds.filter_map(|one| one["partitions"].as_u64()).max();
     let (200, Some(most)) = (status, most) else {
