@@ -176,33 +176,6 @@ async fn a_partition_goes_on_in_another_process_and_a_stale_one_changes_nothing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_loses_a_partition_shows_how_far_its_new_holder_is() {
-    let gauges = Gauges::default();
-    let _guard = metrics::set_default_local_recorder(&gauges);
-    let world = World::new(3);
-    let relay = world.start_relay();
-    let (first, second) = (TestLeases::new(), TestLeases::new());
-    first.give(share(0));
-    let one = world.start_sharing(in_parts(1), Arc::new(first.clone()));
-    world.fill(5).await;
-    one.sees_the_head(&world).await;
-    world.tables.state().down = true;
-    world.fill(5).await;
-    let lag = || gauges.get("hooklog_projection_lag_events deliveries");
-    until("the lag is told", async || lag().is_some_and(f64::is_nan)).await;
-    first.take(share(0));
-    second.give(share(0));
-    world.tables.state().down = false;
-    let other = world.start_sharing(in_parts(1), Arc::new(second.clone()));
-    other.sees_the_head(&world).await;
-    other.stop().await;
-    until("the lag is that of the tables", async || lag() == Some(0.0)).await;
-    assert_eq!(one.status("deliveries").partitions_here, 0);
-    one.stop().await;
-    relay.cancel();
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_rebuild_that_an_onlooker_asks_for_is_swapped_in_once_every_partition_has_caught_up() {
     let world = World::new(5);
     world.fill(40).await;
