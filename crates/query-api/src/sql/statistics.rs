@@ -150,7 +150,8 @@ pub(crate) fn cuts_a_minute(filter: &Filter) -> bool {
 
 /// How many deliveries fit a filter of the list, by whole minutes. The filters are on columns of the key, which all versions of
 /// a row share, so they may come before `FINAL`; and where parts don't overlap, `FINAL` has nothing to merge. Grouping by
-/// the key to take the newest version by hand takes twenty times as long.
+/// the key to take the newest version by hand takes nearly seven times as long (470 ms of processor time against 70, over 8.6
+/// million rows).
 pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
     let minute = |time: Timestamp| time.as_secs().div_euclid(60) * 60;
     let conditions = Conditions::of(tenant)
