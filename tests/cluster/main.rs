@@ -39,7 +39,7 @@ use world::{STREAM, World};
 
 /// How long a lease lasts here.
 const LEASE: Duration = Duration::from_secs(2);
-/// The longest pause in projecting, whatever dies or sleeps.
+/// The longest pause in projecting, whoever dies or sleeps while the log is there.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long it may take until the others go on: far more than it takes, on a machine that is busy with other tests.
 const SOON: Duration = Duration::from_secs(90);

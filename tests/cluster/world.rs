@@ -344,9 +344,11 @@ impl World {
         run(&nats, &clickhouse.tables).await;
     }
 
-    /// The longest that a delivery waited to be projected.
+    /// The longest that a delivery waited to be projected, whatever died or slept but the log. What follows once that is back is
+    /// told, and takes as long as its readers wait before they try it again.
     pub(crate) fn longest_pause(&self) -> Duration {
         let pauses = self.observer.pauses(&self.acknowledged).into_iter();
+        let pauses = pauses.filter(|pause| pause.away.is_zero());
         pauses.map(|pause| pause.lasted).max().unwrap_or_default()
     }
 
@@ -372,7 +374,10 @@ impl World {
         for (server, took) in &self.elections {
             eprintln!("  {server} led the stream: another one did after {took:.2?}");
         }
-        eprintln!("longest pause in projecting: {:.2?}", self.longest_pause());
+        eprintln!(
+            "longest pause in projecting, the log being there: {:.2?}",
+            self.longest_pause()
+        );
         self.tell("the end");
     }
 }

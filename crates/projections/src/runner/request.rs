@@ -24,8 +24,8 @@ impl Projector {
         }
     }
 
-    /// Begins rebuilds at one time: to make the tables of one after those of another took longer than to fill them from ten
-    /// thousand events. Only then they are opened, all together: what is opened together goes through the log together.
+    /// Begins rebuilds at one time: to make the tables of one after those of another is some hundred and fifty statements, each
+    /// waited for. Only then they are opened, all together: what is opened together goes through the log together.
     async fn begin_rebuilds(&mut self, names: &[&str]) -> Vec<(String, Result<u32, RebuildError>)> {
         let mut results = Vec::new();
         let ensured = self.worker.builds.ensure_control().await.is_ok();
