@@ -163,7 +163,7 @@ impl Report {
             .iter()
             .map(|(part, seconds)| format!("{part} {seconds:.0} s"))
             .collect();
-        text.push_str(include_str!("by_hand.md"));
+        text.push_str(include_str!("by_hand.txt"));
         let _ = writeln!(text, "\nMeasuring took: {}.", took.join(", "));
         text
     }

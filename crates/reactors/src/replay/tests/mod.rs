@@ -6,6 +6,7 @@ mod property;
 mod resuming;
 mod running;
 mod selection;
+mod wire;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,153 +28,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::wire::Wire;
 use super::*;
 
 /// When the first delivery of a test is received.
 const NOON: Timestamp = Timestamp::from_millis(1_763_812_800_000);
-
-/// What one process does to the log, and how that goes wrong.
-struct Wire {
-    log: Arc<MemoryLog>,
-    state: Mutex<Faults>,
-    appends: AtomicU64,
-    /// Pages of the log that were read.
-    pages: AtomicU64,
-    /// Set when the process was killed.
-    killed: CancellationToken,
-}
-
-#[derive(Default)]
-struct Faults {
-    /// The process is killed at the append after so many; with `true`, after it was written.
-    kill_after: Option<(u32, bool)>,
-    /// The answers of the next appends.
-    refusals: VecDeque<AppendError>,
-    /// Errors of the next reads.
-    unreadable: VecDeque<ReadError>,
-    /// Appends waiting, of 100.
-    queue_len: usize,
-    /// Appends come to the log in the order in which they were made, as they do in the embedded one.
-    in_order: bool,
-    /// How long each append takes beside that, in milliseconds.
-    delay_ms: u64,
-    /// Appends to deliveries are refused.
-    deliveries_refused: bool,
-}
-
-impl Wire {
-    fn new(log: &Arc<MemoryLog>) -> Arc<Self> {
-        Arc::new(Self {
-            log: Arc::clone(log),
-            state: Mutex::default(),
-            appends: AtomicU64::new(0),
-            pages: AtomicU64::new(0),
-            killed: CancellationToken::new(),
-        })
-    }
-
-    fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
-        self.state.lock().unwrap()
-    }
-
-    fn read_fault(&self) -> Result<(), ReadError> {
-        self.faults().unreadable.pop_front().map_or(Ok(()), Err)
-    }
-}
-
-#[async_trait]
-impl EventLog for Wire {
-    fn id(&self) -> LogId {
-        self.log.id()
-    }
-
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        // They take some time, and not all the same.
-        let count = self.appends.fetch_add(1, Ordering::SeqCst);
-        let delay_ms = {
-            let faults = self.faults();
-            faults.delay_ms + if faults.in_order { 0 } else { count * 7 % 5 }
-        };
-        sleep(Duration::from_millis(1 + delay_ms)).await;
-        if self.faults().deliveries_refused && append.stream.category() == "delivery" {
-            return Err(AppendError::Unavailable("set so by the test".to_owned()));
-        }
-        let kill = {
-            let mut faults = self.faults();
-            if let Some(refusal) = faults.refusals.pop_front() {
-                return Err(refusal);
-            }
-            match &mut faults.kill_after {
-                Some((0, written)) => Some(*written),
-                Some((left, _)) => {
-                    *left -= 1;
-                    None
-                }
-                None => None,
-            }
-        };
-        let Some(written) = kill else {
-            return self.log.append(append).await;
-        };
-        if written && !self.killed.is_cancelled() {
-            let _ = self.log.append(append).await;
-        }
-        self.killed.cancel();
-        std::future::pending().await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamName,
-        from: Revision,
-        limit: PageLimit,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
-        self.read_fault()?;
-        self.log.read_stream(stream, from, limit).await
-    }
-
-    async fn read_all(&self, after: Position, limit: PageLimit) -> Result<LogPage, ReadError> {
-        self.read_fault()?;
-        self.pages.fetch_add(1, Ordering::SeqCst);
-        // Pages are small, so that each test turns some.
-        let events = limit.events.min(7);
-        self.log.read_all(after, PageLimit { events, ..limit }).await
-    }
-
-    async fn read_category(
-        &self,
-        category: Category,
-        after: Position,
-        limit: PageLimit,
-    ) -> Result<CategoryPage, ReadError> {
-        self.read_fault()?;
-        self.log.read_category(category, after, limit).await
-    }
-
-    async fn head(&self) -> Result<Position, ReadError> {
-        self.log.head().await
-    }
-
-    async fn wait_past(&self, position: Position) -> Result<Position, ReadError> {
-        self.log.wait_past(position).await
-    }
-
-    async fn tail_start(&self, bytes: u64) -> Result<Position, ReadError> {
-        self.log.tail_start(bytes).await
-    }
-
-    fn spacing(&self) -> Spacing {
-        self.log.spacing()
-    }
-
-    fn health(&self) -> LogHealth {
-        LogHealth {
-            queue_len: self.faults().queue_len,
-            queue_max: 100,
-            ..self.log.health()
-        }
-    }
-}
 
 /// The settings of a test: `ci` wants everything, `cd` wants pushes, `other` is another tenant's.
 struct Settings;
