@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-/// A delivery takes some hundred small pieces of memory, most of which one thread takes and another one gives back.
+/// A delivery takes some hundred small pieces of memory, which often another thread gives back than took them.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,7 +1,7 @@
 //! Finds where the plain part of a string ends, eight bytes at a time.
 //!
-//! Most strings of a payload are short: a search that begins with a call and ends with a look at each byte, for control characters,
-//! took longer than all the rest of the scanner.
+//! Most strings of a payload are short: one look at a word finds quotes, backslashes and control characters together, where a search
+//! for the first two and a second look at each byte for the last went over everything twice.
 
 /// How many bytes at the beginning stand for themselves in a string: no quote, no backslash, no control character (RFC 8259 §7).
 pub(super) fn plain_len(bytes: &[u8]) -> usize {

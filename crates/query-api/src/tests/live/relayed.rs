@@ -29,6 +29,13 @@ impl Relayed {
         self.shared.changed.receiver_count() > 0
     }
 
+    /// Ready when nobody follows it any longer.
+    pub(super) async fn deserted(&self, patience: std::time::Duration) {
+        let left = self.shared.changed.closed();
+        let left = tokio::time::timeout(patience, left).await;
+        assert!(left.is_ok(), "the stream is still followed");
+    }
+
     /// The next so many messages never arrive.
     pub(super) fn lose(&self, count: usize) {
         self.shared.losing.store(count, Ordering::SeqCst);
