@@ -19,6 +19,8 @@
     reason = "figures for people: far below 2^53, and rounded anyway"
 )]
 
+use mimalloc::MiMalloc;
+
 mod client;
 mod delivery;
 mod disk;
@@ -68,6 +70,10 @@ pub(crate) fn disk_room(folders: &[&Path]) {
         let _gone = std::fs::remove_dir_all(folder);
     }
 }
+
+/// As the product: the log is measured in this process, and so are the ceilings.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() {
     let _already_set = rustls::crypto::ring::default_provider().install_default();

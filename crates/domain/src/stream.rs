@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ impl Category {
 /// The name of a stream of events, such as `delivery-default.github.41.72d3162e`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct StreamName(Box<str>);
+pub struct StreamName(Arc<str>);
 
 /// Text that is no stream name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +162,7 @@ impl TryFrom<String> for StreamName {
 
 impl From<StreamName> for String {
     fn from(name: StreamName) -> String {
-        name.0.into()
+        name.as_str().to_owned()
     }
 }
 

@@ -13,8 +13,8 @@ use super::options::LogOptions;
 use super::pending::Pending;
 use super::segment::{Segment, Segments, keys_name};
 
-/// How many events go into the index at a time.
-const CHUNK_EVENTS: usize = 4096;
+/// How many events go into the index at a time: enough for a table of their own.
+const CHUNK_EVENTS: usize = 20_000;
 
 /// The parts of an opened log that the index is compared with.
 pub(crate) struct Source<'a> {

@@ -7,11 +7,12 @@ use domain::{
     must_be_stored,
 };
 
+use super::content_keys::ContentKeys;
 use super::format::{BATCH_HEADER_BYTES, BLOCK_BYTES, RECORD_FIXED_BYTES, content_bytes, data_bytes};
 use super::index::{Index, IndexError};
 use super::keys::EventKey;
 use super::options::{LogOptions, SENDER_ID_BYTES_MAX};
-use super::pending::{Pending, StreamHead, body_key, original_key};
+use super::pending::{Pending, StreamHead};
 
 /// A stream name in `duplicateOf`, and the fences around metadata and data.
 const OVERHEAD_BYTES: usize = 300 + 3;
@@ -101,8 +102,8 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Decides an append.
-    pub(crate) fn decide(&self, append: &Append) -> Result<Decision, String> {
+    /// Decides an append, whose content is looked up by `keys`.
+    pub(crate) fn decide(&self, append: &Append, keys: Option<&ContentKeys>) -> Result<Decision, String> {
         let head = self.head(&append.stream)?;
         let dependent = self.batch.head(&append.stream).is_some();
         if let Some(head) = head {
@@ -124,11 +125,14 @@ impl Known<'_> {
             });
             return Ok(Decision::Answer { answer, dependent });
         }
-        let content = append.content.as_ref();
+        let content = append.content.as_ref().zip(keys);
         Ok(Decision::Write {
             revision: Revision::new(head.map_or(0, |head| head.last.get() + 1)),
             first: head.map(|head| head.first),
-            duplicate_of: content.map(|c| self.original(c)).transpose()?.flatten(),
+            duplicate_of: content
+                .map(|(c, keys)| self.original(c, keys))
+                .transpose()?
+                .flatten(),
         })
     }
 
@@ -184,10 +188,10 @@ impl Known<'_> {
     }
 
     /// The unmarked delivery that this content repeats.
-    fn original(&self, content: &ContentKey) -> Result<Option<StreamName>, String> {
-        if let Some(id) = &content.sender_id {
-            let key = original_key(&content.tenant, &content.source, id);
-            let known = self.look_up(|p| p.original(&key), |index| index.original(&key))?;
+    fn original(&self, content: &ContentKey, keys: &ContentKeys) -> Result<Option<StreamName>, String> {
+        if let Some(sender) = &keys.sender {
+            let key = &sender.original;
+            let known = self.look_up(|p| p.original(key), |index| index.original(key))?;
             if known.is_some() {
                 return Ok(known);
             }
@@ -195,8 +199,8 @@ impl Known<'_> {
         if content.window_ms == 0 {
             return Ok(None);
         }
-        let key = body_key(content);
-        let known = self.look_up(|p| p.body(&key), |index| index.body(&key))?;
+        let key = &keys.body;
+        let known = self.look_up(|p| p.body(key), |index| index.body(key))?;
         Ok(known
             .filter(|(_, received_at)| content.is_within_window(*received_at))
             .map(|(stream, _)| stream))

@@ -9,12 +9,14 @@ use super::index::{Index, IndexError, IndexState};
 use super::keys::{EventKey, ensure_key_file};
 use super::shared::Shared;
 
-/// How many events go into the index at a time.
-const CHUNK_EVENTS: usize = 4096;
+/// How many events go into the index at a time: enough for a table of their own.
+const CHUNK_EVENTS: usize = 20_000;
 /// After how many events, or how long, what was indexed is synced and vouched for.
-const VOUCH_EVENTS: usize = 20_000;
+const VOUCH_EVENTS: usize = CHUNK_EVENTS;
 const VOUCH_AFTER: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked whether enough was gathered.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) struct Indexer {
     shared: Arc<Shared>,
@@ -37,7 +39,6 @@ impl Indexer {
 
     /// Runs until the log is closing and all is indexed.
     pub(crate) fn run(&mut self) {
-        let delay = Duration::from_millis(self.shared.options.index_delay_ms);
         loop {
             let closing = self.shared.closing.is_cancelled();
             let pause = match self.work(closing) {
@@ -54,11 +55,20 @@ impl Indexer {
             };
             if pause > Duration::ZERO {
                 self.shared.appended.wait(pause);
-                if !self.shared.closing.is_cancelled() {
-                    // Not woken by more: many events in one write cost hardly more than one.
-                    std::thread::sleep(delay);
-                }
+                self.gather();
             }
+        }
+    }
+
+    /// Waits until there is enough for a table of its own, or for as long as the settings say. Not woken by each event.
+    fn gather(&self) {
+        let until = Instant::now() + Duration::from_millis(self.shared.options.index_delay_ms);
+        while !self.shared.closing.is_cancelled() && self.shared.recent().len() < CHUNK_EVENTS {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(LOOK));
         }
     }
 

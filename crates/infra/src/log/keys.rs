@@ -2,6 +2,7 @@
 
 use domain::{ContentKey, EventId, Position, Revision, StreamName, Timestamp};
 
+use super::content_keys::ContentKeys;
 use super::error::SegmentError;
 use super::file::{Files, write_file};
 use super::format::{
@@ -20,21 +21,21 @@ pub(crate) struct EventKey {
     pub(crate) stream: StreamName,
     pub(crate) recorded_at: Timestamp,
     pub(crate) duplicate_of: Option<StreamName>,
-    pub(crate) content: Option<ContentKey>,
+    pub(crate) content: Option<ContentKeys>,
 }
 
 impl EventKey {
     /// Reads it from an event; `None` when a name in it is not valid.
     pub(crate) fn of(record: &RecordView<'_>) -> Option<Self> {
         let content = match record.content {
-            Some(content) => Some(ContentKey {
+            Some(content) => Some(ContentKeys::of(&ContentKey {
                 tenant: content.tenant.parse().ok()?,
                 source: content.source.parse().ok()?,
                 body_sha256: content.body_sha256,
                 sender_id: content.sender_id.map(str::to_owned),
                 received_at: content.received_at,
                 window_ms: 0,
-            }),
+            })),
             None => None,
         };
         Some(Self {

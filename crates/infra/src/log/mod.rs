@@ -5,6 +5,7 @@
 
 mod catch_up;
 mod category;
+mod content_keys;
 mod decide;
 mod dump;
 mod error;

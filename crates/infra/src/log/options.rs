@@ -18,7 +18,10 @@ pub struct LogOptions {
     pub batch_bytes_max: usize,
     /// The most events that may be durable but not yet indexed; over it the writer waits for the index.
     pub unindexed_max: usize,
-    /// How long the index gathers events before it is written, in milliseconds.
+    /// The least time between the beginnings of two syncs, in microseconds: what comes meanwhile shares the next one. A disk that
+    /// is asked without a pause stalls now and then.
+    pub sync_interval_us: u64,
+    /// The longest that the index gathers events before they are written, in milliseconds.
     pub index_delay_ms: u64,
     /// Memory for blocks of the index, in bytes.
     pub index_cache_bytes: u64,
@@ -36,7 +39,8 @@ impl Default for LogOptions {
             queue_bytes_max: 64 * 1024 * 1024,
             batch_bytes_max: 1024 * 1024,
             unindexed_max: 100_000,
-            index_delay_ms: 50,
+            sync_interval_us: 400,
+            index_delay_ms: 5_000,
             index_cache_bytes: 8 * MIB,
             index_memtable_bytes: 4 * MIB,
         }

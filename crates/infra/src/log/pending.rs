@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use domain::{ContentKey, Position, Revision, SourceName, StreamName, TenantId, Timestamp};
-use sha2::{Digest, Sha256};
+use domain::{Position, Revision, StreamName, Timestamp};
 
+use super::content_keys::ContentKeys;
 use super::keys::EventKey;
 
 /// The ends of a stream.
@@ -15,27 +15,6 @@ pub(crate) struct StreamHead {
     pub(crate) first: Position,
     /// Revision of its last event.
     pub(crate) last: Revision,
-}
-
-/// Key of `originals`: one sender's id within a tenant and source.
-pub(crate) fn original_key(tenant: &TenantId, source: &SourceName, sender_id: &str) -> Vec<u8> {
-    scoped(tenant, source, &Sha256::digest(sender_id.as_bytes()))
-}
-
-/// Key of `bodies`: one body within a tenant and source.
-pub(crate) fn body_key(content: &ContentKey) -> Vec<u8> {
-    scoped(&content.tenant, &content.source, content.body_sha256.as_bytes())
-}
-
-/// Start of the keys of `deliveries`: one sender's id within a tenant.
-pub(crate) fn delivery_key(tenant: &TenantId, sender_id: &str) -> Vec<u8> {
-    let hash = Sha256::digest(sender_id.as_bytes());
-    [tenant.as_str().as_bytes(), &[0], &hash].concat()
-}
-
-fn scoped(tenant: &TenantId, source: &SourceName, hash: &[u8]) -> Vec<u8> {
-    let (tenant, source) = (tenant.as_str().as_bytes(), source.as_str().as_bytes());
-    [tenant, &[0], source, &[0], hash].concat()
 }
 
 #[derive(Debug)]
@@ -50,10 +29,10 @@ pub(crate) struct Pending {
     order: VecDeque<Arc<EventKey>>,
     streams: HashMap<StreamName, PendingStream>,
     /// The first delivery with a sender's id.
-    originals: HashMap<Vec<u8>, Arc<EventKey>>,
+    originals: HashMap<Arc<[u8]>, Arc<EventKey>>,
     /// The newest unmarked delivery with a body.
-    bodies: HashMap<Vec<u8>, Arc<EventKey>>,
-    deliveries: HashMap<Vec<u8>, Vec<Arc<EventKey>>>,
+    bodies: HashMap<Arc<[u8]>, Arc<EventKey>>,
+    deliveries: HashMap<Arc<[u8]>, Vec<Arc<EventKey>>>,
 }
 
 impl Pending {
@@ -72,18 +51,18 @@ impl Pending {
         self.order.push_back(key);
     }
 
-    fn push_content(&mut self, key: &Arc<EventKey>, content: &ContentKey) {
-        if let Some(id) = &content.sender_id {
+    fn push_content(&mut self, key: &Arc<EventKey>, content: &ContentKeys) {
+        if let Some(sender) = &content.sender {
             self.originals
-                .entry(original_key(&content.tenant, &content.source, id))
+                .entry(Arc::clone(&sender.original))
                 .or_insert_with(|| Arc::clone(key));
             self.deliveries
-                .entry(delivery_key(&content.tenant, id))
+                .entry(Arc::clone(&sender.delivery))
                 .or_default()
                 .push(Arc::clone(key));
         }
         if key.duplicate_of.is_none() {
-            self.bodies.insert(body_key(content), Arc::clone(key));
+            self.bodies.insert(Arc::clone(&content.body), Arc::clone(key));
         }
     }
 
@@ -121,27 +100,22 @@ impl Pending {
         }
     }
 
-    fn forget_content(&mut self, content: &ContentKey, upto: Position) {
-        let body = body_key(content);
-        if self.bodies.get(&body).is_some_and(|known| known.position <= upto) {
-            self.bodies.remove(&body);
+    fn forget_content(&mut self, content: &ContentKeys, upto: Position) {
+        let known = self.bodies.get(&content.body);
+        if known.is_some_and(|known| known.position <= upto) {
+            self.bodies.remove(&content.body);
         }
-        let Some(id) = &content.sender_id else {
+        let Some(sender) = &content.sender else {
             return;
         };
-        let original = original_key(&content.tenant, &content.source, id);
-        if self
-            .originals
-            .get(&original)
-            .is_some_and(|known| known.position <= upto)
-        {
-            self.originals.remove(&original);
+        let known = self.originals.get(&sender.original);
+        if known.is_some_and(|known| known.position <= upto) {
+            self.originals.remove(&sender.original);
         }
-        let delivery = delivery_key(&content.tenant, id);
-        if let Some(known) = self.deliveries.get_mut(&delivery) {
+        if let Some(known) = self.deliveries.get_mut(&sender.delivery) {
             known.retain(|key| key.position > upto);
             if known.is_empty() {
-                self.deliveries.remove(&delivery);
+                self.deliveries.remove(&sender.delivery);
             }
         }
     }

@@ -6,10 +6,16 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use domain::{Append, AppendError, Appended, StreamName, Timestamp};
 use tokio::sync::oneshot;
 
+use super::content_keys::ContentKeys;
+use super::decide::check;
+use super::options::LogOptions;
+
 /// An append waiting for its answer.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) append: Append,
+    /// What its content is looked up by.
+    pub(crate) content: Option<ContentKeys>,
     /// Upper bound of the encoded length in bytes.
     pub(crate) bytes: usize,
     pub(crate) answer: Asker,
@@ -26,6 +32,25 @@ pub(crate) struct Recorded {
 
 /// Where the answer to an append goes.
 pub(crate) type Asker = oneshot::Sender<Result<Appended, AppendError>>;
+
+/// Where it comes from.
+pub(crate) type Answered = oneshot::Receiver<Result<Appended, AppendError>>;
+
+impl Request {
+    /// Checks what can be checked without knowing the log, and makes what the writer need not make.
+    pub(crate) fn new(append: Append, options: &LogOptions) -> Result<(Self, Answered), AppendError> {
+        let bytes = check(&append, options)?;
+        let (answer, answered) = oneshot::channel();
+        let request = Self {
+            content: append.content.as_ref().map(ContentKeys::of),
+            append,
+            bytes,
+            answer,
+            recorded: None,
+        };
+        Ok((request, answered))
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {

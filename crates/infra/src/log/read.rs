@@ -7,11 +7,11 @@ use domain::{
     EventData, LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, StreamName, TenantId,
 };
 
+use super::content_keys::delivery_key;
 use super::error::SegmentError;
 use super::format::{BATCH_HEADER_BYTES, BLOCK_BYTES, RecordView};
 use super::index::IndexError;
 use super::keys::EventKey;
-use super::pending::delivery_key;
 use super::segment::{Batch, Segment};
 use super::shared::{IndexClosed, Shared};
 

@@ -10,11 +10,9 @@ use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
     LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, TenantId,
 };
-use tokio::sync::oneshot;
 
 use super::catch_up::{Source, open_index};
 use super::category;
-use super::decide::check;
 use super::error::OpenError;
 use super::file::{Files, RealFiles};
 use super::indexer::Indexer;
@@ -230,18 +228,12 @@ impl EventLog for SegmentedLog {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let bytes = check(&append, &self.shared.options)?;
+        let (request, answered) = Request::new(append, &self.shared.options)?;
         if let Some(why) = self.shared.unwritable() {
             return Err(AppendError::Unavailable(why));
         }
         let started = Instant::now();
-        let (answer, answered) = oneshot::channel();
-        self.shared.queue.push(Request {
-            append,
-            bytes,
-            answer,
-            recorded: None,
-        })?;
+        self.shared.queue.push(request)?;
         let answered = answered.await;
         metrics::histogram!("hooklog_log_append_duration_seconds").record(started.elapsed().as_secs_f64());
         // No answer means that the writer's thread is gone, perhaps in the middle of the write.

@@ -11,10 +11,9 @@ use domain::{
     Append, AppendError, Appended, Category, CategoryPage, Clock, EventLog, FindDeliveries, LogHealth, LogId,
     LogPage, PageLimit, Position, ReadError, RecordedEvent, Revision, Spacing, StreamName, TenantId,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::category;
-use super::decide::check;
 use super::error::OpenError;
 use super::file::Files;
 use super::options::LogOptions;
@@ -132,17 +131,11 @@ impl EventLog for SimulatedLog {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let bytes = check(&append, &self.shared.options)?;
+        let (request, answered) = Request::new(append, &self.shared.options)?;
         if let Some(why) = self.shared.unwritable() {
             return Err(AppendError::Unavailable(why));
         }
-        let (answer, answered) = oneshot::channel();
-        self.shared.queue.push(Request {
-            append,
-            bytes,
-            answer,
-            recorded: None,
-        })?;
+        self.shared.queue.push(request)?;
         self.queued.notify_one();
         let gone = |_| Err(AppendError::Unknown("the writer of the log has stopped".into()));
         answered.await.unwrap_or_else(gone)

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Append, AppendError, Expected, NewEvent, Revision};
-use tokio::sync::oneshot;
 
-use super::decide::check;
 use super::queue::{Recorded, Request};
 use super::segmented::SegmentedLog;
 use crate::migrate::{Moved, TakeOver};
@@ -29,18 +27,13 @@ impl TakeOver for SegmentedLog {
                 }],
                 content,
             };
-            let bytes = check(&append, &self.shared.options)?;
-            let (answer, answered) = oneshot::channel();
+            let (mut request, answered) = Request::new(append, &self.shared.options)?;
+            request.recorded = Some(Recorded {
+                recorded_at: event.recorded_at,
+                duplicate_of: event.duplicate_of,
+            });
             // One after the other into the queue: that is the order of the log.
-            self.shared.queue.push(Request {
-                append,
-                bytes,
-                answer,
-                recorded: Some(Recorded {
-                    recorded_at: event.recorded_at,
-                    duplicate_of: event.duplicate_of,
-                }),
-            })?;
+            self.shared.queue.push(request)?;
             answers.push(answered);
         }
         for answered in answers {

@@ -68,8 +68,11 @@ impl Writer {
 
     /// Serves the queue until it is closed and empty.
     pub(crate) fn run(&mut self) {
+        let interval = Duration::from_micros(self.shared.options.sync_interval_us);
         while let Some(requests) = self.shared.queue.drain(self.shared.options.batch_bytes_max) {
+            let begun = Instant::now();
             self.commit(requests);
+            std::thread::sleep(interval.saturating_sub(begun.elapsed()));
             // Whoever was answered, or waits for a processor to append, has a turn first: what they bring goes into the same
             // batch, with one sync. Where nobody wants the processor, this costs nothing.
             std::thread::yield_now();
@@ -183,7 +186,7 @@ impl Writer {
             index: index.as_deref(),
             read_key: &|position| read_key(&self.shared, position).map_err(|e| e.to_string()),
         };
-        known.decide(&request.append)
+        known.decide(&request.append, request.content.as_ref())
     }
 
     /// Puts the events of an append into the batch. `appended` holds their first position and revision.
@@ -194,10 +197,15 @@ impl Writer {
         mut appended: Appended,
         first: Option<Position>,
     ) {
-        let Request { append, answer, .. } = request;
+        let Request {
+            append,
+            content: mut keys,
+            answer,
+            ..
+        } = request;
         let stream_first = first.unwrap_or(appended.first);
         let start = appended.revision.get();
-        let mut content = append.content;
+        let mut content = append.content.as_ref();
         for (n, event) in (0..).zip(&append.events) {
             let position = Position::new(appended.first.get() + n);
             let revision = Revision::new(start + n);
@@ -207,7 +215,7 @@ impl Writer {
                 recorded_at: appended.recorded_at,
                 stream: &append.stream,
                 duplicate_of: appended.duplicate_of.as_ref(),
-                content: content.as_ref(),
+                content: content.take(),
                 event,
             };
             draft.encode_into(&mut self.buffer);
@@ -218,7 +226,7 @@ impl Writer {
                 stream: append.stream.clone(),
                 recorded_at: appended.recorded_at,
                 duplicate_of: appended.duplicate_of.clone(),
-                content: content.take(),
+                content: keys.take(),
             };
             round.pending.push(Arc::new(key), stream_first);
             round.events += 1;

@@ -170,10 +170,7 @@ impl Scanner {
         }
         match byte {
             b'{' | b'[' => self.open(byte == b'{'),
-            b'"' => {
-                self.capture.begin(self.slots != 0);
-                self.state = State::Text(Role::Value);
-            }
+            b'"' => self.begin_text(),
             b't' => self.state = State::Word(b"rue"),
             b'f' => self.state = State::Word(b"alse"),
             b'n' => self.state = State::Word(b"ull"),
@@ -187,6 +184,11 @@ impl Scanner {
             }
         }
         Ok(())
+    }
+
+    fn begin_text(&mut self) {
+        self.capture.begin(self.slots != 0);
+        self.state = State::Text(Role::Value);
     }
 
     fn open(&mut self, object: bool) {
@@ -272,7 +274,10 @@ impl Scanner {
             return Ok(after);
         };
         match byte {
-            b'"' => self.end_text(role),
+            b'"' => {
+                self.end_text(role);
+                return Ok(self.next_text(role, tail));
+            }
             b'\\' => {
                 self.capture.push(b"\\");
                 self.state = State::Escape(role);
@@ -280,6 +285,22 @@ impl Scanner {
             _ => return wrong("a control character in a string"),
         }
         Ok(tail)
+    }
+
+    /// Begins the text that follows a text at once, as most do where nobody puts spaces: a value its name, the next name a value. Any
+    /// other way goes on byte by byte.
+    fn next_text<'p>(&mut self, role: Role, rest: &'p [u8]) -> &'p [u8] {
+        match (role, rest) {
+            (Role::Key, [b':', b'"', tail @ ..]) => {
+                self.begin_text();
+                tail
+            }
+            (Role::Value, [b',', b'"', tail @ ..]) if self.nesting.in_object() == Some(true) => {
+                self.begin_key();
+                tail
+            }
+            (Role::Key | Role::Value, _) => rest,
+        }
     }
 
     fn escape(&mut self, role: Role, byte: u8) -> Result<(), NotJson> {

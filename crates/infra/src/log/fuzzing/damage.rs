@@ -9,10 +9,8 @@ use domain::{
     Append, Clock, EventData, EventId, Expected, NewEvent, PageLimit, Position, RecordedEvent, StreamName,
     Timestamp,
 };
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::log::decide::check;
 use crate::log::file::Files;
 use crate::log::format::SECTOR_BYTES;
 use crate::log::options::LogOptions;
@@ -145,15 +143,9 @@ fn undamaged() -> &'static (Arc<Disk>, Vec<RecordedEvent>) {
 
 /// Appends an event; whether it was acknowledged.
 fn write(shared: &Shared, writer: &mut Writer, n: u8, len: usize) -> bool {
-    let append = append(n, len);
-    let bytes = check(&append, &shared.options).expect("it can be appended");
-    let (answer, mut answered) = oneshot::channel();
-    writer.commit(VecDeque::from([Request {
-        append,
-        bytes,
-        answer,
-        recorded: None,
-    }]));
+    let request = Request::new(append(n, len), &shared.options);
+    let (request, mut answered) = request.expect("it can be appended");
+    writer.commit(VecDeque::from([request]));
     answered.try_recv().is_ok_and(|appended| appended.is_ok())
 }
 

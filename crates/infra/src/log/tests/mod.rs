@@ -4,6 +4,7 @@ mod basics;
 mod damage;
 mod faults;
 mod index;
+mod pacing;
 mod power_cuts;
 
 use std::collections::VecDeque;
@@ -11,9 +12,7 @@ use std::sync::Arc;
 
 use domain::testing::{ManualClock, TestDelivery};
 use domain::{Append, AppendError, Appended, PageLimit, Position, RecordedEvent, Timestamp};
-use tokio::sync::oneshot;
 
-use super::decide::check;
 use super::error::OpenError;
 use super::file::Files;
 use super::options::LogOptions;
@@ -63,14 +62,8 @@ impl Bench {
         let mut requests = VecDeque::new();
         let mut answers = Vec::new();
         for append in appends {
-            let (answer, answered) = oneshot::channel();
-            let bytes = check(append, &self.shared.options).unwrap();
-            requests.push_back(Request {
-                append: append.clone(),
-                bytes,
-                answer,
-                recorded: None,
-            });
+            let (request, answered) = Request::new(append.clone(), &self.shared.options).unwrap();
+            requests.push_back(request);
             answers.push(answered);
         }
         self.writer.commit(requests);

@@ -1,0 +1,114 @@
+//! What the log puts together on purpose: appends into one sync, events into one table of the index.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::testing::TestDelivery;
+use domain::{
+    ContentHash, ContentKey, EventId, EventLog, Position, Revision, StreamName, TenantId, Timestamp,
+};
+use uuid::Uuid;
+
+use super::{clock, small};
+use crate::log::content_keys::ContentKeys;
+use crate::log::index::{Index, TABLE_EVENTS};
+use crate::log::keys::EventKey;
+use crate::log::power_cut::Disk;
+use crate::log::{LogOptions, SegmentedLog};
+
+#[tokio::test]
+async fn syncs_begin_no_sooner_after_each_other_than_the_settings_say() {
+    let interval = Duration::from_millis(50);
+    let options = LogOptions {
+        sync_interval_us: 50_000,
+        ..small()
+    };
+    let log = SegmentedLog::open_on(Disk::empty(), None, options, clock()).unwrap();
+    let started = Instant::now();
+    for _ in 0..4 {
+        log.append(TestDelivery::new("push", "{}").append())
+            .await
+            .unwrap();
+    }
+    assert!(started.elapsed() >= interval * 3, "{:?}", started.elapsed());
+    log.close().await;
+}
+
+const SENDERS: u64 = TABLE_EVENTS as u64 / 2;
+
+/// Events with streams, ids and bodies that come again.
+fn keys() -> Vec<Arc<EventKey>> {
+    (1..=TABLE_EVENTS as u64 + 100).map(key).map(Arc::new).collect()
+}
+
+fn key(position: u64) -> EventKey {
+    let sender = position % SENDERS;
+    let content = ContentKey {
+        tenant: TenantId::default(),
+        source: "github".parse().unwrap(),
+        body_sha256: ContentHash::of(&(position % 1000).to_le_bytes()),
+        sender_id: (sender != 7).then(|| format!("id-{sender}")),
+        received_at: Timestamp::from_micros(position.cast_signed()),
+        window_ms: 0,
+    };
+    // The first half begins a stream each, the rest follows in the same ones.
+    let revision = (position - 1) / SENDERS;
+    EventKey {
+        position: Position::new(position),
+        revision: Revision::new(revision),
+        id: EventId::new(Uuid::from_u128(u128::from(position))),
+        stream: stream((position - 1) % SENDERS),
+        recorded_at: Timestamp::from_micros(position.cast_signed()),
+        duplicate_of: position.is_multiple_of(3).then(|| stream(0)),
+        content: (revision == 0 || position.is_multiple_of(2)).then(|| ContentKeys::of(&content)),
+    }
+}
+
+fn stream(n: u64) -> StreamName {
+    format!("delivery-default.github.41.{n}").parse().unwrap()
+}
+
+#[test]
+fn the_index_answers_the_same_however_many_events_were_added_at_once() {
+    let (one_by_one, at_once) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pieces = Index::open(one_by_one.path(), &small()).unwrap();
+    let whole = Index::open(at_once.path(), &small()).unwrap();
+    let keys = keys();
+    for piece in keys.chunks(700) {
+        pieces.apply(piece).unwrap();
+    }
+    // Some in memory before and after the table, and the whole once more: adding again changes nothing.
+    whole.apply(&keys[..500]).unwrap();
+    for _ in 0..2 {
+        whole.apply(&keys).unwrap();
+    }
+    whole.apply(&keys[keys.len() - 3..]).unwrap();
+    let mut found = 0;
+    for key in &keys {
+        assert_eq!(
+            whole.head(&key.stream).unwrap(),
+            pieces.head(&key.stream).unwrap()
+        );
+        let [theirs, ours] =
+            [&pieces, &whole].map(|i| i.positions(&key.stream, Revision::new(0), 9).unwrap());
+        assert_eq!(ours, theirs);
+        let Some(content) = &key.content else {
+            continue;
+        };
+        assert_eq!(
+            whole.body(&content.body).unwrap(),
+            pieces.body(&content.body).unwrap()
+        );
+        let Some(sender) = &content.sender else {
+            continue;
+        };
+        assert_eq!(
+            whole.original(&sender.original).unwrap(),
+            pieces.original(&sender.original).unwrap()
+        );
+        let [theirs, ours] = [&pieces, &whole].map(|i| i.deliveries(&sender.delivery, 9).unwrap());
+        assert_eq!(ours, theirs);
+        found += ours.len();
+    }
+    assert!(found > keys.len() / 2, "{found} deliveries found");
+}
