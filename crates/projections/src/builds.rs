@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{BuildShape, ReadModel, Table, View};
+use crate::models::Moment;
 use crate::{ddl, migration, progress};
 pub(crate) use plan::plan;
 
@@ -39,6 +40,17 @@ pub enum BuildState {
     Active,
     /// Replaced; its tables are gone or going.
     Retired,
+}
+
+impl BuildState {
+    /// As the column has it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Active => "active",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 /// A row of `hooklog.projection_builds`.
@@ -90,14 +102,6 @@ fn build_of(table: &str, real: &str) -> Option<u32> {
     let (schema, build) = real.strip_prefix(table)?.strip_prefix("_s")?.split_once("_b")?;
     schema.parse::<u16>().ok()?;
     build.parse().ok()
-}
-
-/// A time as a `DateTime64(6)` column takes it.
-pub(crate) fn column_time(time: Timestamp) -> String {
-    let micros = time.as_micros();
-    let whole = Timestamp::from_micros(micros.div_euclid(1_000_000) * 1_000_000).to_string();
-    let whole = whole.trim_end_matches('Z').replace('T', " ");
-    format!("{whole}.{:06}", micros.rem_euclid(1_000_000))
 }
 
 /// The row that counts among active ones.
@@ -183,8 +187,8 @@ struct NewRow<'a> {
     block_size: u64,
     log_id: LogId,
     incarnation: uuid::Uuid,
-    state: BuildState,
-    updated_at: String,
+    state: &'static str,
+    updated_at: Moment,
 }
 
 #[derive(Deserialize)]
@@ -301,8 +305,8 @@ impl Builds {
             block_size: row.block_size,
             log_id: row.log_id,
             incarnation: row.incarnation,
-            state,
-            updated_at: column_time(Timestamp::from_micros(row.updated_us)),
+            state: state.as_str(),
+            updated_at: Timestamp::from_micros(row.updated_us).into(),
         })?;
         self.tables.insert(&format!("hooklog.{BUILDS}"), rows).await?;
         Ok(row)

@@ -163,13 +163,6 @@ fn a_view_names_the_real_tables_with_their_database() {
 }
 
 #[test]
-fn a_time_is_written_with_all_its_microseconds() {
-    let time = |micros| column_time(Timestamp::from_micros(micros));
-    assert_eq!(time(1_763_766_000_000_001), "2025-11-21 23:00:00.000001");
-    assert_eq!(time(1_763_766_000_100_000), "2025-11-21 23:00:00.100000");
-}
-
-#[test]
 fn the_column_projection_is_quoted_where_it_is_declared() {
     // `(projection …` would begin the declaration of a projection of the table, which ClickHouse refuses.
     for statement in [DEFINITION, crate::progress::DEFINITION] {

@@ -27,7 +27,7 @@ mod verify;
 const TABLES: &[Table] = &[
     Table {
         name: "facts",
-        definition: "(position UInt64, id String, facts Bool, payload String, upto UInt64)
+        definition: "(position UInt64, id String, facts Bool, payload Nullable(String), upto UInt64)
             ENGINE = ReplacingMergeTree(upto) ORDER BY (position)",
     },
     Table {
@@ -103,20 +103,51 @@ impl ReadModel for Counting {
             self.total += 1;
             rows.push(
                 self.tables()[0].name,
-                &fact(&one.event, one.received.is_some(), one.payload.as_deref()),
+                &Fact::of(&one.event, one.received.is_some(), one.payload.as_deref()),
             )?;
             rows.push(
                 self.tables()[1].name,
-                &json!({"block": block, "total": self.total, "upto": position}),
+                &Count {
+                    block,
+                    total: self.total,
+                    upto: position.get(),
+                },
             )?;
         }
         Ok(())
     }
 }
 
+#[derive(serde::Serialize)]
+struct Count {
+    block: u64,
+    total: u64,
+    upto: u64,
+}
+
+#[derive(serde::Serialize)]
+struct Fact {
+    position: Position,
+    id: String,
+    facts: bool,
+    payload: Option<String>,
+    upto: Position,
+}
+
+impl Fact {
+    fn of(event: &RecordedEvent, facts: bool, payload: Option<&[u8]>) -> Self {
+        Self {
+            position: event.position,
+            id: event.id.to_string(),
+            facts,
+            payload: payload.map(|p| String::from_utf8_lossy(p).into_owned()),
+            upto: event.position,
+        }
+    }
+}
+
 fn fact(event: &RecordedEvent, facts: bool, payload: Option<&[u8]>) -> Value {
-    let payload = payload.map(|p| String::from_utf8_lossy(p).into_owned());
-    json!({"position": event.position, "id": event.id, "facts": facts, "payload": payload, "upto": event.position})
+    json!(Fact::of(event, facts, payload))
 }
 
 fn counting(name: &'static str, schema: u16) -> ModelFactory {
