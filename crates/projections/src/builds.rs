@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::model::{BuildShape, ReadModel, Table, View};
 use crate::models::Moment;
 use crate::{ddl, migration, progress};
-pub(crate) use plan::plan;
+pub(crate) use plan::{of_no_use, plan};
 
 mod plan;
 
@@ -387,23 +387,14 @@ impl Builds {
         spare: Duration,
     ) -> Result<Swept, TableError> {
         let rows = self.rows(projection).await?;
-        let active = newest_active(&rows).map(|row| row.build);
         let spared: BTreeSet<u32> = rows
             .iter()
             .filter(|row| self.is_spared(row, spare))
             .map(|row| row.build)
             .collect();
-        let building = rows.iter().filter(|row| row.state == BuildState::Building);
-        let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
-        // Tables beyond every row are being made by another process: their row comes after them.
-        let last = rows.iter().map(|row| row.build).max().unwrap_or(0);
         let existing = self.existing().await?;
         let mut swept = Swept::Clean;
-        for real in &existing {
-            let build = tables.iter().find_map(|t| build_of(t.name, real));
-            let Some(build) = build.filter(|build| *build <= last && !keep.contains(build)) else {
-                continue;
-            };
+        for (real, build) in of_no_use(&rows, tables, &existing) {
             if spared.contains(&build) {
                 swept = Swept::Spared;
                 continue;

@@ -363,7 +363,8 @@ async fn what_is_in_the_log_and_what_comes_later_reaches_the_tables() {
 #[tokio::test(start_paused = true)]
 async fn the_progress_row_is_written_after_the_rows_of_every_table() {
     let world = World::new(1);
-    append(world.log.as_ref(), 20).await;
+    // Of the log four pages, of six events each, are a batch.
+    append(world.log.as_ref(), 80).await;
     let running = world.start_with(options(), vec![counting("one", 1), counting("two", 1)]);
     running.caught_up(&world).await;
     let inserts = world.tables.state().inserts.clone();
