@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use domain::testing::rows_as_json;
 use domain::{Query, Rows, TableError, Tables, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -294,11 +295,9 @@ impl Tables for TablesPort {
         store.do_what_is_late(world);
         store.fails(world, world.odds.tables_fail)?;
         let table = self.known(table)?;
-        let text = rows.into_json();
-        let lines = std::str::from_utf8(&text).unwrap().lines();
         let insert = Insert {
+            lines: rows_as_json(&store.state().tables[&table].definition, rows),
             table: table.clone(),
-            lines: lines.map(str::to_owned).collect(),
         };
         let ticket = {
             let mut state = store.state();

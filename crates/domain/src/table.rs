@@ -5,6 +5,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use binary::Encoder;
+
+mod binary;
+
 /// Why the store refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -19,33 +23,52 @@ pub enum TableError {
     Encoding(#[from] serde_json::Error),
 }
 
-/// Rows of one table, one JSON object a line.
+/// Rows of one table, in ClickHouse's `RowBinary`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
-    json: Vec<u8>,
+    columns: Vec<&'static str>,
+    bytes: Vec<u8>,
     count: usize,
 }
 
 impl Rows {
-    /// Adds a row; its fields are the columns.
+    /// Adds a row: a struct whose fields are the columns, each of the type of its column. A variant stands for the value of
+    /// an `Enum8` with its number, from 1.
     ///
     /// # Errors
-    /// When the row can't be encoded.
+    /// When the row can't be encoded, or has other columns than those before it; it is left out.
     pub fn push<T: Serialize>(&mut self, row: &T) -> Result<(), TableError> {
-        serde_json::to_writer(&mut self.json, row)?;
-        self.json.push(b'\n');
+        let (columns, bytes) = (self.columns.len(), self.bytes.len());
+        let encoded = row.serialize(Encoder::of_row(&mut self.bytes, &mut self.columns));
+        if encoded.is_err() {
+            self.columns.truncate(columns);
+            self.bytes.truncate(bytes);
+        }
+        encoded?;
         self.count += 1;
         Ok(())
     }
 
-    /// Adds the rows of another block.
-    pub fn append(&mut self, others: Self) {
-        if self.json.is_empty() {
-            self.json = others.json;
+    /// Adds the rows of another block; gives them back if they are of other columns.
+    ///
+    /// # Errors
+    /// Those rows.
+    pub fn append(&mut self, others: Self) -> Result<(), Self> {
+        if self.is_empty() {
+            *self = others;
+        } else if others.is_empty() || self.columns == others.columns {
+            self.bytes.extend(others.bytes);
+            self.count += others.count;
         } else {
-            self.json.extend(others.json);
+            return Err(others);
         }
-        self.count += others.count;
+        Ok(())
+    }
+
+    /// The columns, in the order of their values; none without a row.
+    #[must_use]
+    pub fn columns(&self) -> &[&'static str] {
+        &self.columns
     }
 
     /// How many rows.
@@ -57,7 +80,7 @@ impl Rows {
     /// How many bytes they take.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.json.len()
+        self.bytes.len()
     }
 
     /// Whether there is none.
@@ -66,10 +89,10 @@ impl Rows {
         self.count == 0
     }
 
-    /// The rows, one JSON object a line.
+    /// The rows in `RowBinary`.
     #[must_use]
-    pub fn into_json(self) -> Bytes {
-        self.json.into()
+    pub fn into_binary(self) -> Bytes {
+        self.bytes.into()
     }
 }
 
@@ -127,5 +150,134 @@ impl dyn Tables + '_ {
         let json = self.query_json(query).await?;
         let rows = serde_json::Deserializer::from_slice(&json).into_iter::<T>();
         rows.map(|row| row.map_err(TableError::from)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::rows_as_json;
+
+    #[derive(Serialize)]
+    struct Row<'a, T> {
+        name: &'a str,
+        value: T,
+    }
+
+    fn block<T: Serialize>(value: T) -> Rows {
+        let mut rows = Rows::default();
+        rows.push(&Row { name: "ü", value }).unwrap();
+        rows
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "lowercase")]
+    enum State {
+        Open,
+        Done,
+    }
+
+    #[test]
+    fn a_value_is_written_as_its_column_reads_it() {
+        fn check<T: Serialize>(value: T, kind: &str, expected: &str) {
+            let definition = format!("(name LowCardinality(String), value {kind}, INDEX i name TYPE set(2))");
+            let read = rows_as_json(&definition, block(value));
+            assert_eq!(
+                read,
+                [format!("{{\"name\":\"ü\",\"value\":{expected}}}")],
+                "{kind}"
+            );
+        }
+        let long = "x".repeat(300);
+        check(&long, "String", &format!("\"{long}\""));
+        check('ü', "String", "\"ü\"");
+        check(true, "Bool", "true");
+        check(u64::MAX, "UInt64", "18446744073709551615");
+        check(
+            u128::MAX - 1,
+            "UInt128",
+            "340282366920938463463374607431768211454",
+        );
+        check(-7_i32, "Int32", "-7");
+        check(1.5_f64, "Float64", "1.5");
+        check(Some(3_u16), "Nullable(UInt16)", "3");
+        check(None::<u16>, "Nullable(UInt16)", "null");
+        check(vec!["a", ""], "Array(LowCardinality(String))", "[\"a\",\"\"]");
+        check(
+            BTreeMap::from([(3_u16, 1_u64), (9, 2)]),
+            "Map(UInt16, UInt64)",
+            "{\"3\":1,\"9\":2}",
+        );
+        check(State::Done, "Enum8('open' = 1, 'done' = 2)", "\"done\"");
+        check(State::Open, "Enum8('open' = 1, 'done' = 2)", "\"open\"");
+        let id = "0197c1f2-0001-7002-8003-000000000004";
+        check(id.parse::<Uuid>().unwrap(), "UUID", &format!("\"{id}\""));
+    }
+
+    /// From <https://clickhouse.com/docs/interfaces/formats/RowBinary> and <https://clickhouse.com/docs/sql-reference/data-types/uuid>.
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let bytes = |rows: Rows| rows.into_binary().slice(3..).to_vec();
+        assert_eq!(bytes(block(Some(258_u32))), [0, 2, 1, 0, 0]);
+        assert_eq!(bytes(block(vec!["x"; 128]))[..4], [0x80, 1, 1, b'x']);
+        let id = Uuid::from_u128(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
+        assert_eq!(
+            bytes(block(id)),
+            [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8]
+        );
+    }
+
+    #[test]
+    fn what_is_no_row_is_an_error_and_leaves_nothing() {
+        #[derive(Serialize)]
+        struct Other {
+            other: u8,
+        }
+        let mut rows = block(1_u8);
+        let before = rows.clone();
+        assert!(rows.push(&Other { other: 1 }).is_err());
+        assert!(
+            rows.push(&Row {
+                name: "a",
+                value: Other { other: 1 }
+            })
+            .is_err()
+        );
+        assert!(rows.push(&Row { name: "a", value: () }).is_err());
+        assert!(rows.push(&7).is_err());
+        assert!(rows.push(&vec!["a"]).is_err());
+        assert!(rows.push(&BTreeMap::from([("name", 1)])).is_err());
+        assert_eq!(rows, before);
+        let mut none = Rows::default();
+        assert!(
+            none.push(&Row {
+                name: "a",
+                value: (1, 2)
+            })
+            .is_err()
+        );
+        assert_eq!(none, Rows::default());
+    }
+
+    #[test]
+    fn blocks_of_the_same_columns_are_put_together() {
+        let mut rows = Rows::default();
+        rows.append(block(1_u8)).unwrap();
+        rows.append(Rows::default()).unwrap();
+        rows.append(block(2_u8)).unwrap();
+        let read = rows_as_json("(name String, value UInt8)", rows.clone());
+        assert_eq!(read, [r#"{"name":"ü","value":1}"#, r#"{"name":"ü","value":2}"#]);
+        #[derive(Serialize)]
+        struct Other {
+            other: u8,
+        }
+        let mut others = Rows::default();
+        others.push(&Other { other: 1 }).unwrap();
+        assert_eq!(rows.append(others.clone()), Err(others));
+        assert_eq!(rows.len(), 2);
     }
 }

@@ -14,6 +14,7 @@ use infra::clickhouse::{ClickHouse, ClickHouseOptions};
 use infra::engine::{EngineOptions, Engines};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 struct Server {
     _engines: Engines,
@@ -63,17 +64,24 @@ impl Server {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Row {
     position: u64,
-    id: String,
+    id: Uuid,
+    #[serde(serialize_with = "ticks")]
     at: String,
     kind: String,
     labels: Vec<String>,
     duration_ms: Option<u32>,
 }
 
+/// A `DateTime64(6)`.
+fn ticks<S: serde::Serializer>(time: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let time: domain::Timestamp = time.parse().unwrap();
+    serializer.serialize_i64(time.as_micros())
+}
+
 fn row(position: u64) -> Row {
     Row {
         position,
-        id: "0197c1f2-0000-7000-8000-000000000001".into(),
+        id: "0197c1f2-0000-7000-8000-000000000001".parse().unwrap(),
         at: "2026-07-01T12:34:56.123456Z".into(),
         kind: "it's a\ttab, a \\ and a ☃\n?".into(),
         labels: vec!["a'b".into(), "linux".into()],
@@ -86,6 +94,16 @@ async fn create(tables: &ClickHouse) {
         at DateTime64(6, 'UTC'), kind LowCardinality(String), labels Array(String), duration_ms Nullable(UInt32)) \
         ENGINE = ReplacingMergeTree ORDER BY position";
     tables.execute(&Query::new(statement)).await.unwrap();
+}
+
+#[derive(Serialize)]
+struct Misspelt {
+    pozition: u64,
+}
+
+#[derive(Serialize)]
+struct TooNarrow {
+    position: u8,
 }
 
 fn rows(range: std::ops::RangeInclusive<u64>) -> Rows {
@@ -193,10 +211,14 @@ async fn what_will_never_succeed_is_refused() {
         );
     };
     let mut misspelt = Rows::default();
-    misspelt
-        .push(&serde_json::json!({"position": 1, "pozition": 2}))
-        .unwrap();
+    misspelt.push(&Misspelt { pozition: 2 }).unwrap();
     refused(tables.insert("events_s1_b1", misspelt).await, "pozition");
+    let mut too_narrow = Rows::default();
+    too_narrow.push(&TooNarrow { position: 2 }).unwrap();
+    refused(
+        tables.insert("events_s1_b1", too_narrow).await,
+        "Cannot read all data",
+    );
     refused(tables.insert("missing_s1_b1", rows(1..=1)).await, "missing_s1_b1");
     refused(tables.execute(&Query::new("SELEC 1")).await, "Syntax");
     refused(

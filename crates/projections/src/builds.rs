@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{BuildShape, ReadModel, Table, View};
+use crate::models::Moment;
 use crate::{ddl, migration, progress};
-pub(crate) use plan::plan;
+pub(crate) use plan::{of_no_use, plan};
 
 mod plan;
 
@@ -39,6 +40,17 @@ pub enum BuildState {
     Active,
     /// Replaced; its tables are gone or going.
     Retired,
+}
+
+impl BuildState {
+    /// As the column has it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Active => "active",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 /// A row of `hooklog.projection_builds`.
@@ -90,14 +102,6 @@ fn build_of(table: &str, real: &str) -> Option<u32> {
     let (schema, build) = real.strip_prefix(table)?.strip_prefix("_s")?.split_once("_b")?;
     schema.parse::<u16>().ok()?;
     build.parse().ok()
-}
-
-/// A time as a `DateTime64(6)` column takes it.
-pub(crate) fn column_time(time: Timestamp) -> String {
-    let micros = time.as_micros();
-    let whole = Timestamp::from_micros(micros.div_euclid(1_000_000) * 1_000_000).to_string();
-    let whole = whole.trim_end_matches('Z').replace('T', " ");
-    format!("{whole}.{:06}", micros.rem_euclid(1_000_000))
 }
 
 /// The row that counts among active ones.
@@ -183,8 +187,8 @@ struct NewRow<'a> {
     block_size: u64,
     log_id: LogId,
     incarnation: uuid::Uuid,
-    state: BuildState,
-    updated_at: String,
+    state: &'static str,
+    updated_at: Moment,
 }
 
 #[derive(Deserialize)]
@@ -301,8 +305,8 @@ impl Builds {
             block_size: row.block_size,
             log_id: row.log_id,
             incarnation: row.incarnation,
-            state,
-            updated_at: column_time(Timestamp::from_micros(row.updated_us)),
+            state: state.as_str(),
+            updated_at: Timestamp::from_micros(row.updated_us).into(),
         })?;
         self.tables.insert(&format!("hooklog.{BUILDS}"), rows).await?;
         Ok(row)
@@ -383,23 +387,14 @@ impl Builds {
         spare: Duration,
     ) -> Result<Swept, TableError> {
         let rows = self.rows(projection).await?;
-        let active = newest_active(&rows).map(|row| row.build);
         let spared: BTreeSet<u32> = rows
             .iter()
             .filter(|row| self.is_spared(row, spare))
             .map(|row| row.build)
             .collect();
-        let building = rows.iter().filter(|row| row.state == BuildState::Building);
-        let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
-        // Tables beyond every row are being made by another process: their row comes after them.
-        let last = rows.iter().map(|row| row.build).max().unwrap_or(0);
         let existing = self.existing().await?;
         let mut swept = Swept::Clean;
-        for real in &existing {
-            let build = tables.iter().find_map(|t| build_of(t.name, real));
-            let Some(build) = build.filter(|build| *build <= last && !keep.contains(build)) else {
-                continue;
-            };
+        for (real, build) in of_no_use(&rows, tables, &existing) {
             if spared.contains(&build) {
                 swept = Swept::Spared;
                 continue;

@@ -8,7 +8,7 @@ use domain::{Clock, Query, Rows, TableError, Tables};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::builds::column_time;
+use crate::models::Moment;
 use crate::{builds, ddl, progress};
 
 /// The table that holds the steps that were done.
@@ -59,7 +59,7 @@ struct NewRow<'a> {
     number: u32,
     sha256: String,
     name: &'a str,
-    migrated_at: String,
+    migrated_at: Moment,
 }
 
 /// Makes the database, and does the steps that were not done yet.
@@ -94,7 +94,7 @@ async fn run_steps(tables: &dyn Tables, clock: &dyn Clock, steps: &[Migration]) 
             number: step.number,
             sha256: step.sha256(),
             name: step.table,
-            migrated_at: column_time(clock.now()),
+            migrated_at: clock.now().into(),
         })?;
         tables.insert(&format!("hooklog.{MIGRATED}"), rows).await?;
         tracing::info!(number = step.number, table = step.table, "schema_migrated");

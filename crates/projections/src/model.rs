@@ -59,31 +59,48 @@ pub struct View {
     pub select: &'static str,
 }
 
-/// Rows per table, to be written before the progress row.
+/// Rows per table, to be written before the progress row, or to be compared with what was written.
 #[derive(Debug, Default)]
 pub struct RowBatch {
     rows: Vec<(&'static str, Rows)>,
+    /// The rows as text, where they are not for the tables.
+    lines: Option<Vec<(&'static str, Vec<u8>)>>,
 }
 
 impl RowBatch {
+    /// A batch to be read instead of written: its rows are JSON.
+    #[must_use]
+    pub fn readable() -> Self {
+        Self {
+            lines: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
     /// Adds a row to a table of the model.
     ///
     /// # Errors
     /// When the row can't be encoded.
     pub fn push<T: serde::Serialize>(&mut self, table: &'static str, row: &T) -> Result<(), TableError> {
-        if let Some((_, rows)) = self.rows.iter_mut().find(|(name, _)| *name == table) {
-            return rows.push(row);
+        if let Some(lines) = &mut self.lines {
+            let lines = of_table(lines, table);
+            serde_json::to_writer(&mut *lines, row)?;
+            lines.push(b'\n');
+            return Ok(());
         }
-        let mut rows = Rows::default();
-        rows.push(row)?;
-        self.rows.push((table, rows));
-        Ok(())
+        of_table(&mut self.rows, table).push(row)
     }
 
-    /// How many bytes the rows take.
+    /// How many bytes the rows for the tables take.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.rows.iter().map(|(_, rows)| rows.bytes()).sum()
+    }
+
+    /// The rows of a readable batch, by table name without schema and build: one JSON object a line.
+    #[must_use]
+    pub fn into_lines(self) -> Vec<(&'static str, Vec<u8>)> {
+        self.lines.unwrap_or_default()
     }
 
     /// The rows, by table name without schema and build.
@@ -91,6 +108,15 @@ impl RowBatch {
     pub fn into_rows(self) -> Vec<(&'static str, Rows)> {
         self.rows
     }
+}
+
+fn of_table<'a, T: Default>(all: &'a mut Vec<(&'static str, T)>, table: &'static str) -> &'a mut T {
+    let known = all.iter().position(|(name, _)| *name == table);
+    let at = known.unwrap_or_else(|| {
+        all.push((table, T::default()));
+        all.len() - 1
+    });
+    &mut all[at].1
 }
 
 /// What is fixed for the life of a build, and kept in its row of `hooklog.projection_builds`.

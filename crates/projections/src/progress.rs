@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use domain::{Clock, EventId, LogId, Position, Query, RecordedEvent, Rows, TableError, Tables, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::builds::{BuildRow, column_time};
+use crate::builds::BuildRow;
+use crate::models::Moment;
 
 pub(crate) const PROGRESS: &str = "projection_progress";
 
@@ -36,7 +37,7 @@ struct NewRow<'a> {
     upto: Position,
     event_id: EventId,
     incarnation: uuid::Uuid,
-    at: String,
+    at: Moment,
 }
 
 /// How far a partition of a build has come, by any process.
@@ -135,7 +136,7 @@ pub(crate) fn rows<'a>(
             upto: last.position,
             event_id: last.id,
             incarnation: build.incarnation,
-            at: column_time(clock.now()),
+            at: clock.now().into(),
         })?;
     }
     Ok(rows)

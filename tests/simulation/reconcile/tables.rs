@@ -47,7 +47,7 @@ async fn folded(world: &Arc<World>, model: &mut dyn ReadModel, events: &[Recorde
     for event in events {
         all.push(projected(model, event, &bodies).await);
     }
-    let mut batch = RowBatch::default();
+    let mut batch = RowBatch::readable();
     model.project(&all, &mut batch).unwrap();
     tables.apply(batch).unwrap();
     tables

@@ -9,6 +9,7 @@ mod lease;
 mod memory_log;
 mod outcome;
 mod rejected;
+mod rows;
 
 pub use checkpoint::MemoryCheckpoints;
 pub use delivery::{ManualClock, TestDelivery, recorded};
@@ -16,3 +17,4 @@ pub use lease::TestLeases;
 pub use memory_log::MemoryLog;
 pub use outcome::{Ending, Step, TestStream, any_steps, attempted, decide_and_append, recorded_as, replayed};
 pub use rejected::{MemoryRejected, rejected};
+pub use rows::rows_as_json;

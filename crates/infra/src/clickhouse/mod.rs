@@ -168,14 +168,14 @@ impl ClickHouse {
             .await
     }
 
-    async fn insert_once(&self, client: &Client, table: &str, json: Bytes) -> Result<(), Failure> {
+    async fn insert_once(&self, client: &Client, into: &str, rows: Bytes) -> Result<(), Failure> {
         let query_id = new_query_id();
         let mut insert = client
-            .insert_formatted_with(format!("INSERT INTO {table} FORMAT JSONEachRow"))
+            .insert_formatted_with(format!("INSERT INTO {into} FORMAT RowBinary"))
             .with_setting("max_execution_time", seconds(self.options.insert_timeout_ms))
             .with_setting("query_id", &query_id);
         let work = async move {
-            let mut rest = json;
+            let mut rest = rows;
             while !rest.is_empty() {
                 let piece = rest.split_to(PIECE_BYTES.min(rest.len()));
                 insert.send(piece).await?;
@@ -275,12 +275,12 @@ impl Tables for ClickHouse {
             return Ok(());
         }
         let count = rows.len() as u64;
-        let name = table_name(table)?;
-        let json = rows.into_json();
-        let name = name.as_str();
+        let columns: Vec<String> = rows.columns().iter().map(|column| quoted(column)).collect();
+        let into = format!("{} ({})", table_name(table)?, columns.join(", "));
+        let (into, binary) = (into.as_str(), rows.into_binary());
         self.with_database(|client| {
-            let json = json.clone();
-            async move { self.insert_once(&client, name, json).await }
+            let binary = binary.clone();
+            async move { self.insert_once(&client, into, binary).await }
         })
         .await?;
         metrics::counter!("hooklog_clickhouse_inserted_rows_total").increment(count);
@@ -338,11 +338,8 @@ fn settings(options: &ClickHouseOptions) -> Vec<(&'static str, String)> {
         ("output_format_json_quote_denormals", text("0")),
         ("date_time_input_format", text("best_effort")),
         ("date_time_output_format", text("iso")),
-        // A misspelt column is a defect, not something to drop.
-        ("input_format_skip_unknown_fields", text("0")),
         // One block per insert: parsing in parallel could cut it.
         ("input_format_parallel_parsing", text("0")),
-        ("input_format_json_read_objects_as_strings", text("1")),
     ];
     if options.cluster.is_some() {
         settings.extend([

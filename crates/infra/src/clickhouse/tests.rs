@@ -104,6 +104,16 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
     }
 }
 
+fn rows(values: &[u8]) -> Rows {
+    #[derive(serde::Serialize)]
+    struct Row {
+        a: u8,
+    }
+    let mut rows = Rows::default();
+    values.iter().for_each(|a| rows.push(&Row { a: *a }).unwrap());
+    rows
+}
+
 async fn next(requests: &mut Seen) -> String {
     let waited = tokio::time::timeout(Duration::from_secs(5), requests.recv()).await;
     waited.expect("no further request came").unwrap()
@@ -145,13 +155,11 @@ async fn a_statement_carries_its_limits_its_token_and_its_parameters() {
 #[tokio::test]
 async fn an_insert_sends_every_row_in_one_statement() {
     let (store, mut requests) = server(vec![]).await;
-    let mut rows = Rows::default();
-    rows.push(&serde_json::json!({"a": 1})).unwrap();
-    rows.push(&serde_json::json!({"a": 2})).unwrap();
+    let rows = rows(&[1, 2]);
     store.insert("events_s1_b1", rows).await.unwrap();
     let request = next(&mut requests).await;
     assert!(
-        request.contains("INSERT+INTO+%60events_s1_b1%60+FORMAT+JSONEachRow"),
+        request.contains("INSERT+INTO+%60events_s1_b1%60+%28%60a%60%29+FORMAT+RowBinary"),
         "{request}"
     );
     store.insert("events_s1_b1", Rows::default()).await.unwrap();
@@ -162,9 +170,7 @@ async fn an_insert_sends_every_row_in_one_statement() {
 async fn a_table_name_never_becomes_a_statement() {
     let (store, mut requests) = server(vec![]).await;
     for name in ["", "a b", "a;DROP TABLE x", "a.b.c", "a`", "ä", ".a"] {
-        let mut rows = Rows::default();
-        rows.push(&1).unwrap();
-        let refused = store.insert(name, rows).await;
+        let refused = store.insert(name, rows(&[1])).await;
         assert!(
             matches!(refused, Err(TableError::Refused(_))),
             "{name}: {refused:?}"
@@ -276,9 +282,7 @@ async fn a_server_that_has_lost_its_keeper_is_passed_over_and_a_refusal_is_not()
     let (first, mut asked_first) = listen("127.0.0.1:0", vec![lost, wrong]).await;
     let (second, mut asked_second) = listen("127.0.0.1:0", vec![]).await;
     let store = store(&[&first, &second], 0);
-    let mut rows = Rows::default();
-    rows.push(&serde_json::json!({"a": 1})).unwrap();
-    store.insert("t", rows).await.unwrap();
+    store.insert("t", rows(&[1])).await.unwrap();
     next(&mut asked_first).await;
     assert!(next(&mut asked_second).await.contains("INSERT"));
     let refused = store.execute(&Query::new("SELEKT")).await;

@@ -24,6 +24,24 @@ pub(crate) struct Plan {
     pub(crate) newer_schema: Option<u16>,
 }
 
+/// The tables of builds that are neither asked nor being filled, with the number of their build.
+pub(crate) fn of_no_use<'a>(
+    rows: &[BuildRow],
+    tables: &'static [Table],
+    existing: &'a BTreeSet<String>,
+) -> impl Iterator<Item = (&'a String, u32)> {
+    let active = newest_active(rows).map(|row| row.build);
+    let building = rows.iter().filter(|row| row.state == BuildState::Building);
+    let keep: BTreeSet<u32> = building.map(|row| row.build).chain(active).collect();
+    // Tables beyond every row are being made by another process: their row comes after them.
+    let last = rows.iter().map(|row| row.build).max().unwrap_or(0);
+    let of_model = existing.iter().filter_map(|real| {
+        let build = tables.iter().find_map(|table| build_of(table.name, real))?;
+        Some((real, build))
+    });
+    of_model.filter(move |(_, build)| *build <= last && !keep.contains(build))
+}
+
 /// Decides by the rows and the tables that exist.
 pub(crate) fn plan(
     rows: &[BuildRow],

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use domain::testing::rows_as_json;
 use domain::{Query, Rows, TableError, Tables, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -67,6 +68,7 @@ impl Breath {
 
 #[derive(Default)]
 pub(crate) struct FakeTable {
+    definition: String,
     order: Vec<String>,
     version: Option<String>,
     rows: Vec<Value>,
@@ -80,6 +82,7 @@ impl FakeTable {
             Some(inside.split(',').map(|c| c.trim().to_owned()).collect::<Vec<_>>())
         };
         Self {
+            definition: statement.to_owned(),
             order: between("ORDER BY (").unwrap_or_default(),
             version: between("ReplacingMergeTree(").and_then(|v| v.into_iter().next()),
             rows: Vec::new(),
@@ -269,13 +272,10 @@ impl TablesState {
         let missing = || TableError::Refused(format!("no table {name}"));
         let lost = self.lost_of(name, rows.len());
         let into = self.tables.get_mut(name).ok_or_else(missing)?;
-        let json = rows.into_json();
-        into.rows.extend(
-            serde_json::Deserializer::from_slice(&json)
-                .into_iter()
-                .skip(lost)
-                .map(Result::unwrap),
-        );
+        let given = rows_as_json(&into.definition, rows);
+        let kept = given.iter().skip(lost);
+        into.rows
+            .extend(kept.map(|row| serde_json::from_str::<Value>(row).unwrap()));
         self.fails()
     }
 

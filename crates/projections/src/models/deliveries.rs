@@ -122,7 +122,7 @@ struct Row<'a> {
     next_attempt_at: Option<Moment>,
     duplicate_of: &'a str,
     synthetic: bool,
-    signature: &'static str,
+    signature: Signature,
     body_bytes: u64,
     body_sha256: String,
 }
@@ -196,7 +196,7 @@ impl<'a> Row<'a> {
             next_attempt_at: standing.next_attempt_at.map(Moment::from),
             duplicate_of: standpoint.duplicate_of.map_or("", |original| original.id()),
             synthetic: received.synthetic,
-            signature: signature(&received.proof),
+            signature: Signature::of(&received.proof),
             body_bytes: received.body_bytes,
             body_sha256: received.sha256.to_string(),
         }
@@ -242,10 +242,21 @@ impl<'a> DeadLetterRow<'a> {
     }
 }
 
-const fn signature(proof: &Proof) -> &'static str {
-    match proof {
-        Proof::Verified { .. } => "verified",
-        Proof::Unverified => "unverified",
-        Proof::Imported => "imported",
+/// How a delivery showed where it comes from.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Signature {
+    Verified,
+    Unverified,
+    Imported,
+}
+
+impl Signature {
+    const fn of(proof: &Proof) -> Self {
+        match proof {
+            Proof::Verified { .. } => Self::Verified,
+            Proof::Unverified => Self::Unverified,
+            Proof::Imported => Self::Imported,
+        }
     }
 }

@@ -64,13 +64,13 @@ impl FoldedTables {
         )
     }
 
-    /// Inserts what a model projected.
+    /// Inserts what a model projected, a readable batch.
     ///
     /// # Errors
     /// When the batch does not fit the tables, which is a defect of the model.
     pub fn apply(&mut self, batch: RowBatch) -> Result<(), FoldError> {
-        for (table, rows) in batch.into_rows() {
-            self.insert(table, &rows.into_json())?;
+        for (table, lines) in batch.into_lines() {
+            self.insert(table, &lines)?;
         }
         Ok(())
     }

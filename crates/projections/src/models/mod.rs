@@ -31,6 +31,7 @@ use self::repository_activity::RepositoryActivity;
 use self::statistics::Statistics;
 use crate::{BuildShape, ModelFactory, Projected, ReadModel};
 
+pub(crate) use self::column::Moment;
 pub(crate) use self::jobs::{JOB_EVENT, JobEnd, JobMark};
 pub(crate) use self::transition::Transition;
 

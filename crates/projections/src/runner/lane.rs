@@ -20,6 +20,11 @@ use crate::builds::{BuildRow, BuildState};
 use crate::causes::with_causes;
 use crate::progress;
 
+/// The most pages of the log in a batch. Nobody waits for it as for one of the stream, and each batch has an insert for every
+/// table, most of which give a few rows however many events there are: what bounds it is the bytes of its rows, or this where
+/// there are hardly any.
+const PAGES_MAX: usize = 4;
+
 /// The log being read.
 struct Reading {
     /// What was read last; its events are taken out of it.
@@ -139,7 +144,8 @@ impl Lane {
     fn is_full(&self, worker: &Worker, events: usize) -> bool {
         let hands = self.slots.iter().filter_map(|slot| slot.hand.as_ref());
         let bytes: usize = hands.map(|hand| hand.rows.bytes()).sum();
-        events >= worker.options.batch_events_max.max(1) || bytes >= worker.options.batch_bytes_max.max(1)
+        let events_max = worker.options.batch_events_max.max(1);
+        events >= events_max.saturating_mul(PAGES_MAX) || bytes >= worker.options.batch_bytes_max.max(1)
     }
 
     /// Models that failed, those whose rows were refused, and those whose build was replaced, leave the lane.

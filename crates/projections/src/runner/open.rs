@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::Worker;
 use super::board::Seat;
 use super::project::Hand;
-use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, of_no_use, plan};
 use crate::migration;
 use crate::model::ModelFactory;
 use crate::progress::{self, Progress};
@@ -174,8 +174,10 @@ impl Worker {
                 }
                 slots.extend(self.slots(projection, &row, ours).await?);
             }
+            let something_goes =
+                !plan.retire.is_empty() || of_no_use(&rows, facts.tables, &existing).next().is_some();
             self.builds.retire(plan.retire).await?;
-            if self.sweep(facts).await? == Swept::Spared {
+            if something_goes && self.sweep(facts).await? == Swept::Spared {
                 self.sweep_later(facts.name);
             }
         }

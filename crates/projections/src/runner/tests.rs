@@ -27,7 +27,7 @@ mod verify;
 const TABLES: &[Table] = &[
     Table {
         name: "facts",
-        definition: "(position UInt64, id String, facts Bool, payload String, upto UInt64)
+        definition: "(position UInt64, id String, facts Bool, payload Nullable(String), upto UInt64)
             ENGINE = ReplacingMergeTree(upto) ORDER BY (position)",
     },
     Table {
@@ -103,20 +103,51 @@ impl ReadModel for Counting {
             self.total += 1;
             rows.push(
                 self.tables()[0].name,
-                &fact(&one.event, one.received.is_some(), one.payload.as_deref()),
+                &Fact::of(&one.event, one.received.is_some(), one.payload.as_deref()),
             )?;
             rows.push(
                 self.tables()[1].name,
-                &json!({"block": block, "total": self.total, "upto": position}),
+                &Count {
+                    block,
+                    total: self.total,
+                    upto: position.get(),
+                },
             )?;
         }
         Ok(())
     }
 }
 
+#[derive(serde::Serialize)]
+struct Count {
+    block: u64,
+    total: u64,
+    upto: u64,
+}
+
+#[derive(serde::Serialize)]
+struct Fact {
+    position: Position,
+    id: String,
+    facts: bool,
+    payload: Option<String>,
+    upto: Position,
+}
+
+impl Fact {
+    fn of(event: &RecordedEvent, facts: bool, payload: Option<&[u8]>) -> Self {
+        Self {
+            position: event.position,
+            id: event.id.to_string(),
+            facts,
+            payload: payload.map(|p| String::from_utf8_lossy(p).into_owned()),
+            upto: event.position,
+        }
+    }
+}
+
 fn fact(event: &RecordedEvent, facts: bool, payload: Option<&[u8]>) -> Value {
-    let payload = payload.map(|p| String::from_utf8_lossy(p).into_owned());
-    json!({"position": event.position, "id": event.id, "facts": facts, "payload": payload, "upto": event.position})
+    json!(Fact::of(event, facts, payload))
 }
 
 fn counting(name: &'static str, schema: u16) -> ModelFactory {
@@ -332,7 +363,8 @@ async fn what_is_in_the_log_and_what_comes_later_reaches_the_tables() {
 #[tokio::test(start_paused = true)]
 async fn the_progress_row_is_written_after_the_rows_of_every_table() {
     let world = World::new(1);
-    append(world.log.as_ref(), 20).await;
+    // Of the log four pages, of six events each, are a batch.
+    append(world.log.as_ref(), 80).await;
     let running = world.start_with(options(), vec![counting("one", 1), counting("two", 1)]);
     running.caught_up(&world).await;
     let inserts = world.tables.state().inserts.clone();

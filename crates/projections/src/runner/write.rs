@@ -54,14 +54,16 @@ impl Batch {
             for (table, of_table) in given.into_rows() {
                 let table = format!("hooklog.{}", slot.row.table(table));
                 // The partitions of a build that are fed together are written together.
-                match rows.iter_mut().find(|one| one.table == table) {
-                    Some(one) => one.rows.append(of_table),
-                    None => rows.push(TableRows {
-                        build: slot.row.incarnation,
-                        table,
-                        rows: of_table,
-                    }),
-                }
+                let beside = rows.iter_mut().find(|one| one.table == table);
+                let left = match beside {
+                    Some(one) => one.rows.append(of_table).err(),
+                    None => Some(of_table),
+                };
+                rows.extend(left.map(|rows| TableRows {
+                    build: slot.row.incarnation,
+                    table,
+                    rows,
+                }));
             }
         }
         rows.retain(|one| !one.rows.is_empty());

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use domain::testing::rows_as_json;
+
 use super::*;
 
 const GOLDEN: &str = include_str!("../golden/tables.txt");
@@ -114,8 +116,8 @@ fn columns(definition: &str) -> BTreeSet<String> {
         .collect()
 }
 
-#[test]
-fn rows_have_the_columns_of_their_table_and_no_others() {
+/// Events that give rows to every table.
+fn events_for_every_table() -> Vec<Projected> {
     let job = TestDelivery::new(
         "workflow_job",
         super::ci_session::job(501, 1, "in_progress", "{}"),
@@ -133,12 +135,44 @@ fn rows_have_the_columns_of_their_table_and_no_others() {
         projected(2, &TestDelivery::new("workflow_run", run)),
         projected(3, &TestDelivery::new("push", push)),
     ];
-    let events = [
+    [
         &events[..],
         &super::outcomes::one_of_each(10),
         &super::replays::one_of_each(20),
     ]
-    .concat();
+    .concat()
+}
+
+/// The types of a row's fields are those of the columns: what its bytes say by these is what it says by itself.
+#[test]
+fn rows_are_written_as_the_types_of_their_table_read_them() {
+    let events = events_for_every_table();
+    for model in all(SHAPE) {
+        let written = |mut batch: RowBatch| {
+            let mut model = super::model(model.name(), SHAPE);
+            model.project(&events, &mut batch).unwrap();
+            batch
+        };
+        let (binary, readable) = (written(RowBatch::default()), written(RowBatch::readable()));
+        let told = readable.into_lines();
+        for ((table, rows), (of_table, lines)) in binary.into_rows().into_iter().zip(told) {
+            let definition = model
+                .tables()
+                .iter()
+                .find(|t| t.name == table)
+                .unwrap()
+                .definition;
+            let read = rows_as_json(definition, rows).join("\n");
+            let rows = |lines: &[u8]| rows_of(table, lines).map(Result::unwrap).collect::<Vec<_>>();
+            assert_eq!(rows(read.as_bytes()), rows(&lines), "{table}");
+            assert_eq!(table, of_table);
+        }
+    }
+}
+
+#[test]
+fn rows_have_the_columns_of_their_table_and_no_others() {
+    let events = events_for_every_table();
     for model in all(SHAPE) {
         let tables = folded(model.name(), &events);
         for table in model.tables() {

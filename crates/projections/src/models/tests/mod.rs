@@ -62,7 +62,7 @@ fn folded(name: &str, events: &[Projected]) -> FoldedTables {
 
 /// One batch.
 fn feed(model: &mut dyn ReadModel, events: &[Projected], tables: &mut FoldedTables) {
-    let mut rows = RowBatch::default();
+    let mut rows = RowBatch::readable();
     model.project(events, &mut rows).unwrap();
     tables.apply(rows).unwrap();
 }

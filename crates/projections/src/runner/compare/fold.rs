@@ -90,16 +90,16 @@ impl Comparison<'_> {
         if piece.is_empty() {
             return Ok(());
         }
-        let mut batch = RowBatch::default();
+        let mut batch = RowBatch::readable();
         fold.model.project(piece, &mut batch)?;
-        for (name, rows) in batch.into_rows() {
+        for (name, lines) in batch.into_lines() {
             let of_name = self
                 .layouts
                 .iter()
                 .enumerate()
                 .find(|(_, layout)| layout.name == name);
             let (table, layout) = of_name.ok_or_else(|| FoldError::Table(name.to_owned()))?;
-            for row in rows_of(name, &rows.into_json()) {
+            for row in rows_of(name, &lines) {
                 let row = row?;
                 let digest = Digest::of(layout, &row)?;
                 if digest.part(fold.parts) == fold.part {

@@ -298,6 +298,13 @@ const LASTS: &[Table] = &[Table {
     definition: "(key String, position UInt64, rank UInt64) ENGINE = ReplacingMergeTree(rank) ORDER BY (key)",
 }];
 
+#[derive(serde::Serialize)]
+struct Last {
+    key: &'static str,
+    position: u64,
+    rank: u64,
+}
+
 /// One row, which every event writes, whatever its stream; the earlier event wins.
 struct Lasts;
 
@@ -320,7 +327,11 @@ impl ReadModel for Lasts {
     fn take(&mut self, events: &[Projected], rows: &mut RowBatch) -> Result<(), TableError> {
         for one in events {
             let position = one.event.position.get();
-            let row = json!({"key": "all", "position": position, "rank": 1_000_000 - position});
+            let row = Last {
+                key: "all",
+                position,
+                rank: 1_000_000 - position,
+            };
             rows.push("lasts", &row)?;
         }
         Ok(())
