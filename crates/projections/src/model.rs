@@ -1,5 +1,7 @@
 //! What a read model is: tables, and a pure function from events to their rows.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use domain::{DeliveryOutcome, DeliveryReceived, RecordedEvent, Rows, TableError};
 
@@ -62,9 +64,9 @@ pub struct View {
 /// Rows per table, to be written before the progress row, or to be compared with what was written.
 #[derive(Debug, Default)]
 pub struct RowBatch {
-    rows: Vec<(&'static str, Rows)>,
+    rows: BTreeMap<&'static str, Rows>,
     /// The rows as text, where they are not for the tables.
-    lines: Option<Vec<(&'static str, Vec<u8>)>>,
+    lines: Option<BTreeMap<&'static str, Vec<u8>>>,
 }
 
 impl RowBatch {
@@ -72,7 +74,7 @@ impl RowBatch {
     #[must_use]
     pub fn readable() -> Self {
         Self {
-            lines: Some(Vec::new()),
+            lines: Some(BTreeMap::new()),
             ..Self::default()
         }
     }
@@ -83,40 +85,31 @@ impl RowBatch {
     /// When the row can't be encoded.
     pub fn push<T: serde::Serialize>(&mut self, table: &'static str, row: &T) -> Result<(), TableError> {
         if let Some(lines) = &mut self.lines {
-            let lines = of_table(lines, table);
+            let lines = lines.entry(table).or_default();
             serde_json::to_writer(&mut *lines, row)?;
             lines.push(b'\n');
             return Ok(());
         }
-        of_table(&mut self.rows, table).push(row)
+        self.rows.entry(table).or_default().push(row)
     }
 
     /// How many bytes the rows for the tables take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.rows.iter().map(|(_, rows)| rows.bytes()).sum()
+        self.rows.values().map(Rows::bytes).sum()
     }
 
     /// The rows of a readable batch, by table name without schema and build: one JSON object a line.
     #[must_use]
-    pub fn into_lines(self) -> Vec<(&'static str, Vec<u8>)> {
+    pub fn into_lines(self) -> BTreeMap<&'static str, Vec<u8>> {
         self.lines.unwrap_or_default()
     }
 
     /// The rows, by table name without schema and build.
     #[must_use]
-    pub fn into_rows(self) -> Vec<(&'static str, Rows)> {
+    pub fn into_rows(self) -> BTreeMap<&'static str, Rows> {
         self.rows
     }
-}
-
-fn of_table<'a, T: Default>(all: &'a mut Vec<(&'static str, T)>, table: &'static str) -> &'a mut T {
-    let known = all.iter().position(|(name, _)| *name == table);
-    let at = known.unwrap_or_else(|| {
-        all.push((table, T::default()));
-        all.len() - 1
-    });
-    &mut all[at].1
 }
 
 /// What is fixed for the life of a build, and kept in its row of `hooklog.projection_builds`.

@@ -58,10 +58,12 @@ impl<'a> Encoder<'a> {
 /// A length, seven bits a byte.
 fn put_count(bytes: &mut Vec<u8>, mut count: usize) {
     while count >= 0x80 {
-        bytes.push(0x80 | (count & 0x7f) as u8);
+        let [low, ..] = count.to_le_bytes();
+        bytes.push(0x80 | low);
         count >>= 7;
     }
-    bytes.push(count as u8);
+    let [low, ..] = count.to_le_bytes();
+    bytes.push(low);
 }
 
 fn no_type<T>() -> Result<T, Error> {

@@ -174,11 +174,9 @@ impl Worker {
                 }
                 slots.extend(self.slots(projection, &row, ours).await?);
             }
-            let something_goes =
-                !plan.retire.is_empty() || of_no_use(&rows, facts.tables, &existing).next().is_some();
-            self.builds.retire(plan.retire).await?;
-            if something_goes && self.sweep(facts).await? == Swept::Spared {
-                self.sweep_later(facts.name);
+            let useless = of_no_use(&rows, facts.tables, &existing).count();
+            if useless > 0 || !plan.retire.is_empty() {
+                self.clear(facts, plan.retire).await?;
             }
         }
         match diverged {
@@ -186,6 +184,15 @@ impl Worker {
             Some(error) if slots.is_empty() => Err(error),
             Some(_) | None => Ok(slots),
         }
+    }
+
+    /// Gives up builds, and drops what is of no more use.
+    async fn clear(&self, facts: &Facts, retire: Vec<BuildRow>) -> Result<(), TableError> {
+        self.builds.retire(retire).await?;
+        if self.sweep(facts).await? == Swept::Spared {
+            self.sweep_later(facts.name);
+        }
+        Ok(())
     }
 
     /// Whether a build beyond those that the rows tell of has been filled: then these rows are not those of today.
