@@ -20,6 +20,7 @@ const MERGES: Duration = Duration::from_secs(120);
 /// Puts that many deliveries into the tables.
 pub(crate) async fn deliveries(store: &Store, count: u64) {
     let (deliveries, statistics) = (store.model("deliveries").await, store.model("statistics").await);
+    let hours = store.model("statistics_hours").await;
     let activity = store.model("repository_activity").await;
     let contributors = store.model("repository_contributors").await;
     for from in (0..count).step_by(CHUNK as usize) {
@@ -29,7 +30,20 @@ pub(crate) async fn deliveries(store: &Store, count: u64) {
             "FROM hooklog.{deliveries} WHERE tenant = 'default' AND position >= {first} AND position < {}",
             first + rows
         );
-        store.ask(&statistics_rows(&statistics, &of)).await;
+        store
+            .ask(&statistics_rows(
+                &statistics,
+                "toStartOfMinute(received_at) AS minute, source, event, action, repository_key",
+                &of,
+            ))
+            .await;
+        store
+            .ask(&statistics_rows(
+                &hours,
+                "toStartOfHour(received_at) AS hour, source, event",
+                &of,
+            ))
+            .await;
         store.ask(&activity_rows(&activity, &of)).await;
         store.ask(&contributor_rows(&contributors, &of)).await;
     }
@@ -85,16 +99,21 @@ fn delivery_rows(table: &str, first: u64, rows: u64, count: u64) -> String {
     )
 }
 
-fn statistics_rows(table: &str, of: &str) -> String {
+/// Statistics by some columns of the receipt, from minute or hour on.
+fn statistics_rows(table: &str, by: &str, of: &str) -> String {
+    let named = by
+        .split(", ")
+        .map(|column| column.rsplit(' ').next().unwrap_or(column));
+    let columns = named.collect::<Vec<_>>().join(", ");
     // Buckets as docs/read-models.md says: sixteen to each doubling of microseconds.
     format!(
-        "INSERT INTO hooklog.{table} (tenant, minute, source, event, action, repository_key, synthetic, partition, block, upto, total, received, processing,
+        "INSERT INTO hooklog.{table} (tenant, {columns}, synthetic, partition, block, upto, total, received, processing,
             retrying, processed, dead, duplicates, attempts, retries, processing_count, processing_us, processing_buckets)
          WITH toUInt64(assumeNotNull(processing_ms) * 1000) AS us, toUInt64(greatest(0, toInt64(floor(log2(greatest(us, 1)))) + 1 - 5)) AS shift
-         SELECT tenant, toStartOfMinute(received_at) AS minute, source, event, action, repository_key, synthetic, 0, intDiv(position, 8192) AS block, max(position),
+         SELECT tenant, {by}, synthetic, 0, intDiv(position, 8192) AS block, max(position),
             toInt64(count()), 0, 0, toInt64(countIf(status = 'retrying')), toInt64(countIf(status = 'processed')), toInt64(countIf(status = 'dead')), 0, sum(attempts),
             toUInt64(countIf(attempts > 1)), count(), sum(us), sumMap(map(toUInt16(shift * 16 + bitShiftRight(us, shift)), toUInt64(1)))
-         {of} GROUP BY tenant, minute, source, event, action, repository_key, synthetic, block"
+         {of} GROUP BY tenant, {columns}, synthetic, block"
     )
 }
 

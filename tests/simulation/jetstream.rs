@@ -12,20 +12,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    EventId, FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSubscription, LogId, Message,
-    Position, event_of,
+    EventId, FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSubscription, LogId, Position,
+    Publishing, event_of,
 };
-use infra::jetstream::simulated::{acknowledged, on_the_wire};
+use publishing::PublishingPort;
 use tokio::sync::{Notify, oneshot};
 
 use crate::dice::Dice;
 use crate::world::World;
 
+mod publishing;
+
 /// How long the server remembers message ids.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
-/// How long a publisher waits for an acknowledgement.
-const ACK_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A message on the server.
 #[derive(Debug, Clone)]
 pub struct Stored {
@@ -341,54 +340,8 @@ impl FanOut for StreamPort {
         Ok(tail)
     }
 
-    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
-        let world = &self.0;
-        let (first, count) = (messages.first().map(|m| m.position), messages.len() as u64);
-        world
-            .step(format!(
-                "nats: publish {count} from {first:?} after {expected_last_sequence}"
-            ))
-            .await;
-        world.stream.fails(world)?;
-        let mut acks = Vec::new();
-        for (meant, message) in
-            (expected_last_sequence + 1..).zip(on_the_wire(expected_last_sequence, messages)?)
-        {
-            let (ack, answer) = oneshot::channel();
-            let headers = message.headers.unwrap_or_default();
-            let one = |(name, values): (&async_nats::HeaderName, &Vec<async_nats::HeaderValue>)| {
-                (name.to_string(), values[0].as_str().to_owned())
-            };
-            // The order of headers means nothing, and theirs is that of a hash map.
-            let mut headers: Vec<(String, String)> = headers.iter().map(one).collect();
-            headers.sort();
-            let arriving = Arriving {
-                life: world.life(),
-                not_before: Duration::ZERO,
-                headers,
-                payload: message.payload,
-                ack: Some(ack),
-            };
-            world.stream.state().arriving.push_back(arriving);
-            world.stream.arrived.notify_one();
-            acks.push((meant, answer));
-        }
-        let mut result = Ok(expected_last_sequence + count);
-        for (meant, answer) in acks {
-            // As the adapter does: after an error it lets the rest come to an end, for a while.
-            let answered = tokio::time::timeout(ACK_TIMEOUT, answer).await;
-            let one = match answered {
-                Ok(Ok(Ack::Stored { sequence, duplicate })) => acknowledged(sequence, duplicate, meant),
-                Ok(Ok(Ack::WrongLast)) => Err(FanOutError::Moved),
-                Ok(Err(_)) | Err(_) => Err(unavailable()),
-            };
-            if let (Err(error), true) = (one, result.is_ok()) {
-                result = Err(error);
-                world.count("windows broken");
-            }
-        }
-        world.step(format!("nats: published: {result:?}")).await;
-        result
+    fn publish_after(&self, sequence: u64) -> Box<dyn Publishing> {
+        Box::new(PublishingPort::after(sequence, &self.0))
     }
 
     fn bytes_max(&self) -> u64 {

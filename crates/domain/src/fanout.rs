@@ -42,13 +42,32 @@ pub trait FanOut: Send + Sync {
     /// Empties the stream and binds it to a log.
     async fn rebind(&self, log: LogId) -> Result<FanOutTail, FanOutError>;
 
-    /// Publishes messages in their order, each with the sequence expected before it, pipelined within a bounded window,
-    /// and returns the last sequence once all are acknowledged. After an error some of them may be published, never with
-    /// a hole.
-    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError>;
+    /// Begins to publish right behind a sequence, with which the stream has to end.
+    fn publish_after(&self, sequence: u64) -> Box<dyn Publishing>;
 
     /// The most bytes that the stream keeps; older ones are discarded.
     fn bytes_max(&self) -> u64;
+}
+
+/// Messages on their way to the stream, in their order. Each says what has to stand right before it, from the first one on
+/// and however many calls they came with; so when one is lost or turned away, so are all behind it. Dropping this forgets
+/// what is under way, which may still be stored.
+#[async_trait]
+pub trait Publishing: Send {
+    /// Sends messages behind all that were sent before, acknowledged or not, and waits only while as much is under way as
+    /// may be. Returns the last sequence that is known to be stored, and with it everything before it.
+    ///
+    /// # Errors
+    /// Also when one that was sent before failed. What was under way has come to an end then, as far as that can be known:
+    /// some of it may be stored, never with a hole. Nothing more is sent after an error; every later call returns it again.
+    async fn send(&mut self, messages: Vec<Message>) -> Result<u64, FanOutError>;
+
+    /// Waits until more is acknowledged, and returns the last sequence that is known to be stored. Waits for ever while
+    /// nothing is under way. Cancel-safe: dropping the future forgets no message.
+    ///
+    /// # Errors
+    /// As those of [`Publishing::send`].
+    async fn settle(&mut self) -> Result<u64, FanOutError>;
 }
 
 /// An event as it came through the stream.

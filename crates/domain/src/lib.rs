@@ -58,7 +58,9 @@ pub use destination::{
 };
 pub use escape::{escape_part, subject_part};
 pub use event::{EventData, EventType, NewEvent, RecordedEvent, must_be_stored};
-pub use fanout::{FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveStep, LiveSubscription};
+pub use fanout::{
+    FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveStep, LiveSubscription, Publishing,
+};
 pub use filter::{EventFilter, InvalidGlob};
 pub use forwarded::{ClientAddress, ForwardedHeader};
 pub use hash::{ContentHash, ContentHasher};

@@ -1,23 +1,25 @@
 //! The relay: publishes every event of the log to the fan-out, in the order of the log.
 //!
 //! It is the only publisher and keeps no state of its own: where to go on stands at the end of the stream. It must never
-//! leave a hole behind a later position; therefore every page names the sequence that it expects before it, and whenever
-//! that proves wrong the end is read again.
+//! leave a hole behind a later position; therefore every message names what it expects before it, and whenever that proves
+//! wrong the end is read again. Pages run into each other: what the stream is known to hold follows behind what was sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
     Clock, EventId, EventLog, FanOut, FanOutError, FanOutTail, Lease, LeaseName, Leases, LogPage, Message,
-    MessageError, PageLimit, Position, ReadError, RecordedEvent, SharedWork,
+    MessageError, PageLimit, Position, ReadError, SharedWork,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
+use outgoing::Outgoing;
 use status::Shared;
 
 mod message;
+mod outgoing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ pub use status::{RelayHandle, RelayState, RelayStatus};
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelayOptions {
-    /// The most events published before their acknowledgements are awaited.
+    /// The most events read, made into messages and sent at once.
     pub page_events_max: usize,
     /// The most bytes of them.
     pub page_bytes_max: usize,
@@ -186,30 +188,45 @@ impl Relay {
     }
 
     async fn publish_all(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
-        let mut cursor = self.resume().await?;
+        let cursor = self.resume().await?;
         self.shared.now().lag.position = cursor.after;
-        let (mut page, mut messages) = self.ready(cursor.after).await?;
+        let publishing = self.fanout.publish_after(cursor.sequence);
+        let mut outgoing = Outgoing::behind(cursor, publishing, Arc::clone(&self.shared));
+        let ended = self.publish_from(cursor.after, &mut outgoing, backoff).await;
+        // Or the stream's end would move while it is read next.
+        outgoing.come_to_an_end().await;
+        ended
+    }
+
+    /// Sends page behind page, without waiting for those before.
+    async fn publish_from(
+        &self,
+        mut after: Position,
+        outgoing: &mut Outgoing,
+        backoff: &mut Backoff,
+    ) -> Result<std::convert::Infallible, Ended> {
+        let (mut page, mut messages) = self.ready(after).await?;
         loop {
-            let Some(last) = page.events.last().cloned() else {
-                self.shared.well(RelayState::Live);
+            let Some(last) = page.events.last().map(|last| last.position) else {
                 self.shared.report(page.head);
-                self.wait_for_more(cursor).await?;
-                (page, messages) = self.ready(cursor.after).await?;
+                self.wait_for_more(after, outgoing, backoff).await?;
+                (page, messages) = self.ready(after).await?;
                 if page.events.is_empty() {
                     // A head that moves without giving events must not become a busy loop.
                     backoff.wait().await;
                 }
                 continue;
             };
-            if last.position < page.head {
+            if last < page.head {
                 self.shared.well(RelayState::CatchingUp);
             }
             // The server stores one page while the next is read and made into messages.
-            let publish = self.publish_page(cursor, &page.events, messages);
-            let (published, next) = tokio::join!(publish, self.ready(last.position));
-            cursor = published?;
-            backoff.reset();
-            self.shared.published(&page, &last);
+            let send = self.send_page(after, outgoing, &page, messages);
+            let (sent, next) = tokio::join!(send, self.ready(last));
+            if sent? {
+                backoff.reset();
+            }
+            after = last;
             (page, messages) = next?;
         }
     }
@@ -221,25 +238,25 @@ impl Relay {
         Ok((page, messages))
     }
 
-    /// Publishes a page, whose first messages are made. Events that ask for deliveries again are small, but what they show
-    /// is not: so in pieces, as many as it takes.
-    async fn publish_page(
+    /// Sends a page, whose first messages are made, and says whether any message was acknowledged meanwhile. Events that ask
+    /// for deliveries again are small, but what they show is not: so in pieces, as many as it takes.
+    async fn send_page(
         &self,
-        mut cursor: Cursor,
-        mut events: &[RecordedEvent],
+        mut after: Position,
+        outgoing: &mut Outgoing,
+        page: &LogPage,
         mut messages: Vec<Message>,
-    ) -> Result<Cursor, Ended> {
+    ) -> Result<bool, Ended> {
+        let mut events = page.events.as_slice();
+        let mut more_stored = false;
         while !events.is_empty() {
-            let (done, rest) = events.split_at(messages.len().min(events.len()));
-            cursor = Cursor {
-                sequence: self.fanout.publish(cursor.sequence, messages).await?,
-                after: done.last().map_or(cursor.after, |last| last.position),
-                holds: true,
-            };
+            let (piece, rest) = events.split_at(messages.len().min(events.len()));
+            more_stored |= outgoing.send(page.head, piece, messages).await?;
+            after = piece.last().map_or(after, |last| last.position);
             events = rest;
-            messages = self.messages(cursor.after, events).await?;
+            messages = self.messages(after, events).await?;
         }
-        Ok(cursor)
+        Ok(more_stored)
     }
 
     /// Where the stream ends. A stream that isn't ours, or is empty, is filled with the newest events that it can hold.
@@ -315,15 +332,32 @@ impl Relay {
         self.log.read_all(after, limit).await
     }
 
-    /// Waits for the head to move; now and then looks whether the stream was wiped meanwhile.
-    async fn wait_for_more(&self, cursor: Cursor) -> Result<(), Ended> {
+    /// Waits for the head to move, and hears meanwhile what is stored; while nothing is under way it looks now and then
+    /// whether the stream was wiped.
+    async fn wait_for_more(
+        &self,
+        after: Position,
+        outgoing: &mut Outgoing,
+        backoff: &mut Backoff,
+    ) -> Result<(), Ended> {
         let check = Duration::from_millis(self.options.tail_check_ms.max(1));
+        let mut more = self.log.wait_past(after);
         loop {
-            match tokio::time::timeout(check, self.log.wait_past(cursor.after)).await {
-                Ok(moved) => return moved.map(|_| ()).map_err(Ended::from),
-                Err(_) => self.still_there(cursor, self.fanout.tail().await?)?,
+            let is_settled = outgoing.is_settled();
+            if is_settled {
+                self.shared.well(RelayState::Live);
             }
-            self.shared.well(RelayState::Live);
+            tokio::select! {
+                biased;
+                moved = &mut more => return moved.map(|_| ()).map_err(Ended::from),
+                settled = outgoing.settle() => {
+                    settled?;
+                    backoff.reset();
+                }
+                () = tokio::time::sleep(check), if is_settled => {
+                    self.still_there(outgoing.cursor(), self.fanout.tail().await?)?;
+                }
+            }
         }
     }
 

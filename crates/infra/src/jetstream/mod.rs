@@ -28,7 +28,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::{Client, ServerAddr};
 use async_trait::async_trait;
-use domain::{FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogId, Message, Position};
+use domain::{FanOut, FanOutError, FanOutTail, LiveEvents, LiveSubscription, LogId, Position, Publishing};
 use tokio::sync::watch;
 
 pub use checkpoint::NatsCheckpoints;
@@ -154,8 +154,8 @@ impl FanOut for JetStream {
         .await
     }
 
-    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
-        self.publish_all(expected_last_sequence, messages).await
+    fn publish_after(&self, sequence: u64) -> Box<dyn Publishing> {
+        Box::new(publish::Window::after(sequence, self.clone()))
     }
 
     fn bytes_max(&self) -> u64 {

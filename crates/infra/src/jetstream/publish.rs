@@ -8,11 +8,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, HeaderValue};
-use domain::{FanOutError, Message};
-use futures_util::future::join_all;
+use async_trait::async_trait;
+use domain::{FanOutError, Message, Publishing};
+use futures_util::future::{FutureExt as _, join_all};
 use tokio::sync::watch;
 
 use super::JetStream;
@@ -22,120 +24,157 @@ const MESSAGE_ID: &str = "Nats-Msg-Id";
 const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
 const EXPECTED_LAST_MESSAGE_ID: &str = "Nats-Expected-Last-Msg-Id";
 
-/// Messages published and not yet acknowledged, oldest first.
-struct Window {
+/// An acknowledgement that is waited for.
+type Ack = <PublishAckFuture as IntoFuture>::IntoFuture;
+
+/// Messages published and not yet acknowledged, oldest first, and what the next one has to follow.
+pub(super) struct Window {
+    jetstream: JetStream,
+    chain: Chain,
     pending: VecDeque<Pending>,
     bytes: usize,
-    messages_max: usize,
-    bytes_max: usize,
+    /// The last sequence acknowledged.
+    stored: u64,
+    /// The last one that was counted.
+    counted: u64,
     losses: watch::Receiver<u64>,
+    /// What went wrong. The messages behind it are not to be sent: they would be turned away, or leave a hole.
+    broken: Option<FanOutError>,
 }
 
 struct Pending {
-    ack: PublishAckFuture,
+    ack: Ack,
     sequence: u64,
     bytes: usize,
 }
 
-impl JetStream {
-    pub(super) async fn publish_all(
-        &self,
-        expected_last_sequence: u64,
-        messages: Vec<Message>,
-    ) -> Result<u64, FanOutError> {
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
-        self.connected()?;
-        let mut window = Window {
+impl Window {
+    pub(super) fn after(sequence: u64, jetstream: JetStream) -> Self {
+        Self {
+            chain: Chain::after(sequence),
             pending: VecDeque::new(),
             bytes: 0,
-            messages_max: self.options.window_messages_max.max(1),
-            bytes_max: self.options.window_bytes_max,
-            losses,
-        };
-        let count = messages.len() as u64;
-        let result = self.fill(&mut window, expected_last_sequence, messages).await;
-        match result {
-            Ok(()) => metrics::counter!("hooklog_jetstream_published_total").increment(count),
-            Err(error) => {
-                window
-                    .drain(Duration::from_millis(self.options.ack_timeout_ms))
-                    .await;
-                metrics::counter!("hooklog_jetstream_publish_errors_total", "kind" => kind(&error))
-                    .increment(1);
-                return Err(error);
-            }
+            stored: sequence,
+            counted: sequence,
+            losses: jetstream.losses.clone(),
+            broken: None,
+            jetstream,
         }
-        Ok(expected_last_sequence + count)
     }
 
-    async fn fill(
-        &self,
-        window: &mut Window,
-        expected_last_sequence: u64,
-        messages: Vec<Message>,
-    ) -> Result<(), FanOutError> {
-        for prepared in all_prepared(expected_last_sequence, messages) {
+    async fn fill(&mut self, messages: Vec<Message>) -> Result<(), FanOutError> {
+        if self.pending.is_empty() {
+            // No answer was lost with a connection on which none was waited for.
+            self.losses.mark_unchanged();
+        }
+        self.jetstream.connected()?;
+        self.settle_answered()?;
+        for message in messages {
             let Prepared {
                 subject,
                 publish,
                 sequence,
                 bytes,
-            } = prepared?;
-            while window.is_full(bytes) {
-                window.settle_oldest().await?;
+            } = self.chain.next(message)?;
+            while self.is_full(bytes) {
+                self.settle_oldest().await?;
+                self.settle_answered()?;
             }
-            let sent = self.context.send_publish(subject, publish).await;
-            window.push(Pending {
-                ack: sent.map_err(|error| publish_failed(&error))?,
-                sequence,
-                bytes,
-            });
-        }
-        while !window.pending.is_empty() {
-            window.settle_oldest().await?;
+            let sent = self.jetstream.context.send_publish(subject, publish).await;
+            let ack = sent.map_err(|error| publish_failed(&error))?.into_future();
+            self.bytes += bytes;
+            self.pending.push_back(Pending { ack, sequence, bytes });
         }
         Ok(())
     }
-}
 
-impl Window {
     fn is_full(&self, more_bytes: usize) -> bool {
+        let options = &self.jetstream.options;
         let bytes = self.bytes.saturating_add(more_bytes);
-        self.pending.len() >= self.messages_max || (!self.pending.is_empty() && bytes > self.bytes_max)
+        self.pending.len() >= options.window_messages_max.max(1)
+            || (!self.pending.is_empty() && bytes > options.window_bytes_max)
     }
 
-    fn push(&mut self, pending: Pending) {
-        self.bytes += pending.bytes;
-        self.pending.push_back(pending);
-    }
-
-    /// Waits for the oldest acknowledgement, which must be for exactly the sequence it was meant for.
+    /// Waits for the oldest acknowledgement.
     async fn settle_oldest(&mut self) -> Result<(), FanOutError> {
-        let Some(oldest) = self.pending.pop_front() else {
+        let Some(oldest) = self.pending.front_mut() else {
             return Ok(());
         };
-        self.bytes -= oldest.bytes;
         let answer = tokio::select! {
             biased;
-            answer = oldest.ack.into_future() => answer,
+            answer = &mut oldest.ack => answer,
             _ = self.losses.changed() => {
                 return Err(FanOutError::Unavailable("publish: connection lost".into()));
             }
         };
-        let ack = answer.map_err(|error| publish_failed(&error))?;
-        as_meant(ack.sequence, ack.duplicate, oldest.sequence)
+        self.take(answer)
     }
 
-    /// After an error: lets the rest come to an end, so that the stream's end does not move while it is read next.
-    async fn drain(&mut self, at_most: Duration) {
-        let rest = self.pending.drain(..).map(|pending| pending.ack.into_future());
-        let rest = join_all(rest);
+    /// Takes the acknowledgements that are there already.
+    fn settle_answered(&mut self) -> Result<(), FanOutError> {
+        while let Some(oldest) = self.pending.front_mut()
+            && let Some(answer) = (&mut oldest.ack).now_or_never()
+        {
+            self.take(answer)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the answer to the oldest message, which must be stored with exactly the sequence it was meant for.
+    fn take(&mut self, answer: Result<PublishAck, PublishError>) -> Result<(), FanOutError> {
+        let Some(oldest) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        self.bytes -= oldest.bytes;
+        let ack = answer.map_err(|error| publish_failed(&error))?;
+        as_meant(ack.sequence, ack.duplicate, oldest.sequence)?;
+        self.stored = oldest.sequence;
+        Ok(())
+    }
+
+    /// What is known now. After an error it lets the rest come to an end, so that the stream's end does not move while it
+    /// is read next; whoever gave up waiting for that goes on with it.
+    async fn known(&mut self, done: Result<(), FanOutError>) -> Result<u64, FanOutError> {
+        metrics::counter!("hooklog_jetstream_published_total").increment(self.stored - self.counted);
+        self.counted = self.stored;
+        if let (None, Err(error)) = (&self.broken, &done) {
+            metrics::counter!("hooklog_jetstream_publish_errors_total", "kind" => kind(error)).increment(1);
+            self.broken = Some(error.clone());
+        }
+        let Some(error) = self.broken.clone() else {
+            return Ok(self.stored);
+        };
+        let at_most = Duration::from_millis(self.jetstream.options.ack_timeout_ms);
         tokio::select! {
-            _ = rest => {}
+            _ = join_all(self.pending.iter_mut().map(|pending| &mut pending.ack)) => {}
             _ = self.losses.changed() => {}
             () = tokio::time::sleep(at_most) => {}
         }
+        self.pending.clear();
+        Err(error)
+    }
+}
+
+#[async_trait]
+impl Publishing for Window {
+    async fn send(&mut self, messages: Vec<Message>) -> Result<u64, FanOutError> {
+        let done = match self.broken {
+            None => self.fill(messages).await,
+            Some(_) => Ok(()),
+        };
+        self.known(done).await
+    }
+
+    async fn settle(&mut self) -> Result<u64, FanOutError> {
+        let mut done = Ok(());
+        if self.broken.is_none() {
+            if self.pending.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            done = self.settle_oldest().await;
+            done = done.and_then(|()| self.settle_answered());
+        }
+        self.known(done).await
     }
 }
 
@@ -149,26 +188,37 @@ pub(super) struct Prepared {
     pub(super) bytes: usize,
 }
 
-/// Messages in their order, each with what must stand before it.
-pub(super) fn all_prepared(
-    expected_last_sequence: u64,
-    messages: Vec<Message>,
-) -> impl Iterator<Item = Result<Prepared, FanOutError>> {
-    let mut last_id = None;
-    (expected_last_sequence..)
-        .zip(messages)
-        .map(move |(expected, message)| {
-            let subject = message.subject.clone();
-            let id = message.headers.iter().find(|header| header.0 == MESSAGE_ID);
-            let id = id.map(|header| header.1.clone());
-            let (publish, bytes) = prepared(message, expected, std::mem::replace(&mut last_id, id))?;
-            Ok(Prepared {
-                subject,
-                publish,
-                sequence: expected + 1,
-                bytes,
-            })
+/// What the next message has to follow. It goes on from page to page: the server turns everything away behind a message
+/// that it did not store, however much of it was sent before that was known.
+pub(super) struct Chain {
+    last_sequence: u64,
+    /// `None` before the first message.
+    last_id: Option<String>,
+}
+
+impl Chain {
+    pub(super) const fn after(sequence: u64) -> Self {
+        Self {
+            last_sequence: sequence,
+            last_id: None,
+        }
+    }
+
+    /// A message with what must stand before it; the one after it must follow this one.
+    pub(super) fn next(&mut self, message: Message) -> Result<Prepared, FanOutError> {
+        let subject = message.subject.clone();
+        let id = message.headers.iter().find(|header| header.0 == MESSAGE_ID);
+        let id = id.map(|header| header.1.clone());
+        let expected = self.last_sequence;
+        let (publish, bytes) = prepared(message, expected, std::mem::replace(&mut self.last_id, id))?;
+        self.last_sequence += 1;
+        Ok(Prepared {
+            subject,
+            publish,
+            sequence: self.last_sequence,
+            bytes,
         })
+    }
 }
 
 /// Whether an acknowledgement says that a message is stored where it was meant to be. One that the server knew already

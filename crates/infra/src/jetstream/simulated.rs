@@ -4,20 +4,29 @@
 use async_nats::jetstream::message::OutboundMessage;
 use domain::{FanOutError, Message};
 
-use super::publish::{Prepared, all_prepared, as_meant};
+use super::publish::{Chain, as_meant};
 
 /// Messages in their order as a server gets them: with the sequence and the message that must stand before each.
-///
-/// # Errors
-/// When a header can't be sent.
-pub fn on_the_wire(
-    expected_last_sequence: u64,
-    messages: Vec<Message>,
-) -> Result<Vec<OutboundMessage>, FanOutError> {
-    let outbound = |prepared: Prepared| prepared.publish.outbound_message(prepared.subject);
-    all_prepared(expected_last_sequence, messages)
-        .map(|prepared| prepared.map(outbound))
-        .collect()
+pub struct OnTheWire(Chain);
+
+impl OnTheWire {
+    /// Right behind a sequence.
+    #[must_use]
+    pub const fn after(sequence: u64) -> Self {
+        Self(Chain::after(sequence))
+    }
+
+    /// The next message, and the sequence that it is meant to be stored with.
+    ///
+    /// # Errors
+    /// When a header can't be sent.
+    pub fn put(&mut self, message: Message) -> Result<(u64, OutboundMessage), FanOutError> {
+        let prepared = self.0.next(message)?;
+        Ok((
+            prepared.sequence,
+            prepared.publish.outbound_message(prepared.subject),
+        ))
+    }
 }
 
 /// Takes an acknowledgement for a message that was meant to be stored with the sequence `meant`.

@@ -3,6 +3,7 @@
 mod certificates;
 mod checkpoint;
 mod cluster;
+mod overlap;
 mod rejected;
 pub(crate) mod server;
 mod subject;
@@ -66,13 +67,31 @@ async fn publish_up_to(jetstream: JetStream, to: u64, batch: u64) {
 async fn try_to_publish(jetstream: &JetStream, to: u64, batch: u64) -> Result<(), FanOutError> {
     let end = jetstream.tail().await?;
     let mut done = end.last_position.map_or(0, |p| p.get() / 10);
-    let mut last = end.last_sequence;
+    let meant = end.last_sequence + to.saturating_sub(done);
+    let mut publishing = jetstream.publish_after(end.last_sequence);
+    let mut stored = end.last_sequence;
     while done < to {
         let next = (done + batch).min(to);
-        last = jetstream.publish(last, messages(done + 1, next)).await?;
+        stored = publishing.send(messages(done + 1, next)).await?;
         done = next;
     }
+    while stored < meant {
+        stored = publishing.settle().await?;
+    }
     Ok(())
+}
+
+impl JetStream {
+    /// Publishes some messages and waits until all are stored.
+    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
+        let meant = expected_last_sequence + messages.len() as u64;
+        let mut publishing = self.publish_after(expected_last_sequence);
+        let mut stored = publishing.send(messages).await?;
+        while stored < meant {
+            stored = publishing.settle().await?;
+        }
+        Ok(stored)
+    }
 }
 
 async fn next(events: &mut Box<dyn LiveSubscription>) -> u64 {

@@ -1,11 +1,12 @@
 //! The stream in memory, with faults.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use async_trait::async_trait;
 use domain::{
     FanOut, FanOutError, FanOutTail, LiveEvent, LiveEvents, LiveSubscription, LogId, Message, Position,
-    RecordedEvent, event_of,
+    Publishing, RecordedEvent, event_of,
 };
 use tokio::sync::watch;
 
@@ -13,6 +14,7 @@ use super::Dice;
 
 /// The stream in memory.
 pub(crate) struct FakeStream {
+    me: Weak<Self>,
     state: Mutex<StreamState>,
     changed: watch::Sender<u64>,
 }
@@ -27,8 +29,12 @@ pub(crate) struct StreamState {
     /// Messages that subscriptions lose, in percent.
     pub(crate) drops: u64,
     pub(crate) down: bool,
+    /// Whether messages stay under way, neither stored nor acknowledged.
+    held: bool,
+    /// Whether the next message is lost on its way.
+    pub(crate) lose_next: bool,
     pub(crate) dice: Dice,
-    /// Bytes of each call to publish.
+    /// Bytes of each call to send.
     pub(crate) published: Vec<usize>,
     /// How often somebody began to follow it.
     pub(crate) followed: u64,
@@ -37,7 +43,8 @@ pub(crate) struct StreamState {
 
 impl FakeStream {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             state: Mutex::new(StreamState {
                 log_id: None,
                 messages: Vec::new(),
@@ -46,6 +53,8 @@ impl FakeStream {
                 faults: 0,
                 drops: 0,
                 down: false,
+                held: false,
+                lose_next: false,
                 dice: Dice::new(seed),
                 published: Vec::new(),
                 followed: 0,
@@ -66,6 +75,12 @@ impl FakeStream {
         state.messages.clear();
         state.epoch += 1;
         drop(state);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Messages stay under way from now on, or arrive again.
+    pub(crate) fn hold(&self, held: bool) {
+        self.state().held = held;
         self.changed.send_modify(|n| *n += 1);
     }
 
@@ -150,33 +165,84 @@ impl FanOut for FakeStream {
         }
     }
 
-    async fn publish(&self, expected_last_sequence: u64, messages: Vec<Message>) -> Result<u64, FanOutError> {
-        let mut expected = expected_last_sequence;
-        let bytes = messages.iter().map(|m| m.payload.len()).sum();
-        self.state().published.push(bytes);
-        for message in messages {
-            tokio::task::yield_now().await;
-            let mut state = self.state();
-            if state.fails() {
-                return Err(unavailable());
-            }
-            if state.last_sequence != expected {
-                return Err(FanOutError::Moved);
-            }
-            state.store(message);
-            expected += 1;
-            let lost = state.fails();
-            drop(state);
-            self.changed.send_modify(|n| *n += 1);
-            if lost {
-                return Err(unavailable());
-            }
-        }
-        Ok(expected)
+    fn publish_after(&self, sequence: u64) -> Box<dyn Publishing> {
+        Box::new(FakePublishing {
+            stream: self.me.upgrade().unwrap(),
+            stored: sequence,
+            under_way: VecDeque::new(),
+            broken: None,
+        })
     }
 
     fn bytes_max(&self) -> u64 {
         self.state().bytes_max
+    }
+}
+
+/// Messages sent; some of them are stored at once, the others when somebody waits for it.
+struct FakePublishing {
+    stream: Arc<FakeStream>,
+    stored: u64,
+    under_way: VecDeque<Message>,
+    broken: Option<FanOutError>,
+}
+
+impl FakePublishing {
+    /// The oldest message arrives; when it is not stored, none behind it is.
+    fn arrive(&mut self) -> Result<(), FanOutError> {
+        let mut state = self.stream.state();
+        let message = self.under_way.pop_front().unwrap();
+        if std::mem::take(&mut state.lose_next) || state.fails() {
+            return Err(unavailable());
+        }
+        if state.last_sequence != self.stored {
+            return Err(FanOutError::Moved);
+        }
+        state.store(message);
+        let lost = state.fails();
+        drop(state);
+        self.stored += 1;
+        self.stream.changed.send_modify(|n| *n += 1);
+        if lost { Err(unavailable()) } else { Ok(()) }
+    }
+
+    async fn arrive_all_but(&mut self, waiting: usize) -> Result<u64, FanOutError> {
+        while self.broken.is_none() && self.under_way.len() > waiting {
+            tokio::task::yield_now().await;
+            if let Err(error) = self.arrive() {
+                self.under_way.clear();
+                self.broken = Some(error);
+            }
+        }
+        self.broken.clone().map_or(Ok(self.stored), Err)
+    }
+}
+
+#[async_trait]
+impl Publishing for FakePublishing {
+    async fn send(&mut self, messages: Vec<Message>) -> Result<u64, FanOutError> {
+        let waiting = {
+            let mut state = self.stream.state();
+            state
+                .published
+                .push(messages.iter().map(|m| m.payload.len()).sum());
+            self.under_way.extend(messages);
+            let len = self.under_way.len();
+            if state.held {
+                len
+            } else {
+                usize::try_from(state.dice.roll(len as u64)).unwrap()
+            }
+        };
+        self.arrive_all_but(waiting).await
+    }
+
+    async fn settle(&mut self) -> Result<u64, FanOutError> {
+        let mut changed = self.stream.changed.subscribe();
+        while self.broken.is_none() && (self.under_way.is_empty() || self.stream.state().held) {
+            changed.changed().await.map_err(|_| unavailable())?;
+        }
+        self.arrive_all_but(self.under_way.len().saturating_sub(1)).await
     }
 }
 

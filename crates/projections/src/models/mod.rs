@@ -16,6 +16,7 @@ mod replays;
 mod repository_activity;
 mod rollup;
 mod statistics;
+mod statistics_hours;
 mod transition;
 
 use std::sync::Arc;

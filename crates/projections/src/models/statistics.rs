@@ -1,5 +1,7 @@
 //! Counts and processing times per minute of the receipt, source, event, action and repository.
 //!
+//! They are kept by the hour too, whatever the action and repository: what a month of a whole tenant is asked from.
+//!
 //! What becomes of a delivery later is counted where its receipt was: −1 in the status it leaves, +1 in the one it gets.
 
 use domain::{DeliveryReceived, SourceName, TableError, TenantId};
@@ -8,15 +10,19 @@ use serde::Serialize;
 use super::column::Band;
 use super::histogram::Histogram;
 use super::rollup::{Rollup, Slot};
+use super::statistics_hours::{self, Hours};
 use super::transition::{StatusCounts, Transition};
 use crate::{BuildShape, Projected, ReadModel, RowBatch, Table, View};
 
 const TABLE: &str = "statistics";
 
-const TABLES: &[Table] = &[Table {
-    name: TABLE,
-    definition: include_str!("sql/statistics.sql"),
-}];
+const TABLES: &[Table] = &[
+    Table {
+        name: TABLE,
+        definition: include_str!("sql/statistics.sql"),
+    },
+    statistics_hours::TABLE,
+];
 
 const VIEWS: &[View] = &[
     View {
@@ -31,7 +37,10 @@ const VIEWS: &[View] = &[
 
 /// The projection `statistics`.
 #[derive(Debug)]
-pub(crate) struct Statistics(Rollup<Key, Counts>);
+pub(crate) struct Statistics {
+    minutes: Rollup<Key, Counts>,
+    hours: Hours,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -45,16 +54,19 @@ struct Key {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Counts {
-    deliveries: StatusCounts,
-    times: u64,
-    times_micros: u64,
-    buckets: Histogram,
+pub(super) struct Counts {
+    pub(super) deliveries: StatusCounts,
+    pub(super) times: u64,
+    pub(super) times_micros: u64,
+    pub(super) buckets: Histogram,
 }
 
 impl Statistics {
     pub(crate) fn new(shape: BuildShape) -> Self {
-        Self(Rollup::new(shape))
+        Self {
+            minutes: Rollup::new(shape),
+            hours: Hours::new(shape),
+        }
     }
 }
 
@@ -64,7 +76,7 @@ impl ReadModel for Statistics {
     }
 
     fn schema(&self) -> u16 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -85,17 +97,18 @@ impl ReadModel for Statistics {
                 continue;
             };
             let key = Key::of(transition.received);
-            self.0
+            self.minutes
                 .add(&projected.event, key, |counts| counts.add(&transition));
+            self.hours.add(&projected.event, &transition);
         }
         Ok(())
     }
 
     fn finish(&mut self, rows: &mut RowBatch) -> Result<(), TableError> {
-        for (key, counts, slot) in self.0.take_changed() {
+        for (key, counts, slot) in self.minutes.take_changed() {
             rows.push(TABLE, &Row::new(&key, &counts, slot))?;
         }
-        Ok(())
+        self.hours.finish(rows)
     }
 }
 
@@ -114,7 +127,7 @@ impl Key {
 }
 
 impl Counts {
-    fn add(&mut self, transition: &Transition<'_>) {
+    pub(super) fn add(&mut self, transition: &Transition<'_>) {
         self.deliveries.add(transition);
         if let Some(micros) = transition.processing_us {
             self.times += 1;

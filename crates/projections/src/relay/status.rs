@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{Clock, EventLog, Holder, LeaseStanding, LogPage, Position, RecordedEvent};
+use domain::{Clock, EventLog, Holder, LeaseStanding, Position, RecordedEvent};
 
+use super::outgoing::Piece;
 use crate::lag::{Lag, gauge_of};
 
 /// What the relay is doing.
@@ -149,17 +150,25 @@ impl Shared {
         }
     }
 
-    pub(super) fn published(&self, page: &LogPage, last: &RecordedEvent) {
+    /// How many of some events, which are in their order, the stream may have held before.
+    pub(super) fn published_before(&self, events: &[RecordedEvent]) -> u64 {
+        let before = self.now().published;
+        events.partition_point(|event| event.position <= before) as u64
+    }
+
+    pub(super) fn published(&self, piece: &Piece) {
         let mut now = self.now();
-        let before = now.published;
-        let again = page.events.iter().filter(|e| e.position <= before).count() as u64;
-        now.lag.reached(last);
-        now.published = before.max(last.position);
+        now.lag.stored(piece.last, Some(piece.recorded_at));
+        now.published = now.published.max(piece.last);
+        if piece.last >= piece.head {
+            // Under a steady load something is always under way.
+            (now.state, now.error) = (RelayState::Live, None);
+        }
         drop(now);
-        self.republished.fetch_add(again, Ordering::Relaxed);
-        metrics::counter!("hooklog_relay_republished_total").increment(again);
-        metrics::counter!("hooklog_relay_published_total").increment(page.events.len() as u64);
-        self.report(page.head);
+        self.republished.fetch_add(piece.again, Ordering::Relaxed);
+        metrics::counter!("hooklog_relay_republished_total").increment(piece.again);
+        metrics::counter!("hooklog_relay_published_total").increment(piece.events);
+        self.report(piece.head);
     }
 
     pub(super) fn report(&self, head: Position) {

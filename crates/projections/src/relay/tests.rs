@@ -8,6 +8,7 @@ use crate::doubles::{
     Dice, FakeStream, Gauges, all_events, append, clock, dense_log, gapful_log, log_id, until,
 };
 
+mod overlap;
 mod replays;
 mod standby;
 

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::param::{Flag, Limit, Number, OfCategory, Source, Statuses, Text, Time, spelt};
 use crate::shape::delivery::{DeadLetter, DeadLetterPage, DeliveryDetail, DeliveryPage, DeliveryRow};
 use crate::sql::deliveries::{Filter, PROJECTION, Row, count_among, window};
-use crate::sql::newest::Listing;
+use crate::sql::newest::{Listed, Listing};
 use crate::sql::{Counted, CountedAmong, rare, statistics};
 use crate::state::{State, answered, shared};
 
@@ -324,29 +324,51 @@ impl Deliveries {
         filter: &Filter,
         asked: &Asked,
     ) -> Result<(Paged<Row>, (i64, bool)), Failure> {
-        let (store, tenant) = (&self.state.store, &caller.tenant);
-        let before = asked.after.as_ref().map_or(u64::MAX, |after| after.numbers.0);
-        let listed = if rare::answers(filter) {
-            let needed = asked.needed();
-            store.list_rare(tenant, filter, before, needed).await?
-        } else {
-            let listing = Listing {
-                projection: PROJECTION,
-                needed: asked.needed(),
-                statement: |build, before, rows| window(build, tenant, filter, before, rows),
-                fits: |row: &Row| filter.fits(row),
-            };
-            store.list::<Row, _, _>(before, listing).await?
+        // Both at once: which of them takes longer depends on the filter.
+        let (mut listing, mut counting) = (
+            Box::pin(self.rows(caller, filter, asked)),
+            Box::pin(self.total(caller, filter)),
+        );
+        let mut counted = None;
+        let listed = loop {
+            tokio::select! {
+                biased;
+                listed = &mut listing => break listed?,
+                total = &mut counting, if counted.is_none() => counted = Some(total),
+            }
         };
         let paged = cut(listed, asked, &self.state, caller);
         let total = match paged.whole {
             Some(whole) if asked.offset == 0 || !paged.rows.is_empty() => (whole, true),
             _ => {
-                let (total, exact) = *self.total(caller, filter).await?;
+                let (total, exact) = *match counted {
+                    Some(total) => total?,
+                    None => counting.await?,
+                };
                 (total.max(paged.at_least), exact)
             }
         };
         Ok((paged, total))
+    }
+
+    async fn rows(
+        &self,
+        caller: &Caller,
+        filter: &Filter,
+        asked: &Asked,
+    ) -> Result<Listed<Row, u64>, Failure> {
+        let (store, tenant) = (&self.state.store, &caller.tenant);
+        let before = asked.after.as_ref().map_or(u64::MAX, |after| after.numbers.0);
+        if rare::answers(filter) {
+            return store.list_rare(tenant, filter, before, asked.needed()).await;
+        }
+        let listing = Listing {
+            projection: PROJECTION,
+            needed: asked.needed(),
+            statement: |build, before, rows| window(build, tenant, filter, before, rows),
+            fits: |row: &Row| filter.fits(row),
+        };
+        store.list::<Row, _, _>(before, listing).await
     }
 
     /// How many there are, and whether that is exact: from the rollups, or, where those are too many, counted up to a

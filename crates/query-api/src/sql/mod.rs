@@ -221,6 +221,15 @@ impl Conditions {
         self.and(condition)
     }
 
+    /// As [`Conditions::with`], but as another way to fulfil the condition before it, which has opened a bracket that this
+    /// one closes.
+    pub(crate) fn or(mut self, condition: &str, name: &'static str, value: impl ToString) -> Self {
+        self.params.push((name, value.to_string()));
+        self.text.push_str(" OR ");
+        self.text.push_str(condition);
+        self
+    }
+
     /// As [`Conditions::with`], when there is a value.
     pub(crate) fn with_given(
         self,

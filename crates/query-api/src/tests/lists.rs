@@ -22,7 +22,7 @@ fn rows(positions: impl IntoIterator<Item = u64>) -> String {
 }
 
 const PAGE: &str = "processing_ms, error";
-const TOTAL: &str = "AS n FROM hooklog.statistics_s1_b3 FINAL";
+const TOTAL: &str = "AS n FROM hooklog.statistics_hours_s1_b3 FINAL";
 
 #[tokio::test]
 async fn a_page_says_from_where_the_stream_goes_on() {

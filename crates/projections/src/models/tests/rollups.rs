@@ -244,6 +244,10 @@ proptest! {
             },
         );
         prop_assert_eq!(found, expected);
+        // By the hour they are the same, but for what is not asked there.
+        let sums = ["total", "received", "processed", "duplicates", "attempts", "processing_count", "processing_us"];
+        let of = |table: &str| summed(&tables, table, &["tenant", "source", "event", "synthetic", "block"], &sums);
+        prop_assert_eq!(of("statistics_hours"), of("statistics"));
     }
 
     #[test]
@@ -314,9 +318,40 @@ fn a_row_of_statistics_counts_by_minute_and_block() {
 }
 
 #[test]
+fn a_row_of_an_hour_counts_all_its_minutes_actions_and_repositories() {
+    let of = |at: &str, action: &str, repository: &str| {
+        let mut delivery = TestDelivery::new("issues", "{}");
+        delivery.received_at = at.parse().unwrap();
+        delivery.action = Some(action.into());
+        delivery.repository = Some(repository.into());
+        delivery
+    };
+    let events = [
+        projected(1, &of("2026-11-21T10:00:00Z", "opened", "a/one")),
+        projected(2, &of("2026-11-21T10:59:59.999Z", "closed", "a/two")),
+        projected(3, &of("2026-11-21T11:00:00Z", "opened", "a/one")),
+    ];
+    let tables = folded("statistics", &events);
+    let rows: Vec<_> = tables
+        .rows("statistics_hours")
+        .map(|row| {
+            (
+                text(row, "hour").to_owned(),
+                number(row, "total"),
+                number(row, "upto"),
+            )
+        })
+        .collect();
+    let hour = |hour: u8| format!("2026-11-21 {hour}:00:00");
+    assert_eq!(rows, [(hour(10), 2, 2), (hour(11), 1, 3)]);
+}
+
+#[test]
 fn processing_times_are_kept_in_buckets() {
     let tables = folded("statistics", &[projected(1, &TestDelivery::new("push", "{}"))]);
     let row = tables.rows("statistics").next().unwrap();
     // 5 ms are 5000 µs: 5000 >> 8 is 19, in the ninth doubling.
     assert_eq!(text(row, "processing_buckets"), r#"{"147":1}"#);
+    let hour = tables.rows("statistics_hours").next().unwrap();
+    assert_eq!(text(hour, "processing_buckets"), r#"{"147":1}"#);
 }

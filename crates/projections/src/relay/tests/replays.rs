@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use domain::testing::{decide_and_append, replayed};
 use domain::{
     AppendError, Appended, BodyRef, Category, CategoryPage, ContentHash, DeliveryOutcome, EventData, EventId,
-    Expected, LogHealth, LogId, Message, Outcome, ReplayTo, Revision, Spacing, StreamName, load_delivery,
+    Expected, LogHealth, LogId, Message, Outcome, RecordedEvent, ReplayTo, Revision, Spacing, StreamName,
+    load_delivery,
 };
 
 use super::*;
