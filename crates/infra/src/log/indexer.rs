@@ -15,6 +15,8 @@ const CHUNK_EVENTS: usize = 20_000;
 const VOUCH_EVENTS: usize = CHUNK_EVENTS;
 const VOUCH_AFTER: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
+/// How many events are forgotten at a time.
+const FORGOTTEN_EVENTS: usize = 200;
 /// How often it is looked whether enough was gathered.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -99,8 +101,11 @@ impl Indexer {
         let keys = self.shared.recent().oldest(CHUNK_EVENTS);
         if let Some(last) = keys.last() {
             index.apply(&keys)?;
-            self.shared
-                .change_recent(|recent| recent.forget_upto(last.position));
+            // In steps, or whoever appends would wait until all of them are forgotten.
+            for some in keys.chunks(FORGOTTEN_EVENTS) {
+                let upto = some.last().map_or(last.position, |key| key.position);
+                self.shared.change_recent(|recent| recent.forget_upto(upto));
+            }
             self.shared.indexed.raise();
             let count = self.unvouched.as_ref().map_or(0, |(_, n)| *n) + keys.len();
             self.unvouched = Some((Arc::clone(last), count));
