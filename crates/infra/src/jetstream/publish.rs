@@ -14,7 +14,7 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, HeaderValue};
 use async_trait::async_trait;
 use domain::{FanOutError, Message, Publishing};
-use futures_util::future::{FutureExt as _, join_all};
+use futures_util::future::FutureExt as _;
 use tokio::sync::watch;
 
 use super::JetStream;
@@ -145,9 +145,17 @@ impl Window {
             return Ok(self.stored);
         };
         let at_most = Duration::from_millis(self.jetstream.options.ack_timeout_ms);
+        let (pending, losses) = (&mut self.pending, &mut self.losses);
+        let rest = async {
+            // One that was answered leaves at once: it must not be asked again by whoever waits next.
+            while let Some(oldest) = pending.front_mut() {
+                let _answer = (&mut oldest.ack).await;
+                pending.pop_front();
+            }
+        };
         tokio::select! {
-            _ = join_all(self.pending.iter_mut().map(|pending| &mut pending.ack)) => {}
-            _ = self.losses.changed() => {}
+            () = rest => {}
+            _ = losses.changed() => {}
             () = tokio::time::sleep(at_most) => {}
         }
         self.pending.clear();
@@ -258,5 +266,38 @@ const fn kind(error: &FanOutError) -> &'static str {
         FanOutError::Moved => "moved",
         FanOutError::Unavailable(_) => "unavailable",
         FanOutError::Refused(_) => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream::context::PublishErrorKind;
+
+    use super::*;
+    use crate::jetstream::tests::server::Server;
+
+    #[tokio::test]
+    async fn waiting_for_what_an_error_leaves_under_way_can_be_given_up_and_begun_again() {
+        let server = Server::start();
+        let mut window = Window::after(0, server.connect().await);
+        let refused = || Box::pin(async { Err(PublishError::new(PublishErrorKind::Other)) });
+        let acks: [Ack; 3] = [refused(), refused(), Box::pin(std::future::pending())];
+        window
+            .pending
+            .extend((1..).zip(acks).map(|(sequence, ack)| Pending {
+                ack,
+                sequence,
+                bytes: 1,
+            }));
+        let short = Duration::from_millis(20);
+        // The first is the error, the second is answered while the third is waited for.
+        assert!(tokio::time::timeout(short, window.settle()).await.is_err());
+        assert!(
+            tokio::time::timeout(short, window.send(Vec::new()))
+                .await
+                .is_err()
+        );
+        assert_eq!(window.pending.len(), 1);
+        assert!(window.broken.is_some());
     }
 }
