@@ -30,7 +30,7 @@ help: ## What there is
 	@echo 'make fuzz      run every fuzz target for HOOKLOG_FUZZ_SECONDS (60; 600 in make drill), on the stable toolchain'
 	@echo 'make deny      licences, sources, banned crates and known advisories of all dependencies'
 	@echo 'make bench     writes docs/benchmarks.md: what it does beside what this machine could at most (15 minutes; wants a quiet machine);'
-	@echo '               make bench-quick in 2 minutes, make bench-scale in an hour'
+	@echo '               make bench-quick in 2 minutes, make bench-scale in an hour (docs/benchmarks-scale.md)'
 	@echo 'make docs      the documentation of the crates, as HTML'
 	@echo
 	@echo 'Built and fetched things are kept in $(HOOKLOG_CACHE) (set HOOKLOG_CACHE to move them).'
@@ -156,9 +156,9 @@ bench-scale: bench-built ## The benchmark report in an hour
 	$(SAY) 'Measuring at scale (about an hour; wants a quiet machine and 60 GB of disk)'
 	cargo bench --locked --bench suite -- scale
 	$(SAY) 'Measuring live deliveries beside a replay'
-	cargo bench --locked --bench replay_latency >>docs/benchmarks.md
+	cargo bench --locked --bench replay_latency >>docs/benchmarks-scale.md
 	$(SAY) 'Measuring how fast 1, 2 and 4 partitions project one log'
-	cargo bench --locked --bench projecting >>docs/benchmarks.md
+	cargo bench --locked --bench projecting >>docs/benchmarks-scale.md
 
 docs: prerequisites ## Documentation as HTML
 	$(SAY) 'Building the documentation'

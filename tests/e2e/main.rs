@@ -42,6 +42,7 @@ mod replay;
 mod schema;
 mod senders;
 mod sources;
+mod statistics;
 mod stop;
 mod terminal;
 mod tls;

@@ -287,7 +287,7 @@ mod tests {
             .extend((1..).zip(acks).map(|(sequence, ack)| Pending {
                 ack,
                 sequence,
-                bytes: 1,
+                bytes: 0,
             }));
         let short = Duration::from_millis(20);
         // The first is the error, the second is answered while the third is waited for.
