@@ -63,9 +63,10 @@ impl Indexer {
     }
 
     /// Waits until there is enough for a table of its own, or for as long as the settings say. Not woken by each event.
-    fn gather(&self) {
+    pub(super) fn gather(&self) {
         let until = Instant::now() + Duration::from_millis(self.shared.options.index_delay_ms);
-        while !self.shared.closing.is_cancelled() && self.shared.recent().len() < CHUNK_EVENTS {
+        // Nothing to gather for: an idle log must not look twenty times a second.
+        while !self.shared.closing.is_cancelled() && (1..CHUNK_EVENTS).contains(&self.shared.recent().len()) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

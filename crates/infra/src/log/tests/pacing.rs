@@ -1,5 +1,6 @@
 //! What the log puts together on purpose: appends into one sync, events into one table of the index.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::{clock, small};
+use super::{Bench, clock, small};
 use crate::log::content_keys::ContentKeys;
 use crate::log::index::{Index, TABLE_EVENTS};
+use crate::log::indexer::Indexer;
 use crate::log::keys::EventKey;
 use crate::log::power_cut::Disk;
 use crate::log::{LogOptions, SegmentedLog};
@@ -32,6 +34,22 @@ async fn syncs_begin_no_sooner_after_each_other_than_the_settings_say() {
     }
     assert!(started.elapsed() >= interval * 3, "{:?}", started.elapsed());
     log.close().await;
+}
+
+#[test]
+fn an_index_with_nothing_to_add_does_not_stay_awake() {
+    let options = LogOptions {
+        index_delay_ms: 3_600_000,
+        ..small()
+    };
+    let bench = Bench::open_with(&Disk::empty(), options).unwrap();
+    let indexer = Indexer::new(Arc::clone(&bench.shared), PathBuf::new());
+    let started = Instant::now();
+    indexer.gather();
+    assert!(
+        started.elapsed() < Duration::from_secs(60),
+        "it looks for an hour"
+    );
 }
 
 const SENDERS: u64 = TABLE_EVENTS as u64 / 2;
