@@ -65,8 +65,10 @@ impl Indexer {
     /// Waits until there is enough for a table of its own, or for as long as the settings say. Not woken by each event.
     pub(super) fn gather(&self) {
         let until = Instant::now() + Duration::from_millis(self.shared.options.index_delay_ms);
+        // Before the writer has to wait for the index.
+        let enough = CHUNK_EVENTS.min(self.shared.options.unindexed_max / 2);
         // Nothing to gather for: an idle log must not look twenty times a second.
-        while !self.shared.closing.is_cancelled() && (1..CHUNK_EVENTS).contains(&self.shared.recent().len()) {
+        while !self.shared.closing.is_cancelled() && (1..enough).contains(&self.shared.recent().len()) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

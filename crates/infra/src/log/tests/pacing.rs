@@ -52,6 +52,23 @@ fn an_index_with_nothing_to_add_does_not_stay_awake() {
     );
 }
 
+#[tokio::test]
+async fn a_writer_that_waits_for_the_index_does_not_wait_until_enough_is_gathered() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        index_delay_ms: 3_600_000,
+        unindexed_max: 4,
+        ..small()
+    };
+    let log = SegmentedLog::open(folder.path(), options, clock()).await.unwrap();
+    for _ in 0..12 {
+        log.append(TestDelivery::new("push", "{}").append())
+            .await
+            .unwrap();
+    }
+    log.close().await;
+}
+
 const SENDERS: u64 = TABLE_EVENTS as u64 / 2;
 
 /// Events with streams, ids and bodies that come again.
