@@ -96,7 +96,8 @@ pub(crate) type ReadKey<'a> = &'a dyn Fn(Position) -> Result<EventKey, String>;
 /// All that an append is decided against.
 pub(crate) struct Known<'a> {
     pub(crate) batch: &'a Pending,
-    pub(crate) recent: &'a Pending,
+    /// What is not in the index yet, from the newest on.
+    pub(crate) recent: [&'a Pending; 2],
     pub(crate) index: Option<&'a Index>,
     pub(crate) read_key: ReadKey<'a>,
 }
@@ -136,8 +137,13 @@ impl Known<'_> {
         })
     }
 
+    /// What is found first among what is not in the index, from the newest on.
+    fn pending<T>(&self, find: impl Fn(&Pending) -> Option<T>) -> Option<T> {
+        find(self.batch).or_else(|| self.recent.into_iter().find_map(find))
+    }
+
     fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, String> {
-        let pending = self.batch.head(stream).or_else(|| self.recent.head(stream));
+        let pending = self.pending(|part| part.head(stream));
         if pending.is_some() {
             return Ok(pending);
         }
@@ -175,8 +181,7 @@ impl Known<'_> {
     }
 
     fn event(&self, stream: &StreamName, revision: Revision) -> Result<Arc<EventKey>, String> {
-        let pending = self.batch.event(stream, revision);
-        if let Some(key) = pending.or_else(|| self.recent.event(stream, revision)) {
+        if let Some(key) = self.pending(|part| part.event(stream, revision)) {
             return Ok(key);
         }
         let missing = || format!("the index lacks revision {revision} of {stream}");
@@ -211,8 +216,7 @@ impl Known<'_> {
         pending: impl Fn(&Pending) -> Option<T>,
         indexed: impl Fn(&Index) -> Result<Option<T>, IndexError>,
     ) -> Result<Option<T>, String> {
-        let found = pending(self.batch).or_else(|| pending(self.recent));
-        match (found, self.index) {
+        match (self.pending(pending), self.index) {
             (None, Some(index)) => indexed(index).map_err(|e| e.to_string()),
             (found, _) => Ok(found),
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::catch_up::{Source, open_index};
 use super::index::{Index, IndexError, IndexState};
 use super::keys::{EventKey, ensure_key_file};
+use super::recent::Recent;
 use super::shared::Shared;
 
 /// How many events go into the index at a time: enough for a table of their own.
@@ -15,8 +16,6 @@ const CHUNK_EVENTS: usize = 20_000;
 const VOUCH_EVENTS: usize = CHUNK_EVENTS;
 const VOUCH_AFTER: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
-/// How many events are forgotten at a time.
-const FORGOTTEN_EVENTS: usize = 200;
 /// How often it is looked whether enough was gathered.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -65,8 +64,7 @@ impl Indexer {
     /// Waits until there is enough for a table of its own, or for as long as the settings say. Not woken by each event.
     pub(super) fn gather(&self) {
         let until = Instant::now() + Duration::from_millis(self.shared.options.index_delay_ms);
-        // Before the writer has to wait for the index.
-        let enough = CHUNK_EVENTS.min(self.shared.options.unindexed_max / 2);
+        let enough = self.enough();
         // Nothing to gather for: an idle log must not look twenty times a second.
         while !self.shared.closing.is_cancelled() && (1..enough).contains(&self.shared.recent().len()) {
             let left = until.saturating_duration_since(Instant::now());
@@ -75,6 +73,11 @@ impl Indexer {
             }
             std::thread::sleep(left.min(LOOK));
         }
+    }
+
+    /// How many events are not gathered for any longer: before the writer has to wait for the index.
+    fn enough(&self) -> usize {
+        CHUNK_EVENTS.min(self.shared.options.unindexed_max / 2)
     }
 
     /// Opens the index anew: after a failure, such as a full disk, it takes nothing any more. Until this succeeds nothing
@@ -101,21 +104,23 @@ impl Indexer {
         let Some(index) = index else {
             return Ok(false);
         };
-        let keys = self.shared.recent().oldest(CHUNK_EVENTS);
+        let part = self.shared.change_recent(Recent::begin_indexing);
+        let keys: Vec<_> = part.events().cloned().collect();
         if let Some(last) = keys.last() {
-            index.apply(&keys)?;
-            // In steps, or whoever appends would wait until all of them are forgotten.
-            for some in keys.chunks(FORGOTTEN_EVENTS) {
-                let upto = some.last().map_or(last.position, |key| key.position);
-                self.shared.change_recent(|recent| recent.forget_upto(upto));
+            for some in keys.chunks(CHUNK_EVENTS) {
+                index.apply(some)?;
             }
+            drop(part);
+            // It is long gone for whoever appends when its memory is given back here.
+            drop(self.shared.change_recent(Recent::end_indexing));
             self.shared.indexed.raise();
             let count = self.unvouched.as_ref().map_or(0, |(_, n)| *n) + keys.len();
             self.unvouched = Some((Arc::clone(last), count));
         }
-        let now = closing && self.shared.recent().is_empty();
-        self.vouch(&index, now)?;
-        Ok(!self.shared.recent().is_empty())
+        let left = self.shared.recent().len();
+        self.vouch(&index, closing && left == 0)?;
+        // Less than that is gathered again.
+        Ok(left >= self.enough().max(1) || (closing && left > 0))
     }
 
     fn vouch(&mut self, index: &Index, now: bool) -> Result<(), IndexError> {

@@ -19,6 +19,7 @@ mod options;
 mod pending;
 mod queue;
 mod read;
+mod recent;
 mod recover;
 mod scan;
 mod segment;

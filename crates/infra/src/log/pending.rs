@@ -85,41 +85,6 @@ impl Pending {
         }
     }
 
-    /// Drops the events up to a position: the index has them.
-    pub(crate) fn forget_upto(&mut self, upto: Position) {
-        while let Some(key) = self.order.pop_front_if(|key| key.position <= upto) {
-            if let Some(stream) = self.streams.get_mut(&key.stream) {
-                stream.events.pop_front();
-                if stream.events.is_empty() {
-                    self.streams.remove(&key.stream);
-                }
-            }
-            if let Some(content) = &key.content {
-                self.forget_content(content, upto);
-            }
-        }
-    }
-
-    fn forget_content(&mut self, content: &ContentKeys, upto: Position) {
-        let known = self.bodies.get(&content.body);
-        if known.is_some_and(|known| known.position <= upto) {
-            self.bodies.remove(&content.body);
-        }
-        let Some(sender) = &content.sender else {
-            return;
-        };
-        let known = self.originals.get(&sender.original);
-        if known.is_some_and(|known| known.position <= upto) {
-            self.originals.remove(&sender.original);
-        }
-        if let Some(known) = self.deliveries.get_mut(&sender.delivery) {
-            known.retain(|key| key.position > upto);
-            if known.is_empty() {
-                self.deliveries.remove(&sender.delivery);
-            }
-        }
-    }
-
     /// When the newest event was recorded.
     pub(crate) fn last_recorded(&self) -> Option<Timestamp> {
         self.order.back().map(|key| key.recorded_at)
@@ -133,9 +98,9 @@ impl Pending {
         self.order.is_empty()
     }
 
-    /// The oldest events, at most `max`.
-    pub(crate) fn oldest(&self, max: usize) -> Vec<Arc<EventKey>> {
-        self.order.iter().take(max).cloned().collect()
+    /// The events, in their order.
+    pub(crate) fn events(&self) -> impl ExactSizeIterator<Item = &Arc<EventKey>> {
+        self.order.iter()
     }
 
     pub(crate) fn head(&self, stream: &StreamName) -> Option<StreamHead> {

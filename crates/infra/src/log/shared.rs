@@ -11,6 +11,7 @@ use super::index::Index;
 use super::options::LogOptions;
 use super::pending::Pending;
 use super::queue::Queue;
+use super::recent::Recent;
 use super::segment::Segments;
 use super::signal::Signal;
 use super::space::Space;
@@ -23,7 +24,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) space: Space,
     /// Durable, but not yet in the index.
-    pub(crate) recent: RwLock<Pending>,
+    pub(crate) recent: RwLock<Recent>,
     /// Something became durable: for the indexer.
     pub(crate) appended: Signal,
     /// Something was indexed: for a writer that waits for it.
@@ -73,7 +74,7 @@ impl Shared {
             files: opened.files,
             segments: opened.segments,
             space: opened.space,
-            recent: RwLock::new(opened.recent),
+            recent: RwLock::new(opened.recent.into()),
             appended: Signal::default(),
             indexed: Signal::default(),
             head: watch::Sender::new(opened.head),
@@ -88,13 +89,13 @@ impl Shared {
         }
     }
 
-    pub(crate) fn recent(&self) -> RwLockReadGuard<'_, Pending> {
+    pub(crate) fn recent(&self) -> RwLockReadGuard<'_, Recent> {
         self.recent.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is durable but not yet indexed.
-    pub(crate) fn change_recent(&self, change: impl FnOnce(&mut Pending)) {
-        change(&mut self.recent.write().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) fn change_recent<T>(&self, change: impl FnOnce(&mut Recent) -> T) -> T {
+        change(&mut self.recent.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The index; none where there never was one.

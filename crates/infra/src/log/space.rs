@@ -1,6 +1,9 @@
 //! Room on the disk ahead of the writer: zeroes, written and synced in bounded steps, and the coming segment.
 //!
-//! The filler writes only beyond what is filled, the writer only below it: they never meet.
+//! A sync of a file waits for everything that was written to it, so the filler keeps to a file of its own: the coming segment grows in
+//! step with the use of the current one, and once it is whole the writer goes over to it at the end of what the current one has. Only
+//! where there is no such ground yet (the first segment of a log, or a writer that outruns the filler) does the filler go on in the
+//! current file, beyond what is filled, while the writer stays below it: they never meet.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +16,9 @@ use super::options::LogOptions;
 use super::segment::segment_name;
 
 const NEXT_NAME: &str = "next.segment";
+
+/// The coming segment is begun when the current one is used up to this part.
+const HARDLY_BEGUN: u64 = 8;
 
 /// How long the filler sleeps after a failure, and the longest it sleeps without being woken.
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,9 +42,10 @@ pub(crate) struct Space {
     step_bytes: u64,
     state: Mutex<State>,
     wake: Condvar,
-    /// How far the current segment is filled and used, readable without the lock.
+    /// How far the current segment is filled and used, and the coming one filled, readable without the lock.
     filled: AtomicU64,
     used: AtomicU64,
+    next_filled: AtomicU64,
     /// Bytes of all files of segments.
     stored: AtomicU64,
     closed: AtomicBool,
@@ -75,6 +82,7 @@ impl Space {
             wake: Condvar::new(),
             filled: AtomicU64::new(filled),
             used: AtomicU64::new(used),
+            next_filled: AtomicU64::new(0),
             stored: AtomicU64::new(stored),
             closed: AtomicBool::new(false),
             syncing: AtomicBool::new(false),
@@ -89,6 +97,14 @@ impl Space {
     /// Size of a segment in bytes.
     pub(crate) const fn segment_bytes(&self) -> u64 {
         self.segment_bytes
+    }
+
+    /// Where the current segment ends for the writer: its full size, or less when all of the coming one is ready.
+    pub(crate) fn capacity(&self) -> u64 {
+        if self.next_filled.load(Ordering::Acquire) < self.segment_bytes {
+            return self.segment_bytes;
+        }
+        self.filled.load(Ordering::Acquire).min(self.segment_bytes)
     }
 
     /// Bytes on disk.
@@ -132,9 +148,31 @@ impl Space {
     /// Notes how far the writer is, and wakes the filler when it has something to do.
     pub(crate) fn used(&self, offset: u64) {
         self.used.store(offset, Ordering::Relaxed);
-        if self.filled.load(Ordering::Relaxed) < offset + self.ahead_bytes {
+        let filled = self.filled.load(Ordering::Relaxed);
+        let next = self.next_filled.load(Ordering::Relaxed);
+        if self.current_wants(filled, next) || self.next_wanted(filled) > next {
             self.wake.notify_one();
         }
+    }
+
+    /// Whether the current segment is to be filled further.
+    fn current_wants(&self, filled: u64, next: u64) -> bool {
+        let ahead = self.used.load(Ordering::Relaxed) + self.ahead_bytes;
+        next < self.segment_bytes && filled < self.segment_bytes.min(ahead)
+    }
+
+    /// How far the coming segment should be filled: as large a part of it as is used of the current one, and some more; nothing
+    /// while the current one is hardly begun.
+    fn next_wanted(&self, filled: u64) -> u64 {
+        let used = self.used.load(Ordering::Relaxed);
+        if self.ahead_bytes == 0 || used < filled / HARDLY_BEGUN {
+            return 0;
+        }
+        let in_step = u128::from(used) * u128::from(self.segment_bytes) / u128::from(filled.max(1));
+        let wanted = u64::try_from(in_step)
+            .unwrap_or(u64::MAX)
+            .saturating_add(self.ahead_bytes);
+        wanted.min(self.segment_bytes) / BLOCK_BYTES * BLOCK_BYTES
     }
 
     fn fill_current(
@@ -162,6 +200,7 @@ impl Space {
         let to = (from + self.step_bytes).min(upto);
         fill(next, to, |file| file.sync())?;
         self.stored.fetch_add(to - from, Ordering::Relaxed);
+        self.next_filled.store(to, Ordering::Release);
         Ok(())
     }
 
@@ -172,6 +211,7 @@ impl Space {
             self.fill_next(&mut state, self.segment_bytes)?;
         }
         let next = state.next.take().ok_or(io::ErrorKind::NotFound)?;
+        self.next_filled.store(0, Ordering::Release);
         let written = begin_segment(&*self.files, &next.file, NEXT_NAME, header);
         if let Err(error) = written {
             // The name may have changed already: the next try begins with a new file in its place.
@@ -189,18 +229,16 @@ impl Space {
 
     /// One step of filling ahead; whether there was something to do.
     fn step(&self, state: &mut State) -> io::Result<bool> {
-        let used = self.used.load(Ordering::Relaxed);
-        let target = used + self.ahead_bytes;
-        if state.current.bytes < self.segment_bytes {
-            if state.current.bytes >= target {
-                return Ok(false);
-            }
-            let filled = self.fill_current(state, |file| self.sync_beside_writer(file));
-            return filled.map(|()| true);
+        let (filled, next) = (
+            state.current.bytes,
+            state.next.as_ref().map_or(0, |next| next.bytes),
+        );
+        if self.current_wants(filled, next) {
+            self.fill_current(state, |file| self.sync_beside_writer(file))?;
+            return Ok(true);
         }
-        let wanted = target.saturating_sub(state.current.bytes).min(self.segment_bytes);
-        let wanted = wanted / BLOCK_BYTES * BLOCK_BYTES;
-        if state.next.as_ref().map_or(0, |next| next.bytes) >= wanted {
+        let wanted = self.next_wanted(filled);
+        if wanted <= next {
             return Ok(false);
         }
         self.fill_next(state, wanted).map(|()| true)

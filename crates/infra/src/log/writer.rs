@@ -98,7 +98,7 @@ impl Writer {
         }
         self.wait_for_index()?;
         let needed = requests.front().map_or(0, |request| request.bytes) as u64;
-        if align_up(self.tail.offset + needed) > self.shared.space.segment_bytes() {
+        if align_up(self.tail.offset + needed) > self.shared.space.capacity() {
             self.scrub_leftovers()?;
             self.rotate()
                 .map_err(|error| self.failed("beginning a segment", &error))?;
@@ -126,7 +126,7 @@ impl Writer {
         let mut round = Round::default();
         self.buffer.clear();
         self.buffer.resize(BATCH_HEADER_BYTES, 0);
-        let room = self.shared.space.segment_bytes() - self.tail.offset;
+        let room = self.shared.space.capacity().saturating_sub(self.tail.offset);
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let now = self.clock.now().max(self.tail.last_recorded);
         while let Some(request) = requests.pop_front() {
@@ -180,9 +180,10 @@ impl Writer {
 
     fn decide(&self, round: &Round, request: &Request) -> Result<Decision, String> {
         let index = self.shared.index().map_err(|error| error.to_string())?;
+        let recent = self.shared.recent();
         let known = Known {
             batch: &round.pending,
-            recent: &self.shared.recent(),
+            recent: recent.parts(),
             index: index.as_deref(),
             read_key: &|position| read_key(&self.shared, position).map_err(|e| e.to_string()),
         };

@@ -6,6 +6,7 @@ mod faults;
 mod index;
 mod pacing;
 mod power_cuts;
+mod space;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use domain::testing::TestDelivery;
 use domain::{
-    ContentHash, ContentKey, EventId, EventLog, Position, Revision, StreamName, TenantId, Timestamp,
+    ContentHash, ContentKey, EventId, EventLog, Expected, Position, Revision, StreamName, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
 use super::{Bench, clock, small};
-use crate::log::content_keys::ContentKeys;
+use crate::log::content_keys::{ContentKeys, delivery_key};
 use crate::log::index::{Index, TABLE_EVENTS};
 use crate::log::indexer::Indexer;
 use crate::log::keys::EventKey;
 use crate::log::power_cut::Disk;
+use crate::log::recent::Recent;
 use crate::log::{LogOptions, SegmentedLog};
 
 #[tokio::test]
@@ -146,4 +147,52 @@ fn the_index_answers_the_same_however_many_events_were_added_at_once() {
         found += ours.len();
     }
     assert!(found > keys.len() / 2, "{found} deliveries found");
+}
+
+/// Appends to a stream; what is told of it must not depend on how much of it is being indexed.
+#[test]
+fn what_is_being_indexed_is_known_as_before() {
+    let disk = Disk::empty();
+    let mut bench = Bench::open(&disk).unwrap();
+    let delivery = TestDelivery::new("push", "{}");
+    let stream = delivery.received().stream();
+    bench.append(&delivery);
+    let part = bench.shared.change_recent(Recent::begin_indexing);
+    assert_eq!(part.events().count(), 1);
+    let mut second = TestDelivery::new("push", "{2}").append();
+    (second.stream, second.expected, second.content) =
+        (stream.clone(), Expected::Revision(Revision::new(0)), None);
+    let mut marked = TestDelivery {
+        event_id: EventId::new(Uuid::from_u128(77)),
+        ..delivery.clone()
+    }
+    .append();
+    marked.stream = "delivery-default.github.42.1".parse().unwrap();
+    // The next event of its stream, the first one again, and another stream with its id.
+    let answers = bench.commit(&[second, delivery.append(), marked]);
+    let [second, first, marked] = answers.try_into().unwrap();
+    assert_eq!(second.unwrap().unwrap().revision, Revision::new(1));
+    assert_eq!(first.unwrap().unwrap().first, Position::new(1));
+    assert_eq!(marked.unwrap().unwrap().duplicate_of, Some(stream.clone()));
+    // What came meanwhile is not taken for indexed, and one part is asked for again until it is done.
+    assert!(Arc::ptr_eq(
+        &part,
+        &bench.shared.change_recent(Recent::begin_indexing)
+    ));
+    let whole = [
+        (Revision::new(0), Position::new(1)),
+        (Revision::new(1), Position::new(2)),
+    ];
+    let recent = bench.shared.recent();
+    assert_eq!(recent.positions(&stream, Revision::new(0)), whole);
+    assert_eq!(recent.after(Position::START).count(), 3);
+    assert!(recent.covers(Position::START));
+    let known = delivery_key(&TenantId::default(), &delivery.delivery_id);
+    assert_eq!(recent.deliveries(&known).len(), 2);
+    drop(recent);
+    bench.shared.change_recent(Recent::end_indexing);
+    let recent = bench.shared.recent();
+    assert_eq!((recent.len(), recent.covers(Position::START)), (2, false));
+    assert!(recent.covers(Position::new(1)));
+    assert_eq!(recent.positions(&stream, Revision::new(0)), whole[1..]);
 }
