@@ -49,7 +49,7 @@ pub(crate) struct Amount {
 }
 
 /// How a bare writer prepares its file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Ground {
     /// Not at all: the file grows.
     Grown,
@@ -59,7 +59,7 @@ pub(crate) enum Ground {
     ZeroedApart,
 }
 
-/// Files that a thread fills with zeroes, written one after the other.
+/// Writes and syncs: one file that grows, or files that a thread fills with zeroes, one after the other.
 pub(crate) struct Pen {
     prepared: Option<Receiver<File>>,
     preparing: Option<JoinHandle<()>>,
@@ -69,8 +69,19 @@ pub(crate) struct Pen {
 }
 
 impl Pen {
-    /// Waits for the first: the log has one as well once it is open.
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// A file that grows.
+    pub(crate) fn grown(folder: &Path) -> Self {
+        Self {
+            file: Some(File::create(folder.join("grown")).expect("a file")),
+            prepared: None,
+            preparing: None,
+            ending: Arc::default(),
+            offset: 0,
+        }
+    }
+
+    /// Waits for the first file: the log has one as well once it is open.
+    pub(crate) fn prepared(folder: &Path) -> Self {
         // One that is whole waits while the next is filled.
         let (sender, prepared) = mpsc::sync_channel::<File>(1);
         let (folder, ending) = (folder.to_owned(), Arc::new(AtomicBool::new(false)));
@@ -100,8 +111,10 @@ impl Pen {
 
     /// Writes, and syncs.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.offset + bytes.len() as u64 > PIECE_BYTES {
-            self.file = self.prepared.as_ref().and_then(|files| files.recv().ok());
+        if let Some(prepared) = &self.prepared
+            && self.offset + bytes.len() as u64 > PIECE_BYTES
+        {
+            self.file = prepared.recv().ok();
             self.offset = 0;
         }
         let file = self.file.as_ref().expect("a prepared file");
@@ -122,7 +135,7 @@ impl Drop for Pen {
 
 fn write_apart(folder: &Path, amount: Amount) -> Duration {
     let content = content((amount.bytes / amount.syncs.max(1)) as usize);
-    let mut pen = Pen::new(folder);
+    let mut pen = Pen::prepared(folder);
     let began = Instant::now();
     for _ in 0..amount.syncs {
         pen.write(&content);

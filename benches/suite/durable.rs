@@ -9,7 +9,7 @@ use bytes::Bytes;
 use infra::log::LogOptions;
 use tokio::sync::{mpsc, oneshot};
 
-use super::disk::{BLOCK_BYTES, Pen};
+use super::disk::{BLOCK_BYTES, Ground, Pen};
 
 const QUEUE: usize = 4096;
 /// Length and checksum of a batch.
@@ -26,10 +26,10 @@ struct Kept {
 pub(crate) struct Keeper(mpsc::Sender<Kept>);
 
 impl Keeper {
-    pub(crate) fn start(folder: &Path) -> (Self, JoinHandle<()>) {
+    pub(crate) fn start(folder: &Path, ground: Ground) -> (Self, JoinHandle<()>) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let folder: PathBuf = folder.to_owned();
-        let writer = std::thread::spawn(move || write(&folder, queue));
+        let writer = std::thread::spawn(move || write(&folder, ground, queue));
         (Self(sender), writer)
     }
 
@@ -46,10 +46,14 @@ impl Keeper {
     }
 }
 
-fn write(folder: &Path, mut queue: mpsc::Receiver<Kept>) {
+fn write(folder: &Path, ground: Ground, mut queue: mpsc::Receiver<Kept>) {
     // As the log: no two syncs begin within this time.
     let interval = Duration::from_micros(LogOptions::default().sync_interval_us);
-    let mut pen = Pen::new(folder);
+    let mut pen = if ground == Ground::Grown {
+        Pen::grown(folder)
+    } else {
+        Pen::prepared(folder)
+    };
     let (mut buffer, mut answers) = (Vec::new(), Vec::new());
     while let Some(first) = queue.blocking_recv() {
         let begun = Instant::now();

@@ -18,6 +18,8 @@ use super::server::SECRET;
 const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
 /// About what the product keeps beside a body.
 const METADATA_BYTES: usize = 700;
+/// The faster one.
+const GROUND: super::disk::Ground = super::disk::Ground::Grown;
 
 #[derive(Deserialize)]
 struct Payload<'a> {
@@ -87,7 +89,7 @@ pub(crate) fn run(port: u16, folder: Option<&Path>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let bare = Bare {
         keyed: Hmac::new_from_slice(SECRET.as_bytes()).expect("any key will do"),
-        keeper: folder.map(|folder| Keeper::start(folder).0),
+        keeper: folder.map(|folder| Keeper::start(folder, GROUND).0),
     };
     let serving = Server::new(TcpListener::bind(("127.0.0.1", port))).run(bare);
     runtime.block_on(serving).expect("the handler serves");

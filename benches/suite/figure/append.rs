@@ -39,7 +39,10 @@ pub(crate) async fn measure(bench: &Bench, recorder: &PrometheusHandle, report: 
         let [ahead, apart, grown] = [Ground::ZeroedAhead, Ground::ZeroedApart, Ground::Grown]
             .map(|ground| disk::bare_writer(&folder, amount, ground).as_secs_f64());
         let asked_folder = bench.folder("asked");
-        asked.push(asked_writer(&asked_folder, bench.mode.append).await);
+        let apart = asked_writer(&asked_folder, bench.mode.append, Ground::ZeroedApart).await;
+        let grown = asked_writer(&asked_folder, bench.mode.append, Ground::Grown).await;
+        eprintln!("   asked writer: {apart:.0}/s in files filled before, {grown:.0}/s in one that grows");
+        asked.push(grown.max(apart));
         crate::disk_room(&[&folder, &asked_folder]);
         ours.push(events as f64 / took.as_secs_f64());
         bare.push(events as f64 / ahead.min(apart).min(grown));
@@ -58,7 +61,7 @@ pub(crate) async fn measure(bench: &Bench, recorder: &PrometheusHandle, report: 
          batches, {} events a sync. The bare writer is one thread that writes the same bytes with the same number of syncs. It is tried thrice, in a file that \
          grows, in one that another thread fills with zeroes ahead, and in files filled before they are written, and the fastest counts (the time of the second ÷ that of the first: {}; of the \
          third: {}).\n\nBeside them the asked writer, what a log costs that does only what cannot be left out: {WRITERS} tasks hand over {BODY_BYTES} bytes each and wait, one thread \
-         puts all that wait into one buffer with a checksum, writes, syncs and answers; no index, no decisions, syncs begin as far apart as ours. It takes {}, {} of the bare writer (goal: ≥ 0.850). Ours is {} of it.",
+         puts all that wait into one buffer with a checksum, writes, syncs and answers; no index, no decisions, syncs begin as far apart as ours; in a file that grows and in files filled before, the faster counts. It takes {}, {} of the bare writer (goal: ≥ 0.850). Ours is {} of it.",
         Spread::of(megabytes).cell(" MB/s"),
         Spread::of(batches.iter().copied()).cell(""),
         Spread::of(ahead_share).cell(""),
@@ -76,8 +79,8 @@ pub(crate) async fn measure(bench: &Bench, recorder: &PrometheusHandle, report: 
 }
 
 /// Events a second.
-async fn asked_writer(folder: &std::path::Path, time: Duration) -> f64 {
-    let (keeper, writer) = Keeper::start(folder);
+async fn asked_writer(folder: &std::path::Path, time: Duration, ground: Ground) -> f64 {
+    let (keeper, writer) = Keeper::start(folder, ground);
     let body = Bytes::from(vec![b'x'; BODY_BYTES]);
     // The first file is prepared before the time begins, as that of the log is when it opens.
     keeper.keep(Vec::new(), body.clone()).await;
