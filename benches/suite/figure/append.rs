@@ -39,10 +39,13 @@ pub(crate) async fn measure(bench: &Bench, recorder: &PrometheusHandle, report: 
         let [ahead, apart, grown] = [Ground::ZeroedAhead, Ground::ZeroedApart, Ground::Grown]
             .map(|ground| disk::bare_writer(&folder, amount, ground).as_secs_f64());
         let asked_folder = bench.folder("asked");
-        let apart = asked_writer(&asked_folder, bench.mode.append, Ground::ZeroedApart).await;
-        let grown = asked_writer(&asked_folder, bench.mode.append, Ground::Grown).await;
-        eprintln!("   asked writer: {apart:.0}/s in files filled before, {grown:.0}/s in one that grows");
-        asked.push(grown.max(apart));
+        let mut asked_best: f64 = 0.0;
+        for ground in [Ground::ZeroedApart, Ground::Grown] {
+            let per_second = asked_writer(&asked_folder, bench.mode.append, ground).await;
+            eprintln!("   asked writer, {ground:?}: {per_second:.0}/s");
+            asked_best = asked_best.max(per_second);
+        }
+        asked.push(asked_best);
         crate::disk_room(&[&folder, &asked_folder]);
         ours.push(events as f64 / took.as_secs_f64());
         bare.push(events as f64 / ahead.min(apart).min(grown));
