@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::spread::Spread;
@@ -11,7 +14,9 @@ use super::spread::Spread;
 /// How much is prepared at a time, and how far ahead: as the log does.
 const STEP_BYTES: u64 = 4 << 20;
 const AHEAD_BYTES: u64 = 32 << 20;
-const BLOCK_BYTES: usize = 4096;
+/// How large a file is that is filled before it is written.
+const PIECE_BYTES: u64 = 32 << 20;
+pub(crate) const BLOCK_BYTES: usize = 4096;
 
 /// How long syncs took, in milliseconds: writes of `bytes` over ground that was prepared before, one after the other.
 pub(crate) fn syncs(folder: &Path, bytes: usize, time: Duration) -> Spread {
@@ -44,16 +49,107 @@ pub(crate) struct Amount {
 }
 
 /// How a bare writer prepares its file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Ground {
     /// Not at all: the file grows.
     Grown,
     /// With zeroes, on a thread of its own, some way ahead.
     ZeroedAhead,
+    /// With zeroes as well, but in a file of its own that is written once it is whole.
+    ZeroedApart,
 }
 
-/// How long a bare writer takes, its preparing included.
+/// Writes and syncs: one file that grows, or files that a thread fills with zeroes, one after the other.
+pub(crate) struct Pen {
+    prepared: Option<Receiver<File>>,
+    preparing: Option<JoinHandle<()>>,
+    ending: Arc<AtomicBool>,
+    file: Option<File>,
+    offset: u64,
+}
+
+impl Pen {
+    /// A file that grows.
+    pub(crate) fn grown(folder: &Path) -> Self {
+        Self {
+            file: Some(File::create(folder.join("grown")).expect("a file")),
+            prepared: None,
+            preparing: None,
+            ending: Arc::default(),
+            offset: 0,
+        }
+    }
+
+    /// Waits for the first file: the log has one as well once it is open.
+    pub(crate) fn prepared(folder: &Path) -> Self {
+        // One that is whole waits while the next is filled.
+        let (sender, prepared) = mpsc::sync_channel::<File>(1);
+        let (folder, ending) = (folder.to_owned(), Arc::new(AtomicBool::new(false)));
+        let end = Arc::clone(&ending);
+        let preparing = std::thread::spawn(move || {
+            for number in 0_u64.. {
+                let file = File::create(folder.join(format!("piece-{number}"))).expect("a file");
+                for at in (0..PIECE_BYTES).step_by(STEP_BYTES as usize) {
+                    if end.load(Ordering::Acquire) {
+                        return;
+                    }
+                    zero(&file, at, STEP_BYTES);
+                }
+                if sender.send(file).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            file: prepared.recv().ok(),
+            prepared: Some(prepared),
+            preparing: Some(preparing),
+            ending,
+            offset: 0,
+        }
+    }
+
+    /// Writes, and syncs.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if let Some(prepared) = &self.prepared
+            && self.offset + bytes.len() as u64 > PIECE_BYTES
+        {
+            self.file = prepared.recv().ok();
+            self.offset = 0;
+        }
+        let file = self.file.as_ref().expect("a prepared file");
+        file.write_all_at(bytes, self.offset).expect("the disk takes it");
+        file.sync_data().expect("the disk keeps it");
+        self.offset += bytes.len() as u64;
+    }
+}
+
+impl Drop for Pen {
+    /// What goes on preparing would disturb the next run.
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Release);
+        self.prepared = None;
+        let _ended = self.preparing.take().map(JoinHandle::join);
+    }
+}
+
+fn write_apart(folder: &Path, amount: Amount) -> Duration {
+    let content = content((amount.bytes / amount.syncs.max(1)) as usize);
+    let mut pen = Pen::prepared(folder);
+    let began = Instant::now();
+    for _ in 0..amount.syncs {
+        pen.write(&content);
+    }
+    let took = began.elapsed();
+    drop(pen);
+    took
+}
+
+/// How long a bare writer takes, its preparing included but for the first file that is filled before.
 pub(crate) fn bare_writer(folder: &Path, amount: Amount, ground: Ground) -> Duration {
+    if matches!(ground, Ground::ZeroedApart) {
+        return write_apart(folder, amount);
+    }
     let path = folder.join("bare");
     let _none_before = std::fs::remove_file(&path);
     let file = File::create(&path).expect("a file");

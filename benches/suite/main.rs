@@ -24,6 +24,7 @@ use mimalloc::MiMalloc;
 mod client;
 mod delivery;
 mod disk;
+mod durable;
 mod engines;
 mod figure;
 mod fill;
@@ -81,7 +82,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["bare-handler", port] => handler::run(port.parse().expect("a port")),
+        ["bare-handler", port] => handler::run(port.parse().expect("a port"), None),
+        ["durable-handler", port] => handler::run(port.parse().expect("a port"), Some(Path::new("."))),
         ["load", order] => load::run(order),
         [] => run(Mode::quick(), &[]),
         [mode, parts @ ..] => run(Mode::named(mode), parts),

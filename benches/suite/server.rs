@@ -1,4 +1,4 @@
-//! Servers under measurement, each a process of its own: the binary of the product, and the bare handler.
+//! Servers under measurement, each a process of its own: the binary of the product, and the handlers it is held against.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -52,15 +52,15 @@ impl Server {
         Self::run(command, folder, port)
     }
 
-    /// The ceiling of receiving.
-    pub(crate) async fn bare_handler(folder: &Path) -> Self {
+    /// The ceiling of receiving (`bare-handler`), or what no durable receiver can leave out (`durable-handler`).
+    pub(crate) async fn handler(folder: &Path, kind: &str) -> Self {
         let port = free_port();
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["bare-handler", &port.to_string()]);
+        command.args([kind, &port.to_string()]);
         let server = Self::run(command, folder, port);
         let deadline = Instant::now() + START;
         while tokio::net::TcpStream::connect(server.address).await.is_err() {
-            assert!(Instant::now() < deadline, "the bare handler never listened");
+            assert!(Instant::now() < deadline, "the {kind} never listened");
             tokio::time::sleep(LOOK_EVERY).await;
         }
         server
