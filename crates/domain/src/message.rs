@@ -1,5 +1,7 @@
 //! How an event travels on the fan-out: its subject, its headers, and the way back to the event.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -52,21 +54,21 @@ struct Shown<'a> {
 /// What `Hooklog-Event` carries: one line of ASCII JSON, enough to rebuild the event.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+struct Envelope<'a> {
     log_id: LogId,
-    stream: StreamName,
+    stream: Cow<'a, StreamName>,
     revision: Revision,
     schema: u16,
     recorded_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    duplicate_of: Option<StreamName>,
+    duplicate_of: Option<Cow<'a, StreamName>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     body: Option<BodyRef>,
     /// The event's own type, where the message shows another event: the delivery that a replay asks for. Payload,
     /// `ce-type` and `ce-time` are then that one's, and the event itself has no data.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
-    event_type: Option<EventType>,
-    metadata: Box<RawValue>,
+    event_type: Option<Cow<'a, EventType>>,
+    metadata: Cow<'a, RawValue>,
 }
 
 /// The subject of an event. Deliveries: `hooklog.v1.<tenant>.<source>.<event>.<action>.<owner>.<repo>`, all others:
@@ -112,7 +114,7 @@ pub fn message_of(
     base_url: &str,
 ) -> Result<Message, MessageError> {
     let received = DeliveryReceived::of(event).transpose()?;
-    let metadata = serde_json::from_slice(&event.metadata)?;
+    let metadata = serde_json::from_slice::<&RawValue>(&event.metadata)?;
     let shown = Shown {
         event,
         received: received.as_ref(),
@@ -135,7 +137,7 @@ pub fn replayed_message_of(
     base_url: &str,
 ) -> Result<Message, MessageError> {
     let received = DeliveryReceived::of(original).ok_or(MessageError::NoDelivery(original.position))??;
-    let metadata = serde_json::from_slice(&request.metadata)?;
+    let metadata = serde_json::from_slice::<&RawValue>(&request.metadata)?;
     let shown = Shown {
         event: original,
         received: Some(&received),
@@ -163,10 +165,8 @@ pub fn unreadable_message_of(
     log_id: LogId,
     previous: Position,
 ) -> Result<Message, MessageError> {
-    let metadata = match serde_json::from_slice(&event.metadata) {
-        Ok(json) => json,
-        Err(_) => RawValue::from_string("{}".to_owned())?,
-    };
+    let none = RawValue::from_string("{}".to_owned())?;
+    let metadata = serde_json::from_slice::<&RawValue>(&event.metadata).unwrap_or(&none);
     let shown = Shown {
         event,
         received: None,
@@ -178,7 +178,7 @@ pub fn unreadable_message_of(
 fn assemble(
     event: &RecordedEvent,
     shown: &Shown<'_>,
-    metadata: Box<RawValue>,
+    metadata: &RawValue,
     log_id: LogId,
     previous: Position,
 ) -> Result<Message, MessageError> {
@@ -189,14 +189,14 @@ fn assemble(
     let shows_another = shown.event.position != event.position;
     let envelope = Envelope {
         log_id,
-        stream: event.stream.clone(),
+        stream: Cow::Borrowed(&event.stream),
         revision: event.revision,
         schema: event.schema,
         recorded_at: event.recorded_at,
-        duplicate_of: event.duplicate_of.clone(),
+        duplicate_of: event.duplicate_of.as_ref().map(Cow::Borrowed),
         body: body.filter(|_| !shows_another),
-        event_type: shows_another.then(|| event.event_type.clone()),
-        metadata,
+        event_type: shows_another.then_some(Cow::Borrowed(&event.event_type)),
+        metadata: Cow::Borrowed(metadata),
     };
     let mut headers = vec![
         ("Nats-Msg-Id", format!("{log_id}:{}", event.position)),
@@ -265,7 +265,7 @@ pub fn event_of<'a>(
         serde_json::from_str(header("Hooklog-Event").ok_or(MessageError::Header("Hooklog-Event"))?)?;
     let (event_type, data) = match (envelope.event_type, envelope.body) {
         // The payload is that of the delivery that it asks for.
-        (Some(own), _) => (own, EventData::Inline(Bytes::new())),
+        (Some(own), _) => (own.into_owned(), EventData::Inline(Bytes::new())),
         (None, body) => (
             parsed::<EventType>(header("ce-type"), "ce-type")?,
             body.map_or(EventData::Inline(payload), EventData::Stored),
@@ -273,14 +273,14 @@ pub fn event_of<'a>(
     };
     let event = RecordedEvent {
         position: parsed::<Position>(header("Hooklog-Position"), "Hooklog-Position")?,
-        stream: envelope.stream,
+        stream: envelope.stream.into_owned(),
         revision: envelope.revision,
         id: parsed::<EventId>(header("ce-id"), "ce-id")?,
         event_type,
         schema: envelope.schema,
         recorded_at: envelope.recorded_at,
-        duplicate_of: envelope.duplicate_of,
-        metadata: Bytes::from(Box::<str>::from(envelope.metadata).into_boxed_bytes().into_vec()),
+        duplicate_of: envelope.duplicate_of.map(Cow::into_owned),
+        metadata: String::from(Box::<str>::from(envelope.metadata.into_owned())).into(),
         data,
     };
     let previous = parsed::<Position>(header("Hooklog-Previous"), "Hooklog-Previous")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{FanOutError, Message, Publishing};
-use infra::jetstream::simulated::{OnTheWire, acknowledged};
+use infra::jetstream::simulated::{OnTheWire, Put, acknowledged};
 use tokio::sync::oneshot;
 
 use super::{Ack, Arriving, unavailable};
@@ -16,6 +16,8 @@ use crate::world::World;
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most messages that it leaves under way when it goes on to the next page.
 const UNDER_WAY_MAX: usize = 24;
+/// The window by which it asks about every fourth message, so that pages of a few have some that are not asked about.
+const WINDOW_MESSAGES: usize = 64;
 
 /// Messages of one process that the server has not answered yet, as the adapter keeps them.
 pub(super) struct PublishingPort {
@@ -30,16 +32,20 @@ impl PublishingPort {
     pub(super) fn after(sequence: u64, world: &Arc<World>) -> Self {
         Self {
             world: Arc::clone(world),
-            wire: OnTheWire::after(sequence),
+            wire: OnTheWire::after(sequence, WINDOW_MESSAGES),
             stored: sequence,
             under_way: VecDeque::new(),
             broken: None,
         }
     }
 
-    fn put(&mut self, message: Message) -> Result<(), FanOutError> {
+    fn put(&mut self, message: Message, is_last: bool) -> Result<(), FanOutError> {
         let world = &self.world;
-        let (meant, message) = self.wire.put(message)?;
+        let Put {
+            message,
+            meant,
+            is_asked,
+        } = self.wire.put(message, is_last)?;
         let (ack, answer) = oneshot::channel();
         let headers = message.headers.unwrap_or_default();
         let one = |(name, values): (&async_nats::HeaderName, &Vec<async_nats::HeaderValue>)| {
@@ -53,11 +59,15 @@ impl PublishingPort {
             not_before: Duration::ZERO,
             headers,
             payload: message.payload,
-            ack: Some(ack),
+            ack: is_asked.then_some(ack),
         };
         world.stream.state().arriving.push_back(arriving);
         world.stream.arrived.notify_one();
-        self.under_way.push_back((meant, answer));
+        if is_asked {
+            self.under_way.push_back((meant, answer));
+        } else {
+            world.count("publishes not asked about");
+        }
         Ok(())
     }
 
@@ -114,8 +124,8 @@ impl PublishingPort {
         if before > 0 {
             world.count("pages sent behind others");
         }
-        for message in messages {
-            self.put(message)?;
+        for (number, message) in messages.into_iter().enumerate() {
+            self.put(message, number + 1 == count)?;
         }
         self.settle_all_but(UNDER_WAY_MAX).await
     }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::Display;
 
+use async_nats::client;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, PublishError,
@@ -46,6 +47,16 @@ pub(super) fn publish_failed(error: &PublishError) -> FanOutError {
         | PublishErrorKind::BrokenPipe
         | PublishErrorKind::MaxAckPending => FanOutError::Unavailable(format!("publish: {error}")),
         PublishErrorKind::Other => request_failed("publish", error),
+    }
+}
+
+/// What it means when a message that nobody asks about can't be sent.
+pub(super) fn send_failed(error: &client::PublishError) -> FanOutError {
+    match error.kind() {
+        client::PublishErrorKind::Send => FanOutError::Unavailable(format!("publish: {error}")),
+        client::PublishErrorKind::MaxPayloadExceeded | client::PublishErrorKind::InvalidSubject => {
+            FanOutError::Refused(error.to_string())
+        }
     }
 }
 

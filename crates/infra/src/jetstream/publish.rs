@@ -4,25 +4,29 @@
 //! one is lost or rejected, the server rejects all that follow, and a second publisher with an older view of the
 //! stream's end is rejected too: by the sequence alone, its window would in the end meet the stream's real end and go
 //! on from there.
+//!
+//! So a message that is stored where it was meant to be says the same of all before it, and only some are asked about: an
+//! answer to each would be one more message for each, to make, to carry and to wait for.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use async_nats::header::{NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SEQUENCE};
 use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::{HeaderMap, HeaderValue};
+use async_nats::{HeaderMap, HeaderName};
 use async_trait::async_trait;
 use domain::{FanOutError, Message, Publishing};
 use futures_util::future::FutureExt as _;
 use tokio::sync::watch;
 
 use super::JetStream;
-use super::error::publish_failed;
+use super::error::{publish_failed, send_failed};
 
 const MESSAGE_ID: &str = "Nats-Msg-Id";
-const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
-const EXPECTED_LAST_MESSAGE_ID: &str = "Nats-Expected-Last-Msg-Id";
+/// How many messages of a full window are asked about: enough that room is made in small steps.
+const ASKED_PER_WINDOW: usize = 16;
 
 /// An acknowledgement that is waited for.
 type Ack = <PublishAckFuture as IntoFuture>::IntoFuture;
@@ -31,7 +35,12 @@ type Ack = <PublishAckFuture as IntoFuture>::IntoFuture;
 pub(super) struct Window {
     jetstream: JetStream,
     chain: Chain,
+    asking: Asking,
+    /// The messages that were asked about.
     pending: VecDeque<Pending>,
+    /// The last sequence sent.
+    sent: u64,
+    /// Sent and not known to be stored.
     bytes: usize,
     /// The last sequence acknowledged.
     stored: u64,
@@ -42,17 +51,22 @@ pub(super) struct Window {
     broken: Option<FanOutError>,
 }
 
+/// A message that was asked about, with those before it that were not.
 struct Pending {
     ack: Ack,
     sequence: u64,
+    /// Of all of them.
     bytes: usize,
 }
 
 impl Window {
     pub(super) fn after(sequence: u64, jetstream: JetStream) -> Self {
+        let options = &jetstream.options;
         Self {
             chain: Chain::after(sequence),
+            asking: Asking::within(options.window_messages_max, options.window_bytes_max),
             pending: VecDeque::new(),
+            sent: sequence,
             bytes: 0,
             stored: sequence,
             counted: sequence,
@@ -69,30 +83,65 @@ impl Window {
         }
         self.jetstream.connected()?;
         self.settle_answered()?;
-        for message in messages {
-            let Prepared {
-                subject,
-                publish,
-                sequence,
-                bytes,
-            } = self.chain.next(message)?;
-            while self.is_full(bytes) {
+        let mut messages = messages.into_iter();
+        let mut next = messages.next().map(|message| self.prepare(message)).transpose()?;
+        while let Some(prepared) = next {
+            // One ahead, so that the last one that is sent is asked about, whatever keeps those behind it from being sent.
+            let following = messages.next().map(|message| self.prepare(message));
+            let is_last = !matches!(following, Some(Ok(_)));
+            while self.is_full(prepared.bytes) {
                 self.settle_oldest().await?;
                 self.settle_answered()?;
             }
-            let sent = self.jetstream.context.send_publish(subject, publish).await;
-            let ack = sent.map_err(|error| publish_failed(&error))?.into_future();
-            self.bytes += bytes;
-            self.pending.push_back(Pending { ack, sequence, bytes });
+            self.put(prepared, is_last).await?;
+            next = following.transpose()?;
         }
         Ok(())
     }
 
+    fn prepare(&mut self, message: Message) -> Result<Prepared, FanOutError> {
+        let prepared = self.chain.next(message)?;
+        let bytes_max = self.jetstream.client.max_payload();
+        if prepared.bytes > bytes_max {
+            let text = format!("a message of {} bytes, of at most {bytes_max}", prepared.bytes);
+            return Err(FanOutError::Refused(text));
+        }
+        Ok(prepared)
+    }
+
+    async fn put(&mut self, prepared: Prepared, is_last: bool) -> Result<(), FanOutError> {
+        let Prepared {
+            subject,
+            publish,
+            sequence,
+            bytes,
+        } = prepared;
+        if let Some(bytes) = self.asking.about(bytes, is_last) {
+            let sent = self.jetstream.context.send_publish(subject, publish).await;
+            let ack = sent.map_err(|error| publish_failed(&error))?.into_future();
+            self.pending.push_back(Pending { ack, sequence, bytes });
+        } else {
+            let message = publish.outbound_message(subject);
+            let headers = message.headers.unwrap_or_default();
+            let client = &self.jetstream.client;
+            let sending = client.publish_with_headers(message.subject, headers, message.payload);
+            let at_most = Duration::from_millis(self.jetstream.options.ack_timeout_ms);
+            let sent = tokio::time::timeout(at_most, sending).await;
+            let late = |_| FanOutError::Unavailable("publish: nothing can be sent".into());
+            sent.map_err(late)?.map_err(|error| send_failed(&error))?;
+        }
+        self.bytes += bytes;
+        self.sent = sequence;
+        Ok(())
+    }
+
+    /// Whether something has to be answered first. What nobody asked about yet is a small part of a window.
     fn is_full(&self, more_bytes: usize) -> bool {
         let options = &self.jetstream.options;
         let bytes = self.bytes.saturating_add(more_bytes);
-        self.pending.len() >= options.window_messages_max.max(1)
-            || (!self.pending.is_empty() && bytes > options.window_bytes_max)
+        let messages = self.sent - self.stored;
+        !self.pending.is_empty()
+            && (messages >= options.window_messages_max as u64 || bytes > options.window_bytes_max)
     }
 
     /// Waits for the oldest acknowledgement.
@@ -120,7 +169,7 @@ impl Window {
         Ok(())
     }
 
-    /// Takes the answer to the oldest message, which must be stored with exactly the sequence it was meant for.
+    /// Takes the answer to the oldest message asked about, which must be stored with exactly the sequence it was meant for.
     fn take(&mut self, answer: Result<PublishAck, PublishError>) -> Result<(), FanOutError> {
         let Some(oldest) = self.pending.pop_front() else {
             return Ok(());
@@ -229,6 +278,40 @@ impl Chain {
     }
 }
 
+/// Which messages are asked about: the first of a publisher, whose error is the true one and not that something before it
+/// is missing; the last of those that are sent together; and every so many between them.
+pub(super) struct Asking {
+    messages_max: usize,
+    bytes_max: usize,
+    /// Not asked about, since the last that was; `None` before the first message.
+    unasked: Option<(usize, usize)>,
+}
+
+impl Asking {
+    /// Often enough for a window of that size.
+    pub(super) const fn within(window_messages: usize, window_bytes: usize) -> Self {
+        Self {
+            messages_max: window_messages / ASKED_PER_WINDOW,
+            bytes_max: window_bytes / ASKED_PER_WINDOW,
+            unasked: None,
+        }
+    }
+
+    /// Whether to ask about the next message: the bytes that its acknowledgement is for then.
+    pub(super) const fn about(&mut self, bytes: usize, is_last: bool) -> Option<usize> {
+        let (messages, bytes, is_first) = match self.unasked {
+            Some((messages, before)) => (messages + 1, before + bytes, false),
+            None => (1, bytes, true),
+        };
+        if is_first || is_last || messages >= self.messages_max || bytes > self.bytes_max {
+            self.unasked = Some((0, 0));
+            return Some(bytes);
+        }
+        self.unasked = Some((messages, bytes));
+        None
+    }
+}
+
 /// Whether an acknowledgement says that a message is stored where it was meant to be. One that the server knew already
 /// is not.
 pub(super) const fn as_meant(sequence: u64, duplicate: bool, meant: u64) -> Result<(), FanOutError> {
@@ -238,24 +321,29 @@ pub(super) const fn as_meant(sequence: u64, duplicate: bool, meant: u64) -> Resu
     Ok(())
 }
 
-/// The message as NATS takes it, and its size.
+/// The message as NATS takes it, and its size on the wire.
 fn prepared(
     message: Message,
     expected_last_sequence: u64,
     expected_last_id: Option<String>,
 ) -> Result<(PublishMessage, usize), FanOutError> {
     let mut headers = HeaderMap::new();
-    let mut bytes = message.payload.len();
+    let mut bytes = message.payload.len() + "NATS/1.0\r\n\r\n".len();
+    let mut put = |name: HeaderName, value: String| {
+        let text: &str = name.as_ref();
+        bytes += text.len() + value.len() + ": \r\n".len();
+        headers.insert(name, value);
+    };
     for (name, value) in message.headers {
-        bytes += name.len() + value.len() + 4;
-        let value: HeaderValue = value
-            .parse()
-            .map_err(|_| FanOutError::Refused(format!("header {name} can't be sent")))?;
-        headers.append(name, value);
+        // The client would panic.
+        if value.contains(['\r', '\n']) {
+            return Err(FanOutError::Refused(format!("header {name} can't be sent")));
+        }
+        put(HeaderName::from_static(name), value);
     }
-    headers.insert(EXPECTED_LAST_SEQUENCE, expected_last_sequence.to_string());
+    put(NATS_EXPECTED_LAST_SEQUENCE, expected_last_sequence.to_string());
     if let Some(id) = expected_last_id {
-        headers.insert(EXPECTED_LAST_MESSAGE_ID, id);
+        put(NATS_EXPECTED_LAST_MESSAGE_ID, id);
     }
     let publish = PublishMessage::build().payload(message.payload).headers(headers);
     Ok((publish, bytes))

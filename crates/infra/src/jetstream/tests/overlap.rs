@@ -78,3 +78,45 @@ async fn waiting_for_an_acknowledgement_can_be_given_up() {
     let State { messages, .. } = stream.info().await.unwrap().state;
     assert_eq!(messages, 20);
 }
+
+/// What the server sent to a client meanwhile, answers among it.
+fn heard(jetstream: &JetStream) -> u64 {
+    let statistics = jetstream.client.statistics();
+    statistics.in_messages.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn only_some_messages_are_asked_about_and_the_rest_is_known_by_them() {
+    let server = Server::start();
+    let jetstream = bound(&server).await;
+    let mut publishing = jetstream.publish_after(0);
+    let before = heard(&jetstream);
+    publishing.send(messages(1, 640)).await.unwrap();
+    all_stored(&mut publishing, 640).await;
+    let answers = heard(&jetstream) - before;
+    assert!((20..=22).contains(&answers), "{answers} answers");
+    assert_eq!(jetstream.tail().await.unwrap(), tail(640, Some(640)));
+    // Those that come one by one are known at once.
+    for n in 641..=645 {
+        publishing.send(messages(n, n)).await.unwrap();
+        all_stored(&mut publishing, n).await;
+    }
+}
+
+#[tokio::test]
+async fn messages_that_nobody_asked_about_are_turned_away_and_so_is_what_follows() {
+    let server = Server::start();
+    let jetstream = bound(&server).await;
+    let mut publishing = jetstream.publish_after(0);
+    publishing.send(messages(1, 10)).await.unwrap();
+    all_stored(&mut publishing, 10).await;
+    let foreign = jetstream.context.publish("hooklog.v1.x.y", "hello".into());
+    assert_eq!(foreign.await.unwrap().await.unwrap().sequence, 11);
+    // Only the last of them is asked about, and the server turned away nine before it.
+    let mut done = publishing.send(messages(11, 20)).await;
+    while let Ok(10) = done {
+        done = publishing.settle().await;
+    }
+    assert_eq!(done, Err(FanOutError::Moved));
+    assert_eq!(jetstream.tail().await.unwrap(), tail(11, Some(10)));
+}
