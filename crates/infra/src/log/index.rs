@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::{EventId, LogId, Position, Revision, StreamName, Timestamp};
-use fjall::config::CompressionPolicy;
+use fjall::config::{CompressionPolicy, PartitioningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, UserKey, UserValue};
 use uuid::Uuid;
 
@@ -60,18 +60,21 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     pub(crate) fn open(folder: &Path, options: &LogOptions) -> Result<Self, IndexError> {
+        Self::open_as(folder, options, || in_parts(part_options(options)))
+    }
+
+    /// `part` is what a part of the index is made with; one that is there stays as it was made.
+    fn open_as(
+        folder: &Path,
+        options: &LogOptions,
+        part: impl Fn() -> KeyspaceCreateOptions,
+    ) -> Result<Self, IndexError> {
         let database = Database::builder(folder)
             .cache_size(options.index_cache_bytes)
             .max_journaling_size(64 * 1024 * 1024)
             .worker_threads(1)
             .open()?;
-        let keyspace = |name: &str| {
-            database.keyspace(name, || {
-                KeyspaceCreateOptions::default()
-                    .max_memtable_size(options.index_memtable_bytes)
-                    .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
-            })
-        };
+        let keyspace = |name: &str| database.keyspace(name, &part);
         Ok(Self {
             streams: keyspace("streams")?,
             revisions: keyspace("revisions")?,
@@ -245,6 +248,35 @@ impl Index {
         value.extend_from_slice(state.event.as_uuid().as_bytes());
         self.state.insert(STATE_KEY, value)?;
         Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+}
+
+fn part_options(options: &LogOptions) -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(options.index_memtable_bytes)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+}
+
+/// With filters of tables in blocks of 4 KiB: a look-up reads and checks one of them, however large the table is. Whole ones grow
+/// with the tables until the cache has no room for them, and each look-up of a new key reads several.
+fn in_parts(options: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    options.filter_block_partitioning_policy(PartitioningPolicy::all(true))
+}
+
+/// What only tests ask for.
+#[cfg(test)]
+impl Index {
+    /// As it was made before filters were in parts.
+    pub(crate) fn with_whole_filters(folder: &Path, options: &LogOptions) -> Result<Self, IndexError> {
+        Self::open_as(folder, options, || part_options(options))
+    }
+
+    /// Puts the tables of each part together.
+    pub(crate) fn compact(&self) {
+        for (part, _) in self.parts(Added::default()) {
+            part.rotate_memtable_and_wait().unwrap();
+            part.major_compact().unwrap();
+        }
     }
 }
 

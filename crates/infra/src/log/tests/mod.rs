@@ -4,6 +4,7 @@ mod basics;
 mod damage;
 mod faults;
 mod index;
+mod lookups;
 mod pacing;
 mod power_cuts;
 mod space;
