@@ -165,7 +165,7 @@ fn filters_in_parts(folder: &Path) -> Vec<bool> {
 #[test]
 fn every_key_is_found_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    drill(folder.path(), 120_000, |folder| {
+    drill(folder.path(), 50_000, |folder| {
         Index::open(folder, &tight()).unwrap()
     });
 }
@@ -209,7 +209,7 @@ fn filters_are_in_parts_however_a_table_came_about() {
 #[test]
 fn an_index_with_whole_filters_is_read_and_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
-    drill(folder.path(), 60_000, |folder| {
+    drill(folder.path(), 30_000, |folder| {
         Index::with_whole_filters(folder, &tight()).unwrap()
     });
 }
