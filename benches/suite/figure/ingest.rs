@@ -15,7 +15,7 @@ use crate::spread::{Rounded, Spread};
 
 const CONNECTIONS: usize = 64;
 /// How much ground the log prepares with one sync (`log.embedded.fill_step_bytes`).
-const FILL_STEP_BYTES: f64 = 256.0 * 1024.0;
+const FILL_STEP_BYTES: f64 = 512.0 * 1024.0;
 
 /// A run, and what the server used meanwhile.
 struct Run {
