@@ -1,6 +1,7 @@
 """The same as listen.mjs with python-socketio: prints a line of JSON for whatever happens, until it is killed."""
 
 import json
+import queue
 import sys
 import threading
 import time
@@ -12,7 +13,6 @@ wanted = json.loads(text)
 namespace = wanted.get("namespace", "/")
 
 
-# Each handler runs in a thread of its own.
 one_line = threading.Lock()
 
 
@@ -22,6 +22,26 @@ def say(what, data=None):
 
 
 client = socketio.Client(reconnection_delay=0.1, reconnection_delay_max=0.5)
+
+
+# The client handles each message in a thread of its own, so what came first could be said last. Here one thread handles all.
+messages = queue.Queue()
+start_thread = client.eio.start_background_task
+
+
+def in_turn(target, *arguments, **named):
+    if target == client._handle_eio_message:
+        return messages.put(arguments)
+    return start_thread(target, *arguments, **named)
+
+
+def handle_messages():
+    while True:
+        client._handle_eio_message(*messages.get())
+
+
+client.eio.start_background_task = in_turn
+threading.Thread(target=handle_messages, daemon=True).start()
 
 
 def joined():
