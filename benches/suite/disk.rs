@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::spread::Spread;
 
-/// How much is prepared at a time, and how far ahead: as the log does.
+/// How much is prepared at a time, and how far ahead. The log takes smaller steps, which spare its p99 and cost more syncs.
 const STEP_BYTES: u64 = 4 << 20;
 const AHEAD_BYTES: u64 = 32 << 20;
 /// How large a file is that is filled before it is written.
