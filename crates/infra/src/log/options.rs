@@ -8,7 +8,7 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// How far ahead of the last event the disk is filled with zeroes, in bytes.
     pub fill_ahead_bytes: u64,
-    /// How much is filled at a time, in bytes. A sync of an append may have to wait for as much: while the disk took 60 MB/s of appends,
+    /// How much is filled at a time, in bytes. A sync of an append may have to wait for as much: in a model of it, with 60 MB/s of appends,
     /// steps of 4 MiB made their p99 17 times as long as steps of 256 KiB. Each step is synced.
     pub fill_step_bytes: u64,
     /// The most appends that may wait; over it they are refused.
