@@ -164,6 +164,7 @@ fn filters_in_parts(folder: &Path) -> Vec<bool> {
 
 /// How many events, unless `HOOKLOG_INDEX_EVENTS` says more.
 fn events() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a knob of this test, not a setting")]
     let more = std::env::var("HOOKLOG_INDEX_EVENTS").ok();
     more.map_or(50_000, |more| more.parse().expect("a number of events"))
 }
