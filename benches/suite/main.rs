@@ -34,6 +34,8 @@ mod logs;
 mod machine;
 mod mode;
 mod payload;
+#[path = "../../tests/e2e/harness/port.rs"]
+mod port;
 mod process;
 mod report;
 mod server;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::client;
+use super::port::free_port;
 use super::process::Watched;
 
 /// The webhook secret.
@@ -180,9 +181,4 @@ pub(crate) fn metric_in(page: &str, name: &str) -> Option<f64> {
             .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
     });
     lines.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }

@@ -8,8 +8,7 @@ use eventstore_sim::{Node, NodeOptions, Store};
 use rustix::process::Signal;
 
 use crate::SOON;
-use crate::harness::{eventually, kill9, knob, signal};
-use crate::nats::free_port;
+use crate::harness::{eventually, free_port, kill9, knob, signal};
 
 /// Its port, for the process that it is.
 const PORT: &str = "HOOKLOG_CLUSTER_LOG_PORT";

@@ -1,6 +1,5 @@
 //! Three NATS servers that are a cluster.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::SOON;
-use crate::harness::{Launch, client, eventually, kill9, signal};
+use crate::harness::{Launch, client, eventually, free_port, kill9, signal};
 
 /// Where a server tells of its streams.
 const JETSTREAM: &str = "jsz?accounts=true&streams=true&config=true";
@@ -26,11 +25,6 @@ struct Server {
 pub(crate) struct Nats {
     binary: PathBuf,
     servers: Vec<Server>,
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A file of the engines that tests run with.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{Receiver, Signed, Tools, eventually};
+use crate::harness::{Receiver, Signed, Tools, eventually, free_port};
 use crate::log::Log;
-use crate::nats::{self, Nats, free_port};
+use crate::nats::{self, Nats};
 use crate::observe::{Observer, Pause, Tables};
 use crate::process::{Kind, Process};
 use crate::sender::{Door, Senders, Sent};

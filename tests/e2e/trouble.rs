@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Launch, RawConnection, Signed, child_running, eventually, github_headers};
+use crate::harness::{Launch, RawConnection, Signed, child_running, eventually, free_port, github_headers};
 use crate::reconcile::dump;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,11 +153,7 @@ async fn a_nats_server_that_is_named_is_used_and_none_is_started() {
         .find(|l| l.starts_with("NATS"))
         .expect("the NATS server is fetched");
     let program = line.split_whitespace().last().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let store = folder.path().join("their-nats");
     let _theirs = Nats(
         Command::new(program)

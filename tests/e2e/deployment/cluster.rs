@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::engine;
-use crate::harness::{Launch, Server, Signed, Tools, client, eventually};
+use crate::harness::{Launch, Server, Signed, Tools, client, eventually, free_port};
 use crate::reconcile::{Sent, same_answers_as_the_fold};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -20,11 +20,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn certificate(folder: &Path) {

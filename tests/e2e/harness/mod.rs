@@ -3,6 +3,7 @@
 mod delivery;
 mod following;
 mod load;
+mod port;
 mod process;
 mod raw;
 mod receiver;
@@ -13,6 +14,7 @@ mod wait;
 pub(crate) use delivery::{Answer, Signed, github_headers};
 pub(crate) use following::Following;
 pub(crate) use load::Load;
+pub(crate) use port::free_port;
 pub(crate) use process::{alive, child_running, descendants, kill9, peak_resident_bytes, send as signal};
 pub(crate) use raw::{RawAnswer, RawConnection};
 pub(crate) use receiver::{Behaviour, Receiver, Taken};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::port::free_port;
 use super::process::send;
 use super::{Answer, BINARY, Following, Signed, alive, body_of, descendants, eventually, kill9};
 
@@ -401,12 +402,6 @@ impl Drop for Server {
         }
         children.into_iter().filter(|pid| alive(*pid)).for_each(kill9);
     }
-}
-
-/// A port nobody listens on now.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 fn clean(mut command: Command, environment: &[(String, String)]) -> Command {

@@ -4,6 +4,8 @@ mod certificates;
 mod checkpoint;
 mod cluster;
 mod overlap;
+#[path = "../../../../tests/e2e/harness/port.rs"]
+mod port;
 mod rejected;
 pub(crate) mod server;
 mod subject;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::certificates::Certificates;
+use super::port::free_port;
 use super::server::Server;
 use super::*;
 
@@ -30,7 +31,7 @@ struct Cluster {
 impl Cluster {
     fn start() -> Self {
         let certificates = Certificates::new();
-        let routes: Vec<u16> = (0..3).map(|_| server::free_port()).collect();
+        let routes: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let all: Vec<String> = routes
             .iter()
             .map(|port| format!("nats-route://127.0.0.1:{port}"))
