@@ -14,8 +14,8 @@ use super::keys::EventKey;
 use super::options::LogOptions;
 use super::pending::StreamHead;
 
-/// Number of the layout; another one on disk means: rebuild.
-const LAYOUT: u32 = 1;
+/// Number of the layout; another one on disk means: rebuild. 1 had a tree for each kind of entry.
+const LAYOUT: u32 = 2;
 const STATE_KEY: &str = "upto";
 
 /// From how many events on they are written as sorted tables of their own: that takes a fraction of the time of as many insertions
@@ -44,11 +44,8 @@ pub(crate) struct IndexState {
 
 pub(crate) struct Index {
     database: Database,
-    streams: Keyspace,
-    revisions: Keyspace,
-    originals: Keyspace,
-    deliveries: Keyspace,
-    bodies: Keyspace,
+    /// All in one tree: whenever a table is added to one, its list of tables is synced, and nothing can be looked up meanwhile.
+    entries: Keyspace,
     state: Keyspace,
 }
 
@@ -60,28 +57,15 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     pub(crate) fn open(folder: &Path, options: &LogOptions) -> Result<Self, IndexError> {
-        Self::open_as(folder, options, || in_parts(part_options(options)))
-    }
-
-    /// `part` is what a part of the index is made with; one that is there stays as it was made.
-    fn open_as(
-        folder: &Path,
-        options: &LogOptions,
-        part: impl Fn() -> KeyspaceCreateOptions,
-    ) -> Result<Self, IndexError> {
         let database = Database::builder(folder)
             .cache_size(options.index_cache_bytes)
             .max_journaling_size(64 * 1024 * 1024)
             .worker_threads(1)
             .open()?;
-        let keyspace = |name: &str| database.keyspace(name, &part);
+        let tree = || tree_options(options);
         Ok(Self {
-            streams: keyspace("streams")?,
-            revisions: keyspace("revisions")?,
-            originals: keyspace("originals")?,
-            deliveries: keyspace("deliveries")?,
-            bodies: keyspace("bodies")?,
-            state: keyspace("state")?,
+            entries: database.keyspace("entries", tree)?,
+            state: database.keyspace("state", tree)?,
             database,
         })
     }
@@ -95,7 +79,7 @@ impl Index {
     }
 
     pub(crate) fn head(&self, stream: &StreamName) -> Result<Option<StreamHead>, IndexError> {
-        let Some(value) = self.streams.get(stream.as_str())? else {
+        let Some(value) = self.entries.get(Kind::Stream.key(stream.as_str().as_bytes()))? else {
             return Ok(None);
         };
         let [first, last] = numbers(&value).ok_or(IndexError::Entry)?;
@@ -123,7 +107,7 @@ impl Index {
             positions.push((Revision::new(0), head.first));
         }
         let range = revision_key(stream, from.get().max(1))..=revision_key(stream, head.last.get().max(1));
-        for entry in self.revisions.range(range).take(max - positions.len()) {
+        for entry in self.entries.range(range).take(max - positions.len()) {
             let (key, value) = entry.into_inner()?;
             let revision = key.last_chunk::<8>().ok_or(IndexError::Entry)?;
             let [position] = numbers(&value).ok_or(IndexError::Entry)?;
@@ -143,15 +127,15 @@ impl Index {
         after: Position,
         visit: &mut dyn FnMut(Position, &StreamName),
     ) -> Result<(), IndexError> {
-        for entry in self.streams.prefix(prefix) {
-            let (name, value) = entry.into_inner()?;
+        for entry in self.entries.prefix(Kind::Stream.key(prefix.as_bytes())) {
+            let (key, value) = entry.into_inner()?;
             let [first, revisions, last] = numbers(&value).ok_or(IndexError::Entry)?;
             if last <= after.get() {
                 continue;
             }
-            let stream = stream_name(&name)?;
+            let stream = stream_name(key.get(1..).unwrap_or_default())?;
             let range = revision_key(&stream, 1)..=revision_key(&stream, revisions.max(1));
-            for entry in self.revisions.range(range).rev() {
+            for entry in self.entries.range(range).rev() {
                 let (_, value) = entry.into_inner()?;
                 let [position] = numbers(&value).ok_or(IndexError::Entry)?;
                 if position <= after.get() {
@@ -167,12 +151,12 @@ impl Index {
     }
 
     pub(crate) fn original(&self, key: &[u8]) -> Result<Option<StreamName>, IndexError> {
-        let value = self.originals.get(key)?;
+        let value = self.entries.get(Kind::Original.key(key))?;
         value.map(|value| stream_name(&value)).transpose()
     }
 
     pub(crate) fn body(&self, key: &[u8]) -> Result<Option<(StreamName, Timestamp)>, IndexError> {
-        let Some(value) = self.bodies.get(key)? else {
+        let Some(value) = self.entries.get(Kind::Body.key(key))? else {
             return Ok(None);
         };
         let (received_at, stream) = value.split_first_chunk::<8>().ok_or(IndexError::Entry)?;
@@ -186,7 +170,7 @@ impl Index {
         key: &[u8],
         max: usize,
     ) -> Result<Vec<(Position, StreamName)>, IndexError> {
-        let entries = self.deliveries.prefix(key).take(max);
+        let entries = self.entries.prefix(Kind::Delivery.key(key)).take(max);
         let read = |entry: fjall::Guard| {
             let (key, value) = entry.into_inner()?;
             let position = key.last_chunk::<8>().ok_or(IndexError::Entry)?;
@@ -212,31 +196,30 @@ impl Index {
         if keys.len() < TABLE_EVENTS {
             return self.insert(added);
         }
-        for (part, entries) in self.parts(added) {
-            write_table(part, entries)?;
-        }
-        Ok(())
-    }
-
-    fn parts(&self, added: Added) -> [(&Keyspace, Vec<Entry>); 5] {
-        [
-            (&self.streams, added.streams),
-            (&self.revisions, added.revisions),
-            (&self.originals, added.originals),
-            (&self.deliveries, added.deliveries),
-            (&self.bodies, added.bodies),
-        ]
+        self.add_table(added)
     }
 
     /// By way of the tables in memory and their journal.
     fn insert(&self, added: Added) -> Result<(), IndexError> {
         let mut batch = self.database.batch();
-        for (part, entries) in self.parts(added) {
-            for (key, value) in entries {
-                batch.insert(part, key, value);
-            }
+        for (key, value) in added.in_order_of_kinds().into_iter().flatten() {
+            batch.insert(&self.entries, key, value);
         }
         Ok(batch.commit()?)
+    }
+
+    /// As a sorted table. Of a key that stands there again the last value counts.
+    fn add_table(&self, added: Added) -> Result<(), IndexError> {
+        let mut table = self.entries.start_ingestion()?;
+        for mut entries in added.in_order_of_kinds() {
+            entries.reverse();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            entries.dedup_by(|(a, _), (b, _)| a == b);
+            for (key, value) in entries {
+                table.write(key, value)?;
+            }
+        }
+        Ok(table.finish()?)
     }
 
     /// Syncs what was added, then notes that the index is complete up to an event.
@@ -251,39 +234,49 @@ impl Index {
     }
 }
 
-fn part_options(options: &LogOptions) -> KeyspaceCreateOptions {
+/// With filters of tables in blocks of 4 KiB: a look-up reads and checks one of them, however large the table is. Whole ones grow
+/// with the tables until the cache has no room for them, and each look-up of a new key reads several.
+fn tree_options(options: &LogOptions) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(options.index_memtable_bytes)
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
-}
-
-/// With filters of tables in blocks of 4 KiB: a look-up reads and checks one of them, however large the table is. Whole ones grow
-/// with the tables until the cache has no room for them, and each look-up of a new key reads several.
-fn in_parts(options: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
-    options.filter_block_partitioning_policy(PartitioningPolicy::all(true))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(true))
 }
 
 /// What only tests ask for.
 #[cfg(test)]
 impl Index {
-    /// As it was made before filters were in parts.
-    pub(crate) fn with_whole_filters(folder: &Path, options: &LogOptions) -> Result<Self, IndexError> {
-        Self::open_as(folder, options, || part_options(options))
-    }
-
-    /// Puts the tables of each part together.
+    /// Puts all tables together.
     pub(crate) fn compact(&self) {
-        for (part, _) in self.parts(Added::default()) {
-            part.rotate_memtable_and_wait().unwrap();
-            part.major_compact().unwrap();
-        }
+        self.entries.rotate_memtable_and_wait().unwrap();
+        self.entries.major_compact().unwrap();
+    }
+}
+
+/// What an entry says: the first byte of its key.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+enum Kind {
+    Body = b'b',
+    Delivery = b'd',
+    Original = b'o',
+    Revision = b'r',
+    Stream = b's',
+}
+
+impl Kind {
+    fn key(self, rest: &[u8]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(1 + rest.len());
+        key.push(self as u8);
+        key.extend_from_slice(rest);
+        key
     }
 }
 
 /// A key and its value.
 type Entry = (UserKey, UserValue);
 
-/// New entries of each part, in the order of the log.
+/// New entries of each kind, in the order of the log.
 #[derive(Default)]
 struct Added {
     streams: Vec<Entry>,
@@ -294,11 +287,23 @@ struct Added {
 }
 
 impl Added {
+    /// As their keys are ordered.
+    fn in_order_of_kinds(self) -> [Vec<Entry>; 5] {
+        [
+            self.bodies,
+            self.deliveries,
+            self.originals,
+            self.revisions,
+            self.streams,
+        ]
+    }
+
     /// Adds what an event says; `first` is the position of the first event of its stream.
     fn push(&mut self, key: &EventKey, first: Position) {
         let (position, revision) = (key.position.get(), key.revision.get());
         let head = [first.get(), revision, position].map(u64::to_le_bytes).concat();
-        self.streams.push((key.stream.as_str().into(), head.into()));
+        let stream = Kind::Stream.key(key.stream.as_str().as_bytes());
+        self.streams.push((stream.into(), head.into()));
         if revision > 0 {
             let value = position.to_le_bytes();
             self.revisions
@@ -312,37 +317,28 @@ impl Added {
     fn push_content(&mut self, key: &EventKey, content: &ContentKeys) {
         if let Some(sender) = &content.sender {
             // A later delivery with the id is marked with the same original, so there is nothing to look up.
+            let original = Kind::Original.key(&sender.original);
             self.originals
-                .push(((&*sender.original).into(), key.original().as_str().into()));
-            let delivery = [&*sender.delivery, &key.position.get().to_be_bytes()].concat();
+                .push((original.into(), key.original().as_str().into()));
+            let mut delivery = Kind::Delivery.key(&sender.delivery);
+            delivery.extend_from_slice(&key.position.get().to_be_bytes());
             self.deliveries
                 .push((delivery.into(), key.stream.as_str().into()));
         }
         if key.duplicate_of.is_none() {
             let received_at = content.received_at.as_micros().to_le_bytes();
             let value = [&received_at, key.stream.as_str().as_bytes()].concat();
-            self.bodies.push(((&*content.body).into(), value.into()));
+            let body = Kind::Body.key(&content.body);
+            self.bodies.push((body.into(), value.into()));
         }
     }
 }
 
-/// Writes entries as a sorted table. Of a key that stands there again the last value counts.
-fn write_table(part: &Keyspace, mut entries: Vec<Entry>) -> Result<(), IndexError> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    entries.reverse();
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    entries.dedup_by(|(a, _), (b, _)| a == b);
-    let mut table = part.start_ingestion()?;
-    for (key, value) in entries {
-        table.write(key, value)?;
-    }
-    Ok(table.finish()?)
-}
-
 fn revision_key(stream: &StreamName, revision: u64) -> Vec<u8> {
-    [stream.as_str().as_bytes(), &[0], &revision.to_be_bytes()].concat()
+    let mut key = Kind::Revision.key(stream.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(&revision.to_be_bytes());
+    key
 }
 
 fn stream_name(bytes: &[u8]) -> Result<StreamName, IndexError> {

@@ -15,6 +15,7 @@ mod format;
 mod index;
 mod indexer;
 mod keys;
+mod newest;
 mod options;
 mod pending;
 mod queue;

@@ -17,6 +17,8 @@ pub struct LogOptions {
     pub queue_bytes_max: usize,
     /// The most bytes of appends that share one sync; a larger append has one of its own.
     pub batch_bytes_max: usize,
+    /// The most bytes of the newest batches that stay in memory, for those who keep up with the log.
+    pub newest_bytes_max: usize,
     /// The most events that may be durable but not yet indexed; over it the writer waits for the index.
     pub unindexed_max: usize,
     /// The least time between the beginnings of two syncs, in microseconds: what comes meanwhile shares the next one. A disk that
@@ -26,7 +28,7 @@ pub struct LogOptions {
     pub index_delay_ms: u64,
     /// Memory for blocks of the index, in bytes.
     pub index_cache_bytes: u64,
-    /// Memory for new entries of each part of the index, in bytes.
+    /// Memory for new entries of the index, in bytes.
     pub index_memtable_bytes: u64,
 }
 
@@ -39,11 +41,12 @@ impl Default for LogOptions {
             queue_max: 10_000,
             queue_bytes_max: 64 * 1024 * 1024,
             batch_bytes_max: 1024 * 1024,
+            newest_bytes_max: 4 * 1024 * 1024,
             unindexed_max: 100_000,
             sync_interval_us: 400,
             index_delay_ms: 5_000,
             index_cache_bytes: 8 * MIB,
-            index_memtable_bytes: 4 * MIB,
+            index_memtable_bytes: 8 * MIB,
         }
     }
 }

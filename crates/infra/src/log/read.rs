@@ -67,6 +67,28 @@ pub(crate) fn read_all(shared: &Shared, after: Position, limit: PageLimit) -> Re
     })
 }
 
+/// Reads the log after a position from memory; `None` where what follows it is not there any more.
+pub(crate) fn read_newest(shared: &Shared, after: Position, limit: PageLimit) -> Option<LogPage> {
+    let head = shared.head_now();
+    let next = after.get().saturating_add(1);
+    let mut page = Page::new(limit);
+    let shown = next..=head.get();
+    for batch in shared.newest.starting_at(next)? {
+        for record in batch.records().filter(|record| shown.contains(&record.position)) {
+            if !page.add(record.to_event(&batch.bytes, false)?) {
+                break;
+            }
+        }
+        if page.is_full() {
+            break;
+        }
+    }
+    Some(LogPage {
+        events: page.events,
+        head,
+    })
+}
+
 /// Adds a segment's events from a position on, and returns the position after them.
 fn read_segment(
     shared: &Shared,

@@ -257,6 +257,9 @@ impl EventLog for SegmentedLog {
             let events = Vec::new();
             return Ok(LogPage { events, head });
         }
+        if let Some(page) = read::read_newest(&self.shared, after, limit) {
+            return Ok(page);
+        }
         self.read(move |shared| read::read_all(shared, after, limit))
             .await
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::{Files, LockGuard};
 use super::index::Index;
+use super::newest::NewestBatches;
 use super::options::LogOptions;
 use super::pending::Pending;
 use super::queue::Queue;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) space: Space,
     /// Durable, but not yet in the index.
     pub(crate) recent: RwLock<Recent>,
+    /// The last of what is durable, for those who keep up.
+    pub(crate) newest: NewestBatches,
     /// Something became durable: for the indexer.
     pub(crate) appended: Signal,
     /// Something was indexed: for a writer that waits for it.
@@ -70,11 +73,12 @@ impl Shared {
         Self {
             id: opened.id,
             queue: Queue::new(options.queue_max, options.queue_bytes_max),
-            options,
             files: opened.files,
             segments: opened.segments,
             space: opened.space,
             recent: RwLock::new(opened.recent.into()),
+            newest: NewestBatches::within(options.newest_bytes_max),
+            options,
             appended: Signal::default(),
             indexed: Signal::default(),
             head: watch::Sender::new(opened.head),

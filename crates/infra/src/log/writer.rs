@@ -13,13 +13,13 @@ use super::decide::{Decision, Known};
 use super::file::LogFile;
 use super::format::{
     BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, RecordDraft, Salt, SegmentHeader, TableRow, align_up,
-    seal_batch,
+    seal_batch, whole_blocks,
 };
 use super::keys::{EventKey, KeysSoFar};
 use super::pending::Pending;
 use super::queue::{Asker, Request};
 use super::read::read_key;
-use super::segment::Segment;
+use super::segment::{Batch, Segment};
 use super::shared::Shared;
 
 /// How long the writer waits for the index to catch up before it refuses.
@@ -40,7 +40,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     tail: Tail,
-    /// The batch as it will be on disk, reused.
+    /// The batch in the making, as it will be on disk.
     buffer: Vec<u8>,
     /// What a failed write may have left behind, to be zeroed before the next one.
     scrub: Option<(u64, u64)>,
@@ -124,7 +124,9 @@ impl Writer {
     /// Takes requests into a batch, as many as fit into the segment.
     fn collect(&mut self, requests: &mut VecDeque<Request>) -> Round {
         let mut round = Round::default();
-        self.buffer.clear();
+        let bytes: usize = requests.iter().map(|request| request.bytes).sum();
+        // What was in it stays in memory for readers.
+        self.buffer = Vec::with_capacity(whole_blocks(BATCH_HEADER_BYTES + bytes));
         self.buffer.resize(BATCH_HEADER_BYTES, 0);
         let room = self.shared.space.capacity().saturating_sub(self.tail.offset);
         let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -306,20 +308,24 @@ impl Writer {
             offset: self.tail.offset,
             events,
         });
-        let payload = self.buffer.get(BATCH_HEADER_BYTES..header.batch_bytes());
-        self.tail.keys.add(payload.unwrap_or_default());
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.truncate(header.batch_bytes());
+        self.tail
+            .keys
+            .add(bytes.get(BATCH_HEADER_BYTES..).unwrap_or_default());
         self.tail.offset = header.end(self.tail.offset);
         self.tail.sequence += 1;
         self.tail.next_position += u64::from(events);
         self.shared.space.used(self.tail.offset);
+        self.shared.newest.push(Batch {
+            header,
+            bytes: bytes.into(),
+        });
         self.shared
             .head
             .send_replace(Position::new(header.last_position()));
         self.shared.appended.raise();
         metrics::histogram!("hooklog_log_batch_events").record(f64::from(events));
-        // A rare large append must not hold its memory for ever.
-        self.buffer
-            .shrink_to(self.shared.options.batch_bytes_max.saturating_mul(2));
     }
 
     fn rotate(&mut self) -> io::Result<()> {

@@ -87,9 +87,13 @@ pub(crate) fn seal_batch(buffer: &mut Vec<u8>, salt: &Salt, mut header: BatchHea
     header.payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     header.payload_crc = salt.crc(payload);
     patch(buffer, 0, &header.encode(salt));
-    let block = usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX);
-    buffer.resize(buffer.len().div_ceil(block) * block, 0);
+    buffer.resize(whole_blocks(buffer.len()), 0);
     header
+}
+
+/// As many bytes as the whole blocks have in which so many are.
+pub(crate) fn whole_blocks(bytes: usize) -> usize {
+    bytes.next_multiple_of(usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod key_file;
 mod record;
 mod segment;
 
-pub(crate) use batch::{BATCH_HEADER_BYTES, BatchHeader, seal_batch};
+pub(crate) use batch::{BATCH_HEADER_BYTES, BatchHeader, seal_batch, whole_blocks};
 pub(crate) use key_file::{KEY_TABLE_ROW_BYTES, KeyFileHeader, KeyFileWriter, TableRow};
 pub(crate) use record::{RECORD_FIXED_BYTES, RecordDraft, RecordView, Records, content_bytes, data_bytes};
 pub(crate) use segment::{BadHeader, Salt, SegmentHeader};

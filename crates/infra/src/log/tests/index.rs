@@ -152,6 +152,32 @@ async fn an_index_that_cannot_be_trusted_is_rebuilt_to_the_same_answers() {
     std::fs::remove_dir_all(&index).ok();
     copy_folder(&other.path().join("index"), &index);
     assert_eq!(answers(folder, &deliveries).await, expected, "foreign");
+
+    std::fs::remove_dir_all(&index).ok();
+    open(folder).await.close().await;
+    as_of_the_first_layout(&index);
+    assert_eq!(
+        answers(folder, &deliveries).await,
+        expected,
+        "of an earlier layout"
+    );
+}
+
+/// Leaves of an index what one of the first layout says: that it is complete, but nothing in the tree that is asked now.
+fn as_of_the_first_layout(index: &Path) {
+    let database = fjall::Database::builder(index).open().unwrap();
+    let open = |name: &str| {
+        database
+            .keyspace(name, fjall::KeyspaceCreateOptions::default)
+            .unwrap()
+    };
+    let state = open("state");
+    let mut upto = state.get("upto").unwrap().unwrap().to_vec();
+    assert_eq!(upto[..4], 2_u32.to_le_bytes(), "the layout number of today");
+    upto[..4].copy_from_slice(&1_u32.to_le_bytes());
+    state.insert("upto", upto).unwrap();
+    database.delete_keyspace(open("entries")).unwrap();
+    database.persist(fjall::PersistMode::SyncAll).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,8 +125,8 @@ fn vouch(index: &Index, upto: u64) {
 }
 
 /// Fills an index in four stretches, with a reopening after each, and compacts the whole in between.
-fn drill(folder: &Path, events: u64, first: impl FnOnce(&Path) -> Index) {
-    let mut index = first(folder);
+fn drill(folder: &Path, events: u64) {
+    let mut index = Index::open(folder, &tight()).unwrap();
     let stretch = events / 4;
     for n in 1..=4 {
         add(&index, (n - 1) * stretch + 1..=n * stretch);
@@ -172,9 +172,7 @@ fn events() -> u64 {
 #[test]
 fn every_key_is_found_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    drill(folder.path(), events(), |folder| {
-        Index::open(folder, &tight()).unwrap()
-    });
+    drill(folder.path(), events());
 }
 
 #[test]
@@ -192,22 +190,14 @@ fn filters_are_in_parts_however_a_table_came_about() {
     let ours = |folder: &Path| filters_in_parts(&folder.join("keyspaces"));
     let written = ours(folder.path());
     assert!(
-        written.iter().filter(|parts| **parts).count() >= 5,
+        written.iter().filter(|parts| **parts).count() >= 1,
         "written as tables: {written:?}"
     );
     add(&index, TABLE_EVENTS as u64 + 1..=30_000);
     index.compact();
     let compacted = ours(folder.path());
     assert!(
-        compacted.iter().filter(|parts| **parts).count() >= 5,
+        compacted.iter().filter(|parts| **parts).count() >= 1,
         "compacted: {compacted:?}"
     );
-}
-
-#[test]
-fn an_index_with_whole_filters_is_read_and_gone_on_with() {
-    let folder = tempfile::tempdir().unwrap();
-    drill(folder.path(), 30_000, |folder| {
-        Index::with_whole_filters(folder, &tight()).unwrap()
-    });
 }

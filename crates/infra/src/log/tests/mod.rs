@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod index;
 mod lookups;
+mod newest;
 mod pacing;
 mod power_cuts;
 mod space;

@@ -1,0 +1,57 @@
+//! The newest batches as they were written, in memory: whoever keeps up with the log reads them from here, without the disk, another
+//! checksum, and a thread that may block.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::segment::Batch;
+
+/// Some batches in a row up to the newest durable one.
+#[derive(Debug)]
+pub(crate) struct NewestBatches {
+    bytes_max: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+}
+
+impl NewestBatches {
+    /// None yet, and never more than so many bytes of them.
+    pub(crate) fn within(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the batch behind them, which is durable, and lets go of the oldest. One that is too large leaves none.
+    pub(crate) fn push(&self, batch: Batch) {
+        let mut kept = self.kept();
+        kept.bytes += batch.bytes.len();
+        kept.batches.push_back(batch);
+        while kept.bytes > self.bytes_max
+            && let Some(oldest) = kept.batches.pop_front()
+        {
+            kept.bytes -= oldest.bytes.len();
+        }
+    }
+
+    /// The batch with a position and those behind it; `None` if that one is not here.
+    pub(crate) fn starting_at(&self, position: u64) -> Option<Vec<Batch>> {
+        let kept = self.kept();
+        let holds = |batch: &Batch| batch.header.holds(position);
+        let at = kept
+            .batches
+            .partition_point(|batch| batch.header.last_position() < position);
+        kept.batches.get(at).filter(|batch| holds(batch))?;
+        Some(kept.batches.range(at..).cloned().collect())
+    }
+}
