@@ -8,13 +8,11 @@ use domain::{LogId, Position};
 use super::error::OpenError;
 use super::file::Files;
 use super::index::{Index, IndexError, IndexState};
+use super::indexer::CHUNK_EVENTS;
 use super::keys::{EventKey, ensure_key_file, read_entries};
 use super::options::LogOptions;
 use super::pending::Pending;
 use super::segment::{Segment, Segments, keys_name};
-
-/// How many events go into the index at a time: enough for a table of their own.
-const CHUNK_EVENTS: usize = 20_000;
 
 /// The parts of an opened log that the index is compared with.
 pub(crate) struct Source<'a> {

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use super::catch_up::{Source, open_index};
 use super::index::{Index, IndexError, IndexState};
 use super::keys::{EventKey, ensure_key_file};
+use super::pending::Pending;
 use super::recent::Recent;
 use super::shared::Shared;
 
 /// How many events go into the index at a time: enough for a table of their own.
-const CHUNK_EVENTS: usize = 20_000;
+pub(super) const CHUNK_EVENTS: usize = 20_000;
 /// After how many events, or how long, what was indexed is synced and vouched for.
 const VOUCH_EVENTS: usize = CHUNK_EVENTS;
 const VOUCH_AFTER: Duration = Duration::from_secs(5);
@@ -104,7 +105,11 @@ impl Indexer {
         let Some(index) = index else {
             return Ok(false);
         };
-        let part = self.shared.change_recent(Recent::begin_indexing);
+        let empty = match self.shared.recent().len() {
+            0 => Pending::default(),
+            _ => Pending::with_room(CHUNK_EVENTS),
+        };
+        let part = self.shared.change_recent(|recent| recent.begin_indexing(empty));
         let keys: Vec<_> = part.events().cloned().collect();
         if let Some(last) = keys.last() {
             for some in keys.chunks(CHUNK_EVENTS) {

@@ -36,6 +36,17 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// With room for so many events: growing tables of ten thousands of entries takes milliseconds, for which the writer would stand still.
+    pub(crate) fn with_room(events: usize) -> Self {
+        Self {
+            order: VecDeque::with_capacity(events),
+            streams: HashMap::with_capacity(events),
+            originals: HashMap::with_capacity(events),
+            bodies: HashMap::with_capacity(events),
+            deliveries: HashMap::with_capacity(events),
+        }
+    }
+
     /// Adds the next event; `first` is the position of the first event of its stream.
     pub(crate) fn push(&mut self, key: Arc<EventKey>, first: Position) {
         if let Some(content) = &key.content {
@@ -83,6 +94,11 @@ impl Pending {
         for (id, mut deliveries) in batch.deliveries {
             self.deliveries.entry(id).or_default().append(&mut deliveries);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.streams.capacity()
     }
 
     /// When the newest event was recorded.

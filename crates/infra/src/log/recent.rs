@@ -38,10 +38,10 @@ impl Recent {
         self.newest.absorb(batch);
     }
 
-    /// What is to be indexed next: all that there is now. It stays known until [`Recent::end_indexing`].
-    pub(crate) fn begin_indexing(&mut self) -> Arc<Pending> {
-        if self.indexing.is_empty() {
-            self.indexing = Arc::new(std::mem::take(&mut self.newest));
+    /// What is to be indexed next: all that there is now; what comes goes into `empty`. It stays known until [`Recent::end_indexing`].
+    pub(crate) fn begin_indexing(&mut self, empty: Pending) -> Arc<Pending> {
+        if self.indexing.is_empty() && !self.newest.is_empty() {
+            self.indexing = Arc::new(std::mem::replace(&mut self.newest, empty));
         }
         Arc::clone(&self.indexing)
     }
@@ -79,6 +79,12 @@ impl Recent {
         let [newest, indexing] = self.parts();
         let oldest = if indexing.is_empty() { newest } else { indexing };
         oldest.covers(after)
+    }
+
+    /// For how many events there is room before tables have to grow.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.newest.room()
     }
 
     #[cfg(test)]

@@ -15,8 +15,9 @@ use super::catch_up::{Source, open_index};
 use super::category;
 use super::error::OpenError;
 use super::file::{Files, RealFiles};
-use super::indexer::Indexer;
+use super::indexer::{CHUNK_EVENTS, Indexer};
 use super::options::{LogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use super::pending::Pending;
 use super::queue::Request;
 use super::read;
 use super::recover::{index_folder, recover};
@@ -151,7 +152,7 @@ pub(crate) fn open_parts(
         segments: &segments,
         head,
     };
-    let mut recent = super::pending::Pending::default();
+    let mut recent = Pending::with_room(CHUNK_EVENTS);
     let index = match folder {
         Some(folder) => Some(open_index(&index_folder(folder), &options, &source)?),
         None => {

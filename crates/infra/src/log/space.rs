@@ -1,14 +1,16 @@
 //! Room on the disk ahead of the writer: zeroes, written and synced in bounded steps, and the coming segment.
 //!
 //! A sync of a file waits for everything that was written to it, so the filler keeps to a file of its own: the coming segment grows in
-//! step with the use of the current one, and once it is whole the writer goes over to it at the end of what the current one has. Only
-//! where there is no such ground yet (the first segment of a log, or a writer that outruns the filler) does the filler go on in the
+//! step with the use of the current one, and once there is enough of it the writer goes over to it at the end of what the current one
+//! has. Only where there is no such ground yet (the beginning of a log, or a writer that outruns the filler) does the filler go on in the
 //! current file, beyond what is filled, while the writer stays below it: they never meet.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::file::{Files, LogFile};
 use super::format::{BLOCK_BYTES, SegmentHeader};
@@ -91,7 +93,7 @@ impl Space {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Size of a segment in bytes.
@@ -99,12 +101,17 @@ impl Space {
         self.segment_bytes
     }
 
-    /// Where the current segment ends for the writer: its full size, or less when all of the coming one is ready.
+    /// Where the current segment ends for the writer: its full size, or what is filled of it when the coming one is ready.
     pub(crate) fn capacity(&self) -> u64 {
-        if self.next_filled.load(Ordering::Acquire) < self.segment_bytes {
+        if !self.is_ready(self.next_filled.load(Ordering::Acquire)) {
             return self.segment_bytes;
         }
         self.filled.load(Ordering::Acquire).min(self.segment_bytes)
+    }
+
+    /// Whether a coming segment that is filled so far is worth going over to.
+    fn is_ready(&self, next: u64) -> bool {
+        next >= self.ahead_bytes.clamp(BLOCK_BYTES, self.segment_bytes)
     }
 
     /// Bytes on disk.
@@ -158,7 +165,7 @@ impl Space {
     /// Whether the current segment is to be filled further.
     fn current_wants(&self, filled: u64, next: u64) -> bool {
         let ahead = self.used.load(Ordering::Relaxed) + self.ahead_bytes;
-        next < self.segment_bytes && filled < self.segment_bytes.min(ahead)
+        !self.is_ready(next) && filled < self.segment_bytes.min(ahead)
     }
 
     /// How far the coming segment should be filled: as large a part of it as is used of the current one, and some more; nothing
@@ -263,15 +270,12 @@ impl Space {
     /// Fills ahead until closed; runs on a thread of its own.
     pub(crate) fn run(&self) {
         while !self.closed.load(Ordering::Acquire) {
-            let (state, busy) = self.work();
-            if busy {
-                drop(state);
-                // The writer may be waiting for the lock.
-                std::thread::yield_now();
-            } else {
-                let waited = self.wake.wait_timeout(state, RETRY);
-                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            let (mut state, busy) = self.work();
+            if !busy {
+                self.wake.wait_for(&mut state, RETRY);
             }
+            // To the writer, if it waits: an unfair lock would be the filler's again before the writer has woken up, step after step.
+            MutexGuard::unlock_fair(state);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::log::content_keys::{ContentKeys, delivery_key};
 use crate::log::index::{Index, TABLE_EVENTS};
 use crate::log::indexer::Indexer;
 use crate::log::keys::EventKey;
+use crate::log::pending::Pending;
 use crate::log::power_cut::Disk;
 use crate::log::recent::Recent;
 use crate::log::{LogOptions, SegmentedLog};
@@ -151,13 +152,22 @@ fn the_index_answers_the_same_however_many_events_were_added_at_once() {
 
 /// Appends to a stream; what is told of it must not depend on how much of it is being indexed.
 #[test]
+fn an_indexer_with_nothing_to_do_leaves_the_room_for_what_comes() {
+    let mut recent = Recent::from(Pending::with_room(1000));
+    assert!(recent.begin_indexing(Pending::default()).is_empty());
+    assert!(recent.room() >= 1000, "it was made for what comes");
+}
+
+#[test]
 fn what_is_being_indexed_is_known_as_before() {
     let disk = Disk::empty();
     let mut bench = Bench::open(&disk).unwrap();
     let delivery = TestDelivery::new("push", "{}");
     let stream = delivery.received().stream();
     bench.append(&delivery);
-    let part = bench.shared.change_recent(Recent::begin_indexing);
+    let part = bench
+        .shared
+        .change_recent(|recent| recent.begin_indexing(Pending::default()));
     assert_eq!(part.events().count(), 1);
     let mut second = TestDelivery::new("push", "{2}").append();
     (second.stream, second.expected, second.content) =
@@ -177,7 +187,9 @@ fn what_is_being_indexed_is_known_as_before() {
     // What came meanwhile is not taken for indexed, and one part is asked for again until it is done.
     assert!(Arc::ptr_eq(
         &part,
-        &bench.shared.change_recent(Recent::begin_indexing)
+        &bench
+            .shared
+            .change_recent(|recent| recent.begin_indexing(Pending::default()))
     ));
     let whole = [
         (Revision::new(0), Position::new(1)),
