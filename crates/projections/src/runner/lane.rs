@@ -22,7 +22,7 @@ use crate::progress;
 
 /// The most pages of the log in a batch. Nobody waits for it as for one of the stream, and each batch has an insert for every
 /// table, most of which give a few rows however many events there are: what bounds it is the bytes of its rows, or this where
-/// there are hardly any.
+/// there are hardly any. Tables that get many rows need not wait for it ([`block_rows`]).
 const PAGES_MAX: usize = 4;
 
 /// The log being read.
@@ -31,6 +31,9 @@ struct Reading {
     page: LogPage,
     /// Where the log ended when the page before was read.
     head: Position,
+    /// How many events were fed since the last whole batch, and the last of them.
+    count: usize,
+    last: Option<RecordedEvent>,
     /// Nothing more is to be read.
     over: bool,
 }
@@ -95,6 +98,8 @@ impl Lane {
         let page = read_page(worker, &self.posts(), self.seen).await;
         let mut reading = Reading {
             head: page.head,
+            count: 0,
+            last: None,
             over: page.events.is_empty(),
             page,
         };
@@ -110,11 +115,11 @@ impl Lane {
     }
 
     /// Reads and projects as much as is worth a write: the bodies of the events are gone by then, so it is much more of them
-    /// than are in memory at a time. The next page is read while one is projected.
+    /// than are in memory at a time. The next page is read while one is projected. What comes of it is a piece of a batch where
+    /// only one table has enough: the whole one follows with the progress.
     async fn gather(&mut self, worker: &Arc<Worker>, reading: &mut Reading) -> Option<Batch> {
         let posts = self.posts();
-        let (mut last, mut count) = (None, 0);
-        while !reading.over && !self.is_full(worker, count) {
+        while !reading.over && !self.is_full(worker, reading.count) && !self.has_block(worker) {
             let events = std::mem::take(&mut reading.page.events);
             let Some(newest) = events.last().cloned() else {
                 reading.over = true;
@@ -126,7 +131,7 @@ impl Lane {
             }
             reading.head = reading.page.head;
             self.seen = newest.position;
-            count += events.len();
+            reading.count += events.len();
             let project = worker.project(&mut self.slots, events);
             if at_head {
                 project.await;
@@ -135,9 +140,19 @@ impl Lane {
                 let next = read_page(worker, &posts, newest.position);
                 ((), reading.page) = tokio::join!(project, next);
             }
-            last = Some(newest);
+            reading.last = Some(newest);
         }
-        Some(Batch::of(&mut self.slots, last?, count as u64))
+        if !reading.over && !self.is_full(worker, reading.count) {
+            return Some(Batch::ahead(&mut self.slots, block_rows(worker)));
+        }
+        let count = std::mem::take(&mut reading.count);
+        Some(Batch::of(&mut self.slots, reading.last.take()?, count as u64))
+    }
+
+    /// Whether a table has enough rows for an insert by itself.
+    fn has_block(&self, worker: &Worker) -> bool {
+        let mut hands = self.slots.iter().filter_map(|slot| slot.hand.as_ref());
+        hands.any(|hand| hand.rows.has_large(block_rows(worker)))
     }
 
     /// Whether what the models have given is worth a write.
@@ -292,6 +307,12 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// So many rows of a table are written before those of the others and the progress: the store takes them while more is projected,
+/// and finds less to do at the end.
+fn block_rows(worker: &Worker) -> usize {
+    worker.options.batch_events_max.max(1)
 }
 
 /// Looks whether a new build may be asked by now.
