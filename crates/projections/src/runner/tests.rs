@@ -20,6 +20,7 @@ mod faults;
 mod load;
 mod rebuilds;
 mod shares;
+mod statements;
 mod stream;
 mod swap;
 mod upgrade;

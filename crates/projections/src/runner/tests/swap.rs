@@ -23,11 +23,22 @@ fn facts() -> Facts {
 }
 
 async fn create(builds: &Builds, state: BuildState) -> BuildRow {
-    let created = builds.create(&facts(), BuildShape::default(), state).await;
-    match created.unwrap() {
+    match make(builds, BuildShape::default(), state).await.unwrap() {
         Created::Made(row) => row,
         Created::Taken(build) => panic!("build {build} is made by somebody else"),
     }
+}
+
+async fn make(builds: &Builds, shape: BuildShape, state: BuildState) -> Result<Created, TableError> {
+    let known = builds.known().await?;
+    let mut created = builds.create(&known, &[facts()], shape, state).await;
+    created.pop().unwrap()
+}
+
+/// What came of making it the one that is asked.
+async fn activate(builds: Builds, row: BuildRow) -> Option<BuildRow> {
+    let mut asked = builds.activate(&[row]).await.unwrap();
+    asked.pop().unwrap()
 }
 
 /// A build that is asked, and one that is to be asked next.
@@ -65,11 +76,11 @@ async fn a_build_that_was_given_up_is_not_asked_by_one_who_wakes_while_swapping_
         let world = World::new(1);
         let (_, second) = two(&world).await;
         let (sleeper, row) = (world.builds(), second.clone());
-        let (waking, wake) = stopped(&world, stop, async move { sleeper.activate(&row).await }).await;
-        world.builds().retire([second]).await.unwrap();
+        let (waking, wake) = stopped(&world, stop, activate(sleeper, row)).await;
+        world.builds().retire(vec![second]).await.unwrap();
         world.clock.advance_millis(60_000);
         wake.notify_one();
-        assert_eq!(waking.await.unwrap().unwrap(), None);
+        assert_eq!(waking.await.unwrap(), None);
         assert_eq!(asked(&world).await, Some(1), "and the build before it stays");
     }
 }
@@ -80,14 +91,14 @@ async fn a_build_that_was_replaced_is_not_asked_by_one_who_wakes_while_swapping_
         let world = World::new(1);
         let (_, second) = two(&world).await;
         let (sleeper, row) = (world.builds(), second.clone());
-        let (waking, wake) = stopped(&world, stop, async move { sleeper.activate(&row).await }).await;
+        let (waking, wake) = stopped(&world, stop, activate(sleeper, row)).await;
         let builds = world.builds();
-        builds.activate(&second).await.unwrap().expect("it is asked");
+        activate(world.builds(), second).await.expect("it is asked");
         let third = create(&builds, BuildState::Building).await;
-        builds.activate(&third).await.unwrap().expect("it is asked");
+        activate(world.builds(), third).await.expect("it is asked");
         world.clock.advance_millis(60_000);
         wake.notify_one();
-        assert_eq!(waking.await.unwrap().unwrap(), None);
+        assert_eq!(waking.await.unwrap(), None);
         let rows = builds.rows("one").await.unwrap();
         let states: Vec<(u32, BuildState)> = rows.iter().map(|row| (row.build, row.state)).collect();
         let retired = BuildState::Retired;
@@ -101,15 +112,10 @@ async fn two_who_swap_in_the_same_build_come_to_the_same_end() {
         let world = World::new(1);
         let (_, second) = two(&world).await;
         let (sleeper, row) = (world.builds(), second.clone());
-        let (waking, wake) = stopped(&world, stop, async move { sleeper.activate(&row).await }).await;
-        world
-            .builds()
-            .activate(&second)
-            .await
-            .unwrap()
-            .expect("it is asked");
+        let (waking, wake) = stopped(&world, stop, activate(sleeper, row)).await;
+        activate(world.builds(), second).await.expect("it is asked");
         wake.notify_one();
-        let active = waking.await.unwrap().unwrap().expect("it is asked");
+        let active = waking.await.unwrap().expect("it is asked");
         assert_eq!((active.build, asked(&world).await), (2, Some(2)));
     }
 }
@@ -123,13 +129,11 @@ async fn two_builds_never_share_a_table() {
         partitions,
         ..BuildShape::default()
     };
-    let make = |builds: Builds, partitions: u32| async move {
-        let facts = facts();
-        builds
-            .create(&facts, shape(partitions), BuildState::Building)
-            .await
-    };
-    let (one, other) = tokio::join!(make(world.builds(), 2), make(world.builds(), 4));
+    let builds = world.builds();
+    let (one, other) = tokio::join!(
+        make(&builds, shape(2), BuildState::Building),
+        make(&builds, shape(4), BuildState::Building)
+    );
     let made = |created: &Result<Created, TableError>| matches!(created, Ok(Created::Made(_)));
     assert!(made(&one) != made(&other), "{one:?} and {other:?}");
     let taken = [one, other].into_iter().find(|created| !made(created));
