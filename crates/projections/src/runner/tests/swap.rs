@@ -146,19 +146,36 @@ async fn two_builds_never_share_a_table() {
 /// whole at that moment, and the next process brings it to an end.
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_in_any_step_of_a_rebuild_leaves_the_old_tables_or_the_new_ones() {
-    for partitions in [1, 2] {
+    for (partitions, everything) in [(1, false), (2, false), (1, true)] {
         let (mut calls, mut ended) = (1, [false, false]);
         while ended != [true, true] {
             for late in [false, true] {
-                let swapped = dies(partitions, calls, late).await;
-                ended[usize::from(late)] |= swapped == Swapped::AndDone;
+                let death = Death {
+                    partitions,
+                    everything,
+                    calls,
+                    late,
+                };
+                ended[usize::from(late)] |= dies(death).await == Swapped::AndDone;
             }
             calls += 1;
             assert!(calls < 500, "it is never swapped in");
         }
-        println!("{partitions} partitions: died in each of {calls} calls");
+        println!("{partitions} partitions, everything {everything}: died in each of {calls} calls");
         assert!(calls > 10, "only {calls} calls");
     }
+}
+
+/// Where a process dies.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    partitions: u32,
+    /// In a rebuild of all projections, not of one.
+    everything: bool,
+    /// After so many calls of the store.
+    calls: u64,
+    /// The last of them is still done.
+    late: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -168,19 +185,29 @@ enum Swapped {
     AndDone,
 }
 
-async fn dies(partitions: u32, calls: u64, late: bool) -> Swapped {
+async fn dies(death: Death) -> Swapped {
     const DELIVERIES: u64 = 20;
     let world = World::new(1);
     append(world.log.as_ref(), DELIVERIES).await;
     let options = || ProjectorOptions {
         batch_events_max: 1000,
         check_ms: 500,
-        ..in_parts(partitions)
+        ..in_parts(death.partitions)
     };
     let one = world.start_sharing(options(), Arc::new(Unshared));
     one.sees_the_head(&world).await;
-    one.handle.rebuild("deliveries").await.unwrap();
-    (world.tables.state().dies_after, world.tables.state().dies_late) = (Some(calls), late);
+    let rebuilt = if death.everything {
+        let begun = one.handle.rebuild_all().await;
+        begun
+            .into_iter()
+            .map(|(name, build)| build.map(|_| name))
+            .collect()
+    } else {
+        let begun = one.handle.rebuild("deliveries").await;
+        begun.map(|_| vec!["deliveries".to_owned()])
+    };
+    let rebuilt: Vec<String> = rebuilt.unwrap();
+    (world.tables.state().dies_after, world.tables.state().dies_late) = (Some(death.calls), death.late);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let alive = world.tables.state().dies_after.is_some_and(|left| left > 0);
     let at_death = world.active("deliveries");
@@ -189,21 +216,23 @@ async fn dies(partitions: u32, calls: u64, late: bool) -> Swapped {
     let whole = |when: &str| {
         let (rows, total) = world.answers();
         let found = (rows.len() as u64, total);
-        let told = format!("{when}, {partitions} partitions, call {calls}, late {late}, {at_death:?}");
-        assert_eq!(found, (DELIVERIES, DELIVERIES), "{told}");
+        assert_eq!(found, (DELIVERIES, DELIVERIES), "{when}, {death:?}, {at_death:?}");
     };
     whole("at its death");
     let next = world.start_sharing(options(), Arc::new(Unshared));
-    until("it is swapped in", async || {
-        world.active("deliveries") == Some((2, 2))
+    until("all are swapped in", async || {
+        let build = |name: &String| world.active(name).map(|(_, build)| build);
+        rebuilt.iter().all(|name| build(name) == Some(2))
     })
     .await;
     next.sees_the_head(&world).await;
     whole("in the end");
     next.equals_the_log().await;
-    let rows = world.builds().rows("deliveries").await.unwrap();
-    let asked = rows.iter().filter(|row| row.state != BuildState::Retired).count();
-    assert_eq!(asked, 1, "{rows:?}");
+    for name in &rebuilt {
+        let rows = world.builds().rows(name).await.unwrap();
+        let asked = rows.iter().filter(|row| row.state != BuildState::Retired).count();
+        assert_eq!(asked, 1, "{rows:?}");
+    }
     next.stop().await;
     if alive { Swapped::AndDone } else { Swapped::NotYet }
 }
