@@ -16,8 +16,10 @@ use crate::migration;
 use crate::model::{ReadModel, Table, View};
 pub(crate) use create::{Created, Known, same};
 pub(crate) use plan::{of_no_use, plan};
+#[cfg(test)]
+pub(crate) use row::real_name;
 pub use row::{BuildRow, BuildState};
-pub(crate) use row::{newest_active, of_projection, real_name};
+pub(crate) use row::{newest_active, of_projection};
 pub(crate) use sweep::Swept;
 
 mod create;

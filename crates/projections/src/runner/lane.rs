@@ -316,7 +316,7 @@ fn block_rows(worker: &Worker) -> usize {
     worker.options.batch_events_max.max(1)
 }
 
-/// Looks which of new builds may be asked by now: once for all of them.
+/// Looks which of new builds may be asked by now, with one question for all of them.
 async fn look_at(worker: &Worker, waiting: Vec<&mut Slot>, seen: Position) -> Result<(), TableError> {
     let mut looked_for = Vec::new();
     for slot in waiting {
