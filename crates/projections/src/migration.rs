@@ -72,14 +72,17 @@ pub(crate) async fn run(tables: &dyn Tables, clock: &dyn Clock) -> Result<(), Ta
 
 async fn run_steps(tables: &dyn Tables, clock: &dyn Clock, steps: &[Migration]) -> Result<(), TableError> {
     let cluster = tables.cluster();
-    tables.execute(&ddl::create_database(cluster)).await?;
-    for statement in ddl::create_table(cluster, MIGRATED, MIGRATED_DEFINITION) {
-        tables.execute(&statement).await?;
+    let existing = builds::existing(tables).await?;
+    // Of a cluster one server tells what it has: another one may be new.
+    if cluster.is_some() || !existing.contains(MIGRATED) {
+        tables.execute(&ddl::create_database(cluster)).await?;
+        for statement in ddl::create_table(cluster, MIGRATED, MIGRATED_DEFINITION) {
+            tables.execute(&statement).await?;
+        }
     }
     let query = Query::new("SELECT number, sha256 FROM hooklog.schema_migrations FINAL ORDER BY number");
     let done: Vec<Done> = tables.query(&query).await?;
     check(&done, steps)?;
-    let existing = builds::existing(tables).await?;
     for step in steps {
         let is_done = done.iter().any(|done| done.number == step.number);
         // Somebody may have dropped all of it, but for what says that it was there.

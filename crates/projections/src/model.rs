@@ -93,6 +93,20 @@ impl RowBatch {
         self.rows.entry(table).or_default().push(row)
     }
 
+    /// Takes out the rows of the tables that have at least so many.
+    pub(crate) fn take_large(&mut self, rows_min: usize) -> Self {
+        let large = self.rows.extract_if(.., |_, rows| rows.len() >= rows_min);
+        Self {
+            rows: large.collect(),
+            lines: None,
+        }
+    }
+
+    /// Whether a table has at least so many rows.
+    pub(crate) fn has_large(&self, rows_min: usize) -> bool {
+        self.rows.values().any(|rows| rows.len() >= rows_min)
+    }
+
     /// How many bytes the rows for the tables take.
     #[must_use]
     pub fn bytes(&self) -> usize {

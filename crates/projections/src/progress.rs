@@ -58,57 +58,66 @@ impl Reached {
 
 #[derive(Deserialize)]
 struct OfPartition {
+    incarnation: uuid::Uuid,
     partition: u32,
     #[serde(flatten)]
     progress: Progress,
 }
 
-/// Reads how far each partition of a build has come; those before their first batch are left out.
-pub(crate) async fn read(tables: &dyn Tables, row: &BuildRow) -> Result<BTreeMap<u32, Progress>, TableError> {
+/// How far the partitions of builds have come, by incarnation; those before their first batch are left out.
+pub(crate) type ReachedOf = BTreeMap<uuid::Uuid, BTreeMap<u32, Progress>>;
+
+/// Reads how far each partition of some builds has come.
+pub(crate) async fn read_of(tables: &dyn Tables, builds: &[&BuildRow]) -> Result<ReachedOf, TableError> {
+    let incarnations = builds.iter().map(|row| format!("'{}'", row.incarnation));
+    let incarnations: Vec<String> = incarnations.collect();
+    if incarnations.is_empty() {
+        return Ok(ReachedOf::new());
+    }
     let query = Query::new(
-        "SELECT partition, log_id, upto, event_id FROM hooklog.projection_progress FINAL
-         WHERE projection = {projection:String} AND build = {build:UInt32} AND incarnation = {incarnation:UUID}",
+        "SELECT incarnation, partition, log_id, upto, event_id FROM hooklog.projection_progress FINAL
+         WHERE incarnation IN {incarnations:Array(UUID)}",
     );
-    let query = query
-        .bind("projection", &row.projection)
-        .bind("build", row.build)
-        .bind("incarnation", row.incarnation);
+    let query = query.bind("incarnations", format!("[{}]", incarnations.join(",")));
     let rows: Vec<OfPartition> = tables.query(&query).await?;
-    let mut reached: BTreeMap<u32, Progress> = BTreeMap::new();
-    for OfPartition { partition, progress } in rows {
-        let furthest = reached.entry(partition).or_insert(progress);
-        if progress.upto > furthest.upto {
-            *furthest = progress;
+    let mut reached = ReachedOf::new();
+    for row in rows {
+        let of_build = reached.entry(row.incarnation).or_default();
+        let furthest = of_build.entry(row.partition).or_insert(row.progress);
+        if row.progress.upto > furthest.upto {
+            *furthest = row.progress;
         }
     }
     Ok(reached)
 }
 
-/// The highest number of a build of a projection that was ever filled from a log.
-pub(crate) async fn last_build(
-    tables: &dyn Tables,
-    projection: &str,
-    log: LogId,
-) -> Result<Option<u32>, TableError> {
-    #[derive(Deserialize)]
-    struct OfBuild {
-        build: u32,
-        log_id: LogId,
-    }
-    let query = Query::new(
-        "SELECT build, log_id FROM hooklog.projection_progress FINAL WHERE projection = {projection:String}",
-    );
-    let rows: Vec<OfBuild> = tables.query(&query.bind("projection", projection)).await?;
-    let of_log = rows.into_iter().filter(|row| row.log_id == log);
-    Ok(of_log.map(|row| row.build).max())
+/// Reads how far each partition of a build has come; those before their first batch are left out.
+pub(crate) async fn read(tables: &dyn Tables, row: &BuildRow) -> Result<BTreeMap<u32, Progress>, TableError> {
+    let mut reached = read_of(tables, &[row]).await?;
+    Ok(reached.remove(&row.incarnation).unwrap_or_default())
+}
+
+/// A build that was ever filled.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Filled {
+    pub(crate) projection: String,
+    pub(crate) build: u32,
+    log_id: LogId,
+}
+
+/// The builds that were ever filled from a log.
+pub(crate) async fn filled(tables: &dyn Tables, log: LogId) -> Result<Vec<Filled>, TableError> {
+    let query = Query::new("SELECT DISTINCT projection, build, log_id FROM hooklog.projection_progress");
+    let mut filled: Vec<Filled> = tables.query(&query).await?;
+    filled.retain(|build| build.log_id == log);
+    Ok(filled)
 }
 
 /// What all partitions of a build hold; `None` while one of them has not had its first batch.
-pub(crate) async fn read_all(tables: &dyn Tables, row: &BuildRow) -> Result<Option<Progress>, TableError> {
-    let reached = read(tables, row).await?;
-    let of_each = (0..row.partitions.max(1)).map(|partition| reached.get(&partition).copied());
+pub(crate) fn whole(row: &BuildRow, reached: Option<&BTreeMap<u32, Progress>>) -> Option<Progress> {
+    let of_each = (0..row.partitions.max(1)).map(|partition| reached?.get(&partition).copied());
     let of_each: Option<Vec<Progress>> = of_each.collect();
-    Ok(of_each.and_then(|all| all.into_iter().min_by_key(|progress| progress.upto)))
+    of_each?.into_iter().min_by_key(|progress| progress.upto)
 }
 
 /// How far all builds have come that anybody fills.

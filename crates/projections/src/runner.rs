@@ -135,7 +135,7 @@ impl Worker {
         tracing::error!(projection, error = why, "projection_rebuild_failed");
         metrics::counter!("hooklog_projection_rebuilds_total", "projection" => projection, "outcome" => "thrown_away")
             .increment(1);
-        self.builds.retire([row.clone()]).await?;
+        self.builds.retire(vec![row.clone()]).await?;
         self.board.abandon(projection, row.incarnation);
         self.board.rebuild_ended(projection, Some(why.clone()));
         // Where the old build can't be filled any more, the next one is begun.
@@ -144,9 +144,19 @@ impl Worker {
     }
 
     /// Drops what is of no more use.
-    pub(crate) async fn sweep(&self, facts: &Facts) -> Result<Swept, TableError> {
+    ///
+    /// # Errors
+    /// When the store fails: then it is tried again later.
+    pub(crate) async fn sweep(&self, models: &[Facts]) -> Result<(), TableError> {
         let spare = Duration::from_millis(self.options.drop_after_ms);
-        self.builds.sweep(facts.name, facts.tables, spare).await
+        let swept = self.builds.sweep(models, spare).await;
+        for (n, model) in models.iter().enumerate() {
+            let is_clean = |swept: &Vec<Swept>| swept.get(n) == Some(&Swept::Clean);
+            if !swept.as_ref().is_ok_and(is_clean) {
+                self.sweep_later(model.name);
+            }
+        }
+        swept.map(drop)
     }
 
     /// The tables of a build that was replaced go once no query can be under way.
@@ -337,18 +347,12 @@ impl Projector {
             self.worker.board.trouble(name, defect);
             self.retry(name);
         }
-        for (name, _) in news.sweeps {
-            let Some(projection) = self.projections.get(name) else {
-                continue;
-            };
-            match self.worker.sweep(&projection.facts).await {
-                Ok(Swept::Clean) => {}
-                Ok(Swept::Spared) => self.worker.sweep_later(name),
-                Err(error) => {
-                    tracing::warn!(projection = name, %error, "projection_sweep_failed: trying again");
-                    self.worker.sweep_later(name);
-                }
-            }
+        let of_projection = |(name, _): &(&'static str, Instant)| Some(self.projections.get(name)?.facts);
+        let models: Vec<Facts> = news.sweeps.iter().filter_map(of_projection).collect();
+        if !models.is_empty()
+            && let Err(error) = self.worker.sweep(&models).await
+        {
+            tracing::warn!(%error, "projection_sweep_failed: trying again");
         }
     }
 }

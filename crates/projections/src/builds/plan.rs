@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use domain::LogId;
 
-use super::{BuildRow, BuildState, build_of, newest_active};
+use super::row::build_of;
+use super::{BuildRow, BuildState, newest_active};
 use crate::model::Table;
 
 /// What to do about a projection's builds.

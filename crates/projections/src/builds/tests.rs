@@ -1,3 +1,5 @@
+use super::row::build_of;
+use super::view::qualified;
 use super::*;
 use crate::doubles::log_id;
 

@@ -41,6 +41,8 @@ pub(crate) struct TablesState {
     pub(crate) insert_ms: u64,
     /// How long a query takes, in milliseconds.
     pub(crate) query_ms: u64,
+    /// How each statement and insert began.
+    pub(crate) said: Vec<String>,
     pub(crate) dice: Dice,
 }
 
@@ -152,6 +154,7 @@ impl FakeTables {
                 dies_late: false,
                 insert_ms: 0,
                 query_ms: 0,
+                said: Vec::new(),
                 dice: Dice::new(seed),
             }),
         })
@@ -298,7 +301,10 @@ impl TablesState {
         let mut rows = of.finals();
         rows.retain(|row| param("projection").is_none_or(|p| row["projection"] == json!(p)));
         rows.retain(|row| param("build").is_none_or(|b| row["build"] == json!(b.parse::<u64>().unwrap())));
-        rows.retain(|row| param("incarnation").is_none_or(|i| row["incarnation"] == json!(i)));
+        rows.retain(|row| {
+            let named = |list: String| row["incarnation"].as_str().is_some_and(|one| list.contains(one));
+            param("incarnations").is_none_or(named)
+        });
         for row in &mut rows {
             for (column, micros) in [("updated_at", "updated_us"), ("at", "at_us")] {
                 if let Some(time) = row[column].as_str() {
@@ -319,6 +325,7 @@ impl Tables for FakeTables {
         breath.before().await;
         let done = {
             let mut state = self.state();
+            state.said.push(statement.sql.clone());
             state.fails()?;
             state.run(&statement.sql)?;
             state.fails()
@@ -339,6 +346,7 @@ impl Tables for FakeTables {
         }
         let breath = self.last_breath();
         breath.before().await;
+        self.state().said.push(format!("INSERT INTO {name}"));
         let done = self.state().insert(name, rows);
         breath.after().await;
         done
@@ -354,6 +362,7 @@ impl Tables for FakeTables {
         self.last_breath().before().await;
         let rows = {
             let mut state = self.state();
+            state.said.push(query.sql.clone());
             state.fails()?;
             state.answer(query)?
         };

@@ -252,7 +252,8 @@ impl Comparison<'_> {
 
     /// The position that the build holds everything up to, in every partition.
     async fn reached(&self) -> Result<Position, VerifyError> {
-        let Some(reached) = progress::read_all(self.worker.tables.as_ref(), self.row).await? else {
+        let reached = progress::read(self.worker.tables.as_ref(), self.row).await?;
+        let Some(reached) = progress::whole(self.row, Some(&reached)) else {
             return Ok(Position::START);
         };
         match self.worker.still_in_log(reached).await {

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::open::Slot;
-use crate::builds::{BUILDS, BuildRow, BuildState, Builds, Facts, newest_active};
-use crate::progress::PROGRESS;
+use crate::builds::{BUILDS, BuildRow, BuildState, Builds, Facts, newest_active, of_projection};
+use crate::progress::{self, PROGRESS, ReachedOf};
 
 /// A build in a lane.
 pub(crate) struct Member {
@@ -46,16 +46,23 @@ impl Crew {
 
 /// What the store has.
 pub(crate) struct Found {
-    tables: BTreeSet<String>,
+    pub(crate) tables: BTreeSet<String>,
     rows: Vec<BuildRow>,
 }
 
 impl Found {
+    /// A build's row comes after its tables: of every row that is seen they are seen too.
     pub(crate) async fn read(builds: &Builds) -> Result<Self, TableError> {
-        Ok(Self {
-            tables: builds.existing().await?,
-            rows: builds.all_rows().await?,
-        })
+        let rows = builds.all_rows().await?;
+        let tables = builds.existing().await?;
+        Ok(Self { tables, rows })
+    }
+
+    /// How far the builds had come that are not retired.
+    pub(crate) async fn progress(&self, builds: &Builds) -> Result<ReachedOf, TableError> {
+        let filled = self.rows.iter().filter(|row| row.state != BuildState::Retired);
+        let filled: Vec<&BuildRow> = filled.collect();
+        progress::read_of(builds.tables.as_ref(), &filled).await
     }
 
     /// The control tables are gone.
@@ -68,8 +75,7 @@ impl Found {
 
     /// The builds of a projection.
     pub(crate) fn rows_of(&self, projection: &str) -> Vec<BuildRow> {
-        let of_projection = self.rows.iter().filter(|row| row.projection == projection);
-        of_projection.cloned().collect()
+        of_projection(&self.rows, projection)
     }
 
     /// The build that is asked of a projection, when some of its views are missing.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Projector;
-use super::open::{OpenError, Slot};
+use super::open::{OpenError, Seen, Slot};
 use crate::builds::BuildState;
 use crate::causes::with_causes;
 
@@ -29,19 +29,26 @@ impl Projector {
         // New builds go by themselves: comparing them must not hold up those that are asked.
         let mut lanes: BTreeMap<(Position, bool), Vec<Slot>> = BTreeMap::new();
         let (mut partitions, mut newer) = (self.worker.options.partitions, false);
-        if let Err(error) = self.ensure_control(&due).await {
-            due.iter().for_each(|name| self.not_open(name, &error));
-            if error.is_for_a_newer_program() {
-                self.leave_to_others();
-            }
+        if due.is_empty() {
             return;
         }
+        let seen = match Seen::read(&self.worker.builds).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                due.iter().for_each(|name| self.not_open(name, &error));
+                if error.is_for_a_newer_program() {
+                    self.leave_to_others();
+                }
+                return;
+            }
+        };
         let opened = due.iter().filter_map(|name| {
             let (worker, ours) = (&self.worker, self.shares.ours());
             let projection = self.projections.get(name)?;
-            Some(async move { (*name, worker.open(projection, ours).await) })
+            let seen = &seen;
+            Some(async move { (*name, worker.open(projection, ours, seen).await) })
         });
-        // Each asks the store a dozen times, and waits.
+        // Each may have tables to make, and waits for the store.
         for (name, opened) in join_all(opened).await {
             match opened {
                 Ok(slots) => {
@@ -67,15 +74,6 @@ impl Projector {
         }
         // A build may have more partitions than the settings: nobody but us is asked for them.
         self.shares.stand_for(partitions);
-    }
-
-    /// Once for all of them: it is half of what opening one takes.
-    async fn ensure_control(&self, due: &[&'static str]) -> Result<(), OpenError> {
-        if due.is_empty() {
-            return Ok(());
-        }
-        let ensured = self.worker.builds.ensure_control().await;
-        ensured.map_err(OpenError::Control)
     }
 
     fn not_open(&mut self, name: &'static str, error: &OpenError) {

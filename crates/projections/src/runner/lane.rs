@@ -22,7 +22,7 @@ use crate::progress;
 
 /// The most pages of the log in a batch. Nobody waits for it as for one of the stream, and each batch has an insert for every
 /// table, most of which give a few rows however many events there are: what bounds it is the bytes of its rows, or this where
-/// there are hardly any.
+/// there are hardly any. Tables that get many rows need not wait for it ([`block_rows`]).
 const PAGES_MAX: usize = 4;
 
 /// The log being read.
@@ -31,6 +31,9 @@ struct Reading {
     page: LogPage,
     /// Where the log ended when the page before was read.
     head: Position,
+    /// How many events were fed since the last whole batch, and the last of them.
+    count: usize,
+    last: Option<RecordedEvent>,
     /// Nothing more is to be read.
     over: bool,
 }
@@ -95,6 +98,8 @@ impl Lane {
         let page = read_page(worker, &self.posts(), self.seen).await;
         let mut reading = Reading {
             head: page.head,
+            count: 0,
+            last: None,
             over: page.events.is_empty(),
             page,
         };
@@ -110,11 +115,11 @@ impl Lane {
     }
 
     /// Reads and projects as much as is worth a write: the bodies of the events are gone by then, so it is much more of them
-    /// than are in memory at a time. The next page is read while one is projected.
+    /// than are in memory at a time. The next page is read while one is projected. What comes of it is a piece of a batch where
+    /// only one table has enough: the whole one follows with the progress.
     async fn gather(&mut self, worker: &Arc<Worker>, reading: &mut Reading) -> Option<Batch> {
         let posts = self.posts();
-        let (mut last, mut count) = (None, 0);
-        while !reading.over && !self.is_full(worker, count) {
+        while !reading.over && !self.is_full(worker, reading.count) && !self.has_block(worker) {
             let events = std::mem::take(&mut reading.page.events);
             let Some(newest) = events.last().cloned() else {
                 reading.over = true;
@@ -126,7 +131,7 @@ impl Lane {
             }
             reading.head = reading.page.head;
             self.seen = newest.position;
-            count += events.len();
+            reading.count += events.len();
             let project = worker.project(&mut self.slots, events);
             if at_head {
                 project.await;
@@ -135,9 +140,19 @@ impl Lane {
                 let next = read_page(worker, &posts, newest.position);
                 ((), reading.page) = tokio::join!(project, next);
             }
-            last = Some(newest);
+            reading.last = Some(newest);
         }
-        Some(Batch::of(&mut self.slots, last?, count as u64))
+        if !reading.over && !self.is_full(worker, reading.count) {
+            return Some(Batch::ahead(&mut self.slots, block_rows(worker)));
+        }
+        let count = std::mem::take(&mut reading.count);
+        Some(Batch::of(&mut self.slots, reading.last.take()?, count as u64))
+    }
+
+    /// Whether a table has enough rows for an insert by itself.
+    fn has_block(&self, worker: &Worker) -> bool {
+        let mut hands = self.slots.iter().filter_map(|slot| slot.hand.as_ref());
+        hands.any(|hand| hand.rows.has_large(block_rows(worker)))
     }
 
     /// Whether what the models have given is worth a write.
@@ -181,7 +196,7 @@ impl Lane {
     async fn look_at_new(&mut self, worker: &Worker) -> Result<(), TableError> {
         let seen = self.seen;
         let waiting = self.slots.iter_mut().filter(|slot| slot.waits());
-        try_join_all(waiting.map(|slot| look_at(worker, slot, seen))).await?;
+        look_at(worker, waiting.collect(), seen).await?;
         self.drop_out(worker, Vec::new());
         Ok(())
     }
@@ -217,7 +232,8 @@ impl Lane {
 
     /// The tables hold everything up to the head: builds made beside are swapped in, unless somebody has given them up.
     async fn caught_up(&mut self, worker: &Worker) -> Result<(), TableError> {
-        try_join_all(self.slots.iter_mut().map(|slot| swap_in(worker, slot))).await?;
+        let ready = self.slots.iter_mut().filter(|slot| begins_swap(worker, slot));
+        swap_in(worker, ready.collect()).await?;
         for slot in &mut self.slots {
             if slot.seat.is_asked() {
                 slot.row.state = BuildState::Active;
@@ -294,46 +310,73 @@ impl Lane {
     }
 }
 
-/// Looks whether a new build may be asked by now.
-async fn look_at(worker: &Worker, slot: &mut Slot, seen: Position) -> Result<(), TableError> {
-    if slot.seat.is_asked() {
-        slot.row.state = BuildState::Active;
-        return Ok(());
+/// So many rows of a table are written before those of the others and the progress: the store takes them while more is projected,
+/// and finds less to do at the end.
+fn block_rows(worker: &Worker) -> usize {
+    worker.options.batch_events_max.max(1)
+}
+
+/// Looks which of new builds may be asked by now, with one question for all of them.
+async fn look_at(worker: &Worker, waiting: Vec<&mut Slot>, seen: Position) -> Result<(), TableError> {
+    let mut looked_for = Vec::new();
+    for slot in waiting {
+        if slot.seat.is_asked() {
+            slot.row.state = BuildState::Active;
+            continue;
+        }
+        let target = *slot.caught_up_at.get_or_insert(seen);
+        if slot.partition == 0 && target == Position::START {
+            slot.whole = true;
+        } else if slot.partition == 0 && !slot.whole {
+            looked_for.push((slot, target));
+        }
     }
-    let target = *slot.caught_up_at.get_or_insert(seen);
-    slot.whole = slot.partition == 0 && (slot.whole || everywhere_at(worker, &slot.row, target).await?);
+    let rows: Vec<BuildRow> = looked_for.iter().map(|(slot, _)| slot.row.clone()).collect();
+    let rows: Vec<&BuildRow> = rows.iter().collect();
+    let reached = match progress::read_of(worker.tables.as_ref(), &rows).await {
+        Ok(reached) => reached,
+        // It is looked again.
+        Err(TableError::Unavailable(_)) => return Ok(()),
+        Err(other) => return Err(other),
+    };
+    for (slot, target) in looked_for {
+        let everywhere = progress::whole(&slot.row, reached.get(&slot.row.incarnation));
+        slot.whole = everywhere.is_some_and(|everywhere| everywhere.upto >= target);
+    }
     Ok(())
 }
 
-/// Makes a new build the one that is asked, if it may be by now.
-async fn swap_in(worker: &Worker, slot: &mut Slot) -> Result<(), TableError> {
+/// Whether a new build is to become the one that is asked now. If so nobody can give it up from here on.
+fn begins_swap(worker: &Worker, slot: &Slot) -> bool {
     let compared = slot.compared || !worker.options.verify_rebuilds;
-    if !slot.waits() || !slot.whole || !compared || !slot.seat.begin_swap() {
-        return Ok(());
-    }
-    let Some(active) = worker.builds.activate(&slot.row).await? else {
-        // Somebody gave it up, or has another one asked.
-        slot.seat.end_swap();
-        worker.board.abandon(slot.facts.name, slot.row.incarnation);
-        return Ok(());
-    };
-    slot.row = active;
-    slot.seat.activated();
-    worker.sweep_later(slot.facts.name);
-    worker.builds.ensure_views(&slot.facts, &slot.row).await
+    slot.waits() && slot.whole && compared && slot.seat.begin_swap()
 }
 
-/// Whether all partitions of a build have come to a position, whoever fills them.
-async fn everywhere_at(worker: &Worker, row: &BuildRow, position: Position) -> Result<bool, TableError> {
-    if position == Position::START {
-        return Ok(true);
+/// Makes new builds the ones that are asked.
+async fn swap_in(worker: &Worker, ready: Vec<&mut Slot>) -> Result<(), TableError> {
+    if ready.is_empty() {
+        return Ok(());
     }
-    match progress::read_all(worker.tables.as_ref(), row).await {
-        Ok(reached) => Ok(reached.is_some_and(|reached| reached.upto >= position)),
-        // It is looked again.
-        Err(TableError::Unavailable(_)) => Ok(false),
-        Err(other) => Err(other),
+    let rows: Vec<BuildRow> = ready.iter().map(|slot| slot.row.clone()).collect();
+    let asked = worker.builds.activate(&rows).await?;
+    let mut swapped = Vec::new();
+    for (slot, active) in ready.into_iter().zip(asked) {
+        let Some(active) = active else {
+            // Somebody gave it up, or has another one asked.
+            slot.seat.end_swap();
+            worker.board.abandon(slot.facts.name, slot.row.incarnation);
+            continue;
+        };
+        slot.row = active;
+        slot.seat.activated();
+        worker.sweep_later(slot.facts.name);
+        swapped.push(slot);
     }
+    let views = swapped
+        .iter()
+        .map(|slot| worker.builds.ensure_views(&slot.facts, &slot.row));
+    try_join_all(views).await?;
+    Ok(())
 }
 
 /// Reads a page, for as long as it takes the log to give one.

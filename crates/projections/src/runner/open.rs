@@ -1,6 +1,6 @@
 //! Opening a projection: finds or makes its builds, checks them against the log, and says where each goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{PageLimit, Position, ReadError, TableError};
@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 
 use super::Worker;
 use super::board::Seat;
+use super::crew::Found;
 use super::project::Hand;
-use crate::builds::{BuildRow, BuildState, Created, Facts, Swept, newest_active, of_no_use, plan};
+use crate::builds::{BuildRow, BuildState, Builds, Created, Facts, newest_active, of_no_use, plan};
 use crate::migration;
 use crate::model::ModelFactory;
-use crate::progress::{self, Progress};
+use crate::progress::{self, Progress, ReachedOf};
 use crate::verify::VerifyReport;
 
 /// A model at work on a partition of a build.
@@ -106,6 +107,26 @@ impl OpenError {
     }
 }
 
+/// What the store has when projections are opened: read once for all of them.
+pub(crate) struct Seen {
+    found: Found,
+    reached: ReachedOf,
+}
+
+impl Seen {
+    /// Reads it, once the tables are there that all builds need.
+    pub(crate) async fn read(builds: &Builds) -> Result<Self, OpenError> {
+        builds.ensure_control().await.map_err(OpenError::Control)?;
+        let found = Found::read(builds).await?;
+        let reached = found.progress(builds).await?;
+        Ok(Self { found, reached })
+    }
+
+    fn reached(&self, row: &BuildRow) -> BTreeMap<u32, Progress> {
+        self.reached.get(&row.incarnation).cloned().unwrap_or_default()
+    }
+}
+
 impl Worker {
     /// Opens the partitions of the builds of a projection that are this process's and that none of its workers fills. Whoever
     /// has the first partition also makes builds, and drops what is of no more use. The tables that all builds need are there.
@@ -113,11 +134,12 @@ impl Worker {
         &self,
         projection: &Projection,
         ours: &BTreeSet<u32>,
+        seen: &Seen,
     ) -> Result<Vec<Slot>, OpenError> {
         let manages = ours.contains(&0);
         let facts = &projection.facts;
-        let (rows, existing) = tokio::try_join!(self.builds.rows(facts.name), self.builds.existing())?;
-        let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, &existing);
+        let (rows, existing) = (seen.found.rows_of(facts.name), &seen.found.tables);
+        let mut plan = plan(&rows, facts.schema, facts.tables, self.builds.log_id, existing);
         if plan
             .revive
             .as_ref()
@@ -136,7 +158,7 @@ impl Worker {
         let mut diverged = None;
         let mut slots = Vec::new();
         if let Some(row) = plan.building.take() {
-            match self.slots(projection, &row, ours).await {
+            match self.slots(projection, &row, ours, seen.reached(&row)).await {
                 Ok(found) => slots.extend(found),
                 Err(OpenError::Diverged { .. }) => {
                     plan.retire.push(row);
@@ -148,7 +170,7 @@ impl Worker {
             }
         }
         if let Some(row) = plan.active.take() {
-            let found = self.slots(projection, &row, ours).await;
+            let found = self.slots(projection, &row, ours, seen.reached(&row)).await;
             // Where a lane fills it the views were pointed at it before, and are looked after.
             if manages && !found.as_ref().is_ok_and(Vec::is_empty) {
                 self.builds.ensure_views(facts, &row).await?;
@@ -172,9 +194,9 @@ impl Worker {
                 if state == BuildState::Active {
                     self.builds.ensure_views(facts, &row).await?;
                 }
-                slots.extend(self.slots(projection, &row, ours).await?);
+                slots.extend(self.slots(projection, &row, ours, BTreeMap::new()).await?);
             }
-            let useless = of_no_use(&rows, facts.tables, &existing).count();
+            let useless = of_no_use(&rows, facts.tables, existing).count();
             if useless > 0 || !plan.retire.is_empty() {
                 self.clear(facts, plan.retire).await?;
             }
@@ -189,23 +211,23 @@ impl Worker {
     /// Gives up builds, and drops what is of no more use.
     async fn clear(&self, facts: &Facts, retire: Vec<BuildRow>) -> Result<(), TableError> {
         self.builds.retire(retire).await?;
-        if self.sweep(facts).await? == Swept::Spared {
-            self.sweep_later(facts.name);
-        }
-        Ok(())
+        self.sweep(&[*facts]).await
     }
 
     /// Whether a build beyond those that the rows tell of has been filled: then these rows are not those of today.
     async fn was_filled_further(&self, facts: &Facts, rows: &[BuildRow]) -> Result<bool, TableError> {
-        let last = progress::last_build(self.tables.as_ref(), facts.name, self.builds.log_id).await?;
-        Ok(last > rows.iter().map(|row| row.build).max())
+        let filled = progress::filled(self.tables.as_ref(), self.builds.log_id).await?;
+        let of_it = filled.iter().filter(|filled| filled.projection == facts.name);
+        Ok(of_it.map(|filled| filled.build).max() > rows.iter().map(|row| row.build).max())
     }
 
     async fn create(&self, facts: &Facts, state: BuildState) -> Result<BuildRow, OpenError> {
-        match self.builds.create(facts, self.shape(), state).await? {
-            Created::Made(row) => Ok(row),
-            Created::Taken(build) => {
-                let why = format!("another process makes build {build}");
+        let known = self.builds.known().await?;
+        let mut created = self.builds.create(&known, &[*facts], self.shape(), state).await;
+        match created.pop().transpose()? {
+            Some(Created::Made(row)) => Ok(row),
+            Some(Created::Taken(_)) | None => {
+                let why = "another process makes a build of that number".to_owned();
                 Err(TableError::Unavailable(why).into())
             }
         }
@@ -221,18 +243,19 @@ impl Worker {
         let row = self.builds.give_back(row).await?;
         tracing::warn!(projection = %row.projection, build = row.build, "projection_build_given_back: no other one answers");
         self.builds.ensure_views(&projection.facts, &row).await?;
-        self.slots(projection, &row, ours).await
+        let reached = progress::read(self.tables.as_ref(), &row).await?;
+        self.slots(projection, &row, ours, reached).await
     }
 
     /// A fresh model for each partition of a build that is ours, standing at the first position of the block that the
-    /// partition had come to.
+    /// partition had come to. Where it has come further since, it is fed some events again.
     async fn slots(
         &self,
         projection: &Projection,
         row: &BuildRow,
         ours: &BTreeSet<u32>,
+        reached: BTreeMap<u32, Progress>,
     ) -> Result<Vec<Slot>, OpenError> {
-        let reached = progress::read(self.tables.as_ref(), row).await?;
         // Of the furthest everything before it was there too.
         if let Some(furthest) = reached.values().max_by_key(|progress| progress.upto) {
             self.still_in_log(*furthest).await?;

@@ -6,7 +6,8 @@ use crate::model::BuildShape;
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProjectorOptions {
-    /// The most events of a batch of the stream, and of a page of the log; a batch of the log is up to four such pages.
+    /// The most events of a batch of the stream, and of a page of the log; a batch of the log is up to four such pages. So many
+    /// rows of one table are written without waiting for the rest of their batch.
     pub batch_events_max: usize,
     /// The most bytes of rows of a batch, and of the events, and the payloads, that are read at a time for it.
     pub batch_bytes_max: usize,

@@ -1,11 +1,11 @@
 //! Heeding what is asked through the handle: rebuilds begun and given up.
 
-use futures_util::future::join_all;
+use domain::TableError;
 use tokio::time::Instant;
 
 use super::Projector;
 use super::handle::{AbortError, RebuildError, Request};
-use crate::builds::{BuildRow, BuildState, Created, Facts, newest_active, plan};
+use crate::builds::{BuildRow, BuildState, Created, Facts, Known, newest_active, of_projection, plan, same};
 
 impl Projector {
     pub(super) async fn heed(&mut self, request: Request) {
@@ -24,48 +24,55 @@ impl Projector {
         }
     }
 
-    /// Begins rebuilds at one time: to make the tables of one after those of another is some hundred and fifty statements, each
-    /// waited for. Only then they are opened, all together: what is opened together goes through the log together.
+    /// Begins rebuilds at one time, with one look at what there is and one write of what is new: statements take longer than they
+    /// do, and would be a good hundred and fifty one by one. Only then they are opened, all together: what is opened
+    /// together goes through the log together.
     async fn begin_rebuilds(&mut self, names: &[&str]) -> Vec<(String, Result<u32, RebuildError>)> {
-        let mut results = Vec::new();
-        let ensured = self.worker.builds.ensure_control().await.is_ok();
-        let begin = async |name: &&str| {
-            if !ensured {
-                // Each is told why.
-                self.worker.builds.ensure_control().await?;
-            }
-            self.begin_rebuild(name).await
+        let builds = &self.worker.builds;
+        let known = async {
+            builds.ensure_control().await?;
+            builds.known().await
         };
-        let begun = join_all(names.iter().map(begin)).await;
-        for (name, begun) in names.iter().zip(begun) {
-            let build = begun.map(|(facts, row)| {
-                self.worker.board.begins(&row);
-                self.due.insert(facts.name, Instant::now());
-                row.build
-            });
-            results.push(((*name).to_owned(), build));
+        let known = known.await;
+        let wanted = names.iter().map(|name| self.may_rebuild(name, &known));
+        let wanted: Vec<Result<Facts, RebuildError>> = wanted.collect();
+        let models: Vec<Facts> = wanted.iter().flatten().copied().collect();
+        let created = match &known {
+            Ok(known) => {
+                let shape = self.worker.shape();
+                builds.create(known, &models, shape, BuildState::Building).await
+            }
+            // Then no model is wanted either.
+            Err(_) => Vec::new(),
+        };
+        let mut created = created.into_iter();
+        let begun = wanted.into_iter().map(|wanted| {
+            let facts = wanted?;
+            match created.next().ok_or(RebuildError::NotRunning)?? {
+                Created::Made(row) => Ok((facts, row)),
+                Created::Taken(build) => Err(RebuildError::UnderWay(build)),
+            }
+        });
+        let begun: Vec<Result<(Facts, BuildRow), RebuildError>> = begun.collect();
+        for (facts, row) in begun.iter().flatten() {
+            self.worker.board.begins(row);
+            self.due.insert(facts.name, Instant::now());
         }
-        results
+        let builds = begun.into_iter().map(|begun| begun.map(|(_, row)| row.build));
+        names.iter().map(|name| (*name).to_owned()).zip(builds).collect()
     }
 
-    async fn begin_rebuild(&self, name: &str) -> Result<(Facts, BuildRow), RebuildError> {
+    /// Whether a rebuild of a projection may begin.
+    fn may_rebuild(&self, name: &str, known: &Result<Known, TableError>) -> Result<Facts, RebuildError> {
         let unknown = || RebuildError::Unknown(name.to_owned());
         let facts = self.projections.get(name).ok_or_else(unknown)?.facts;
-        let builds = &self.worker.builds;
-        let rows = builds.rows(name).await?;
+        let known = known.as_ref().map_err(same)?;
+        let rows = of_projection(&known.rows, name);
         let active = newest_active(&rows).map_or(0, |row| row.build);
-        let under_way = rows
-            .iter()
-            .find(|r| r.state == BuildState::Building && r.build > active);
-        if let Some(row) = under_way {
-            return Err(RebuildError::UnderWay(row.build));
-        }
-        let created = builds
-            .create(&facts, self.worker.shape(), BuildState::Building)
-            .await?;
-        match created {
-            Created::Made(row) => Ok((facts, row)),
-            Created::Taken(build) => Err(RebuildError::UnderWay(build)),
+        let mut building = rows.iter().filter(|row| row.state == BuildState::Building);
+        match building.find(|row| row.build > active) {
+            Some(row) => Err(RebuildError::UnderWay(row.build)),
+            None => Ok(facts),
         }
     }
 
@@ -85,7 +92,7 @@ impl Projector {
         if !self.worker.board.abandon(facts.name, row.incarnation) {
             return Err(AbortError::TooLate(row.build));
         }
-        let retired = builds.retire([row.clone()]).await;
+        let retired = builds.retire(vec![row.clone()]).await;
         // Even if that failed the lane is over, and the build goes on when it is opened again.
         let of_build = self.crews.values().filter(|crew| {
             let mut members = crew.members.iter();

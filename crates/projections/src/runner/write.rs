@@ -10,6 +10,7 @@ use super::open::Slot;
 use super::project::Hand;
 use crate::backoff::Backoff;
 use crate::builds::BuildRow;
+use crate::model::RowBatch;
 use crate::progress;
 
 /// Rows ready to be written, and what is true once they are.
@@ -17,6 +18,11 @@ pub(crate) struct Batch {
     /// The partitions of builds that it is for.
     parts: Vec<(BuildRow, u32)>,
     rows: Vec<TableRows>,
+    upto: Option<Upto>,
+}
+
+/// Where a batch ends; a piece of one that is not whole ends nowhere, as not all tables have what is before that.
+struct Upto {
     last: RecordedEvent,
     /// How many events it is about.
     events: u64,
@@ -40,9 +46,22 @@ pub(crate) struct Refusal {
 impl Batch {
     /// What the models of the slots have given since the last one, and where it ends. One that fails in this is left out.
     pub(crate) fn of(slots: &mut [Slot], last: RecordedEvent, events: u64) -> Self {
+        Self::given(slots, Some(Upto { last, events }), Hand::finish)
+    }
+
+    /// A piece of the next batch, ahead of it: the rows of the tables that have at least so many.
+    pub(crate) fn ahead(slots: &mut [Slot], rows_min: usize) -> Self {
+        Self::given(slots, None, |hand| Ok(hand.rows.take_large(rows_min)))
+    }
+
+    fn given(
+        slots: &mut [Slot],
+        upto: Option<Upto>,
+        give: impl Fn(&mut Hand) -> Result<RowBatch, TableError>,
+    ) -> Self {
         let (mut parts, mut rows) = (Vec::new(), Vec::<TableRows>::new());
         for slot in slots.iter_mut().filter(|slot| slot.defect.is_none()) {
-            let given = match slot.hand.as_mut().map(Hand::finish) {
+            let given = match slot.hand.as_mut().map(&give) {
                 Some(Ok(given)) => given,
                 Some(Err(defect)) => {
                     slot.defect = Some(defect.to_string());
@@ -67,12 +86,7 @@ impl Batch {
             }
         }
         rows.retain(|one| !one.rows.is_empty());
-        Self {
-            parts,
-            rows,
-            last,
-            events,
-        }
+        Self { parts, rows, upto }
     }
 
     /// Leaves out what is not of these slots: one that left the lane while this was gathered may lack what was before it.
@@ -85,7 +99,7 @@ impl Batch {
 }
 
 impl Worker {
-    /// Writes a batch. Waits for as long as the store can't be reached; an insert in doubt is done again, which changes
+    /// Writes a batch, or a piece of one. Waits for as long as the store can't be reached; an insert in doubt is done again, which changes
     /// nothing. Builds whose rows are refused are told and make no progress; the others don't suffer.
     ///
     /// # Errors
@@ -110,19 +124,22 @@ impl Worker {
         if written.is_empty() {
             return refused.pop().map_or(Ok(Vec::new()), |refusal| Err(refusal.error));
         }
+        metrics::counter!("hooklog_projection_rows_total").increment(count as u64);
+        let Some(Upto { last, events }) = batch.upto else {
+            return Ok(refused);
+        };
         let parts = written.iter().map(|(row, partition)| (row, *partition));
-        let progress = progress::rows(parts, &batch.last, self.clock.as_ref())?;
+        let progress = progress::rows(parts, &last, self.clock.as_ref())?;
         self.insert(posts, format!("hooklog.{}", progress::PROGRESS), progress)
             .await?;
         metrics::counter!("hooklog_projection_batches_total").increment(1);
-        metrics::counter!("hooklog_projection_rows_total").increment(count as u64);
         posts
             .iter()
             .filter(|post| {
                 let of_post = |(row, _): &(BuildRow, u32)| row.incarnation == post.incarnation();
                 written.iter().any(of_post)
             })
-            .for_each(|post| post.reached(&batch.last, batch.events));
+            .for_each(|post| post.reached(&last, events));
         Ok(refused)
     }
 

@@ -57,3 +57,37 @@ async fn a_build_whose_rows_were_refused_makes_no_progress_with_the_next_batch()
     assert_eq!(world.tables.state().refusals_left, 0);
     running.stop().await;
 }
+
+/// Enough rows of one table go ahead, before the sums of the whole batch and its progress. Whoever is killed after them says that it
+/// has nothing, and writes them again.
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_written_ahead_are_no_progress() {
+    let world = World::new(1);
+    append(world.log.as_ref(), 20).await;
+    let go_on = Arc::new(tokio::sync::Notify::new());
+    world.tables.state().held = Some((PROGRESS.to_owned(), go_on));
+    let running = world.start();
+    until("its progress is written", async || {
+        world.tables.state().held.is_none()
+    })
+    .await;
+    let inserts = world.tables.state().inserts.clone();
+    let ahead = inserts.iter().filter(|name| *name == "facts_s1_b1").count();
+    assert_eq!(ahead, 4, "three pages of six and the rest: {inserts:?}");
+    assert_eq!(world.tables.history("facts_s1_b1").len(), 20);
+    running.stop().await;
+    assert!(
+        world.tables.history(PROGRESS).is_empty(),
+        "one progress row for all of it, after all of it"
+    );
+
+    let running = world.start();
+    running.caught_up(&world).await;
+    assert_eq!(
+        world.tables.history("facts_s1_b1").len(),
+        40,
+        "it begins at the start"
+    );
+    world.equals_a_fold("one").await;
+    running.stop().await;
+}

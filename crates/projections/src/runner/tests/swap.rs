@@ -23,11 +23,22 @@ fn facts() -> Facts {
 }
 
 async fn create(builds: &Builds, state: BuildState) -> BuildRow {
-    let created = builds.create(&facts(), BuildShape::default(), state).await;
-    match created.unwrap() {
+    match make(builds, BuildShape::default(), state).await.unwrap() {
         Created::Made(row) => row,
         Created::Taken(build) => panic!("build {build} is made by somebody else"),
     }
+}
+
+async fn make(builds: &Builds, shape: BuildShape, state: BuildState) -> Result<Created, TableError> {
+    let known = builds.known().await?;
+    let mut created = builds.create(&known, &[facts()], shape, state).await;
+    created.pop().unwrap()
+}
+
+/// What came of making it the one that is asked.
+async fn activate(builds: Builds, row: BuildRow) -> Option<BuildRow> {
+    let mut asked = builds.activate(&[row]).await.unwrap();
+    asked.pop().unwrap()
 }
 
 /// A build that is asked, and one that is to be asked next.
@@ -65,11 +76,11 @@ async fn a_build_that_was_given_up_is_not_asked_by_one_who_wakes_while_swapping_
         let world = World::new(1);
         let (_, second) = two(&world).await;
         let (sleeper, row) = (world.builds(), second.clone());
-        let (waking, wake) = stopped(&world, stop, async move { sleeper.activate(&row).await }).await;
-        world.builds().retire([second]).await.unwrap();
+        let (waking, wake) = stopped(&world, stop, activate(sleeper, row)).await;
+        world.builds().retire(vec![second]).await.unwrap();
         world.clock.advance_millis(60_000);
         wake.notify_one();
-        assert_eq!(waking.await.unwrap().unwrap(), None);
+        assert_eq!(waking.await.unwrap(), None);
         assert_eq!(asked(&world).await, Some(1), "and the build before it stays");
     }
 }
@@ -80,14 +91,14 @@ async fn a_build_that_was_replaced_is_not_asked_by_one_who_wakes_while_swapping_
         let world = World::new(1);
         let (_, second) = two(&world).await;
         let (sleeper, row) = (world.builds(), second.clone());
-        let (waking, wake) = stopped(&world, stop, async move { sleeper.activate(&row).await }).await;
+        let (waking, wake) = stopped(&world, stop, activate(sleeper, row)).await;
         let builds = world.builds();
-        builds.activate(&second).await.unwrap().expect("it is asked");
+        activate(world.builds(), second).await.expect("it is asked");
         let third = create(&builds, BuildState::Building).await;
-        builds.activate(&third).await.unwrap().expect("it is asked");
+        activate(world.builds(), third).await.expect("it is asked");
         world.clock.advance_millis(60_000);
         wake.notify_one();
-        assert_eq!(waking.await.unwrap().unwrap(), None);
+        assert_eq!(waking.await.unwrap(), None);
         let rows = builds.rows("one").await.unwrap();
         let states: Vec<(u32, BuildState)> = rows.iter().map(|row| (row.build, row.state)).collect();
         let retired = BuildState::Retired;
@@ -101,15 +112,10 @@ async fn two_who_swap_in_the_same_build_come_to_the_same_end() {
         let world = World::new(1);
         let (_, second) = two(&world).await;
         let (sleeper, row) = (world.builds(), second.clone());
-        let (waking, wake) = stopped(&world, stop, async move { sleeper.activate(&row).await }).await;
-        world
-            .builds()
-            .activate(&second)
-            .await
-            .unwrap()
-            .expect("it is asked");
+        let (waking, wake) = stopped(&world, stop, activate(sleeper, row)).await;
+        activate(world.builds(), second).await.expect("it is asked");
         wake.notify_one();
-        let active = waking.await.unwrap().unwrap().expect("it is asked");
+        let active = waking.await.unwrap().expect("it is asked");
         assert_eq!((active.build, asked(&world).await), (2, Some(2)));
     }
 }
@@ -123,13 +129,11 @@ async fn two_builds_never_share_a_table() {
         partitions,
         ..BuildShape::default()
     };
-    let make = |builds: Builds, partitions: u32| async move {
-        let facts = facts();
-        builds
-            .create(&facts, shape(partitions), BuildState::Building)
-            .await
-    };
-    let (one, other) = tokio::join!(make(world.builds(), 2), make(world.builds(), 4));
+    let builds = world.builds();
+    let (one, other) = tokio::join!(
+        make(&builds, shape(2), BuildState::Building),
+        make(&builds, shape(4), BuildState::Building)
+    );
     let made = |created: &Result<Created, TableError>| matches!(created, Ok(Created::Made(_)));
     assert!(made(&one) != made(&other), "{one:?} and {other:?}");
     let taken = [one, other].into_iter().find(|created| !made(created));
@@ -142,19 +146,36 @@ async fn two_builds_never_share_a_table() {
 /// whole at that moment, and the next process brings it to an end.
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_in_any_step_of_a_rebuild_leaves_the_old_tables_or_the_new_ones() {
-    for partitions in [1, 2] {
+    for (partitions, everything) in [(1, false), (2, false), (1, true)] {
         let (mut calls, mut ended) = (1, [false, false]);
         while ended != [true, true] {
             for late in [false, true] {
-                let swapped = dies(partitions, calls, late).await;
-                ended[usize::from(late)] |= swapped == Swapped::AndDone;
+                let death = Death {
+                    partitions,
+                    everything,
+                    calls,
+                    late,
+                };
+                ended[usize::from(late)] |= dies(death).await == Swapped::AndDone;
             }
             calls += 1;
             assert!(calls < 500, "it is never swapped in");
         }
-        println!("{partitions} partitions: died in each of {calls} calls");
+        println!("{partitions} partitions, everything {everything}: died in each of {calls} calls");
         assert!(calls > 10, "only {calls} calls");
     }
+}
+
+/// Where a process dies.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    partitions: u32,
+    /// In a rebuild of all projections, not of one.
+    everything: bool,
+    /// After so many calls of the store.
+    calls: u64,
+    /// The last of them is still done.
+    late: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -164,19 +185,29 @@ enum Swapped {
     AndDone,
 }
 
-async fn dies(partitions: u32, calls: u64, late: bool) -> Swapped {
+async fn dies(death: Death) -> Swapped {
     const DELIVERIES: u64 = 20;
     let world = World::new(1);
     append(world.log.as_ref(), DELIVERIES).await;
     let options = || ProjectorOptions {
         batch_events_max: 1000,
         check_ms: 500,
-        ..in_parts(partitions)
+        ..in_parts(death.partitions)
     };
     let one = world.start_sharing(options(), Arc::new(Unshared));
     one.sees_the_head(&world).await;
-    one.handle.rebuild("deliveries").await.unwrap();
-    (world.tables.state().dies_after, world.tables.state().dies_late) = (Some(calls), late);
+    let rebuilt = if death.everything {
+        let begun = one.handle.rebuild_all().await;
+        begun
+            .into_iter()
+            .map(|(name, build)| build.map(|_| name))
+            .collect()
+    } else {
+        let begun = one.handle.rebuild("deliveries").await;
+        begun.map(|_| vec!["deliveries".to_owned()])
+    };
+    let rebuilt: Vec<String> = rebuilt.unwrap();
+    (world.tables.state().dies_after, world.tables.state().dies_late) = (Some(death.calls), death.late);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let alive = world.tables.state().dies_after.is_some_and(|left| left > 0);
     let at_death = world.active("deliveries");
@@ -185,21 +216,23 @@ async fn dies(partitions: u32, calls: u64, late: bool) -> Swapped {
     let whole = |when: &str| {
         let (rows, total) = world.answers();
         let found = (rows.len() as u64, total);
-        let told = format!("{when}, {partitions} partitions, call {calls}, late {late}, {at_death:?}");
-        assert_eq!(found, (DELIVERIES, DELIVERIES), "{told}");
+        assert_eq!(found, (DELIVERIES, DELIVERIES), "{when}, {death:?}, {at_death:?}");
     };
     whole("at its death");
     let next = world.start_sharing(options(), Arc::new(Unshared));
-    until("it is swapped in", async || {
-        world.active("deliveries") == Some((2, 2))
+    until("all are swapped in", async || {
+        let build = |name: &String| world.active(name).map(|(_, build)| build);
+        rebuilt.iter().all(|name| build(name) == Some(2))
     })
     .await;
     next.sees_the_head(&world).await;
     whole("in the end");
     next.equals_the_log().await;
-    let rows = world.builds().rows("deliveries").await.unwrap();
-    let asked = rows.iter().filter(|row| row.state != BuildState::Retired).count();
-    assert_eq!(asked, 1, "{rows:?}");
+    for name in &rebuilt {
+        let rows = world.builds().rows(name).await.unwrap();
+        let asked = rows.iter().filter(|row| row.state != BuildState::Retired).count();
+        assert_eq!(asked, 1, "{rows:?}");
+    }
     next.stop().await;
     if alive { Swapped::AndDone } else { Swapped::NotYet }
 }
