@@ -21,6 +21,7 @@ const MERGES: Duration = Duration::from_secs(120);
 pub(crate) async fn deliveries(store: &Store, count: u64) {
     let (deliveries, statistics) = (store.model("deliveries").await, store.model("statistics").await);
     let hours = store.model("statistics_hours").await;
+    let repositories = store.model("statistics_repositories").await;
     let activity = store.model("repository_activity").await;
     let contributors = store.model("repository_contributors").await;
     for from in (0..count).step_by(CHUNK as usize) {
@@ -41,6 +42,13 @@ pub(crate) async fn deliveries(store: &Store, count: u64) {
             .ask(&statistics_rows(
                 &hours,
                 "toStartOfHour(received_at) AS hour, source, event",
+                &of,
+            ))
+            .await;
+        store
+            .ask(&statistics_rows(
+                &repositories,
+                "repository_key, toStartOfHour(received_at) AS hour, source, event",
                 &of,
             ))
             .await;
@@ -99,7 +107,7 @@ fn delivery_rows(table: &str, first: u64, rows: u64, count: u64) -> String {
     )
 }
 
-/// Statistics by some columns of the receipt, from minute or hour on.
+/// Statistics by some columns of the receipt, minute or hour among them.
 fn statistics_rows(table: &str, by: &str, of: &str) -> String {
     let named = by
         .split(", ")

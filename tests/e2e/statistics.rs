@@ -1,4 +1,5 @@
-//! Statistics of days that have gone by: whole hours come from rollups of their own, the minutes around them from others.
+//! Statistics of days that have gone by: whole hours come from rollups of their own, those of one repository from others, and the
+//! minutes around them from others again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +15,15 @@ use crate::harness::{Launch, Server};
 
 const WINDOWS: [u64; 4] = [2, 24, 72, 300];
 const EVENTS: [&str; 3] = ["push", "issues", "star"];
-const REPOSITORIES: u64 = 4;
+/// Senders compare them without case.
+const REPOSITORIES: [Option<&str>; 5] = [
+    Some("octo-org/api"),
+    Some("octo-org/web"),
+    Some("Octo-Org/API"),
+    Some("octo-org/ap"),
+    None,
+];
+const ASKED: [&str; 3] = ["octo-org/api", "Octo-org/Web", "octo-org/ap"];
 
 /// A delivery that came in so many minutes ago.
 struct Past {
@@ -32,7 +41,7 @@ fn past(now: Timestamp) -> Vec<Past> {
             minutes,
             delivery: TestDelivery {
                 received_at: Timestamp::from_micros(now.as_micros() - minutes.cast_signed() * 60_000_000),
-                repository: Some(format!("octo-org/repo-{}", n as u64 % REPOSITORIES)),
+                repository: REPOSITORIES[n % REPOSITORIES.len()].map(str::to_owned),
                 synthetic: n % 11 == 10,
                 ..TestDelivery::new(EVENTS[n % EVENTS.len()], format!("{{\"n\":{n}}}"))
             },
@@ -66,17 +75,62 @@ fn counted(data: &Value) -> BTreeMap<String, u64> {
     events.iter().map(count).collect()
 }
 
-async fn asked(server: &Server, hours: u64, more: &str) -> BTreeMap<String, u64> {
-    let data = server
-        .data_of(&format!("/api/webhooks/statistics?hours={hours}{more}"))
-        .await;
+/// What is asked for.
+struct Scope {
+    hours: u64,
+    repository: Option<&'static str>,
+    more: &'static str,
+}
+
+const SYNTHETIC_TOO: &str = "&synthetic=true";
+
+impl Scope {
+    fn has(&self, one: &Past) -> bool {
+        let of_repository = self.repository.is_none_or(|name| is_of(one, name));
+        one.minutes < self.hours * 60
+            && of_repository
+            && (self.more == SYNTHETIC_TOO || !one.delivery.synthetic)
+    }
+
+    async fn check(&self, server: &Server, past: &[Past]) {
+        let mut expected = BTreeMap::new();
+        for one in past.iter().filter(|one| self.has(one)) {
+            *expected.entry(one.delivery.event.clone()).or_insert(0) += 1;
+        }
+        let mut path = format!("/api/webhooks/statistics?hours={}{}", self.hours, self.more);
+        if let Some(repository) = self.repository {
+            path += &format!("&repository={repository}");
+        }
+        assert_eq!(asked(server, &path).await, expected, "{path}");
+    }
+}
+
+fn is_of(one: &Past, repository: &str) -> bool {
+    let named = one.delivery.repository.as_deref();
+    named.is_some_and(|name| name.eq_ignore_ascii_case(repository))
+}
+
+async fn asked(server: &Server, path: &str) -> BTreeMap<String, u64> {
+    let data = server.data_of(path).await;
     let counted = counted(&data);
     let total: u64 = counted.values().sum();
-    assert_eq!(data["summary"]["totalEvents"], total, "{hours} hours{more}");
+    assert_eq!(data["summary"]["totalEvents"], total, "{path}");
     let steps = data["series"].as_array().unwrap().iter();
     let in_steps: u64 = steps.map(|step| step["total"].as_u64().unwrap()).sum();
-    assert_eq!(in_steps, total, "the steps of {hours} hours{more}");
+    assert_eq!(in_steps, total, "the steps of {path}");
     counted
+}
+
+/// One page does not show them all, so that they have to be counted.
+async fn totals_are_those_of(repository: &str, server: &Server, past: &[Past]) {
+    for (more, event) in [("", None), ("&event=issues", Some("issues"))] {
+        let of_event = |one: &Past| event.is_none_or(|event| one.delivery.event == event);
+        let fitting = past.iter().filter(|one| is_of(one, repository) && of_event(one));
+        let path = format!("/api/webhooks/events?repository={repository}&limit=5{more}");
+        let listed = server.data_of(&path).await;
+        assert_eq!(listed["total"], fitting.count() as u64, "{path}");
+        assert_eq!(listed["totalIsExact"], true, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,34 +142,22 @@ async fn a_window_of_many_hours_counts_every_delivery_in_it_once() {
     let server = launch.start().await;
     server.caught_up_within(Duration::from_secs(60)).await;
     for hours in WINDOWS {
-        for (more, repository, synthetic) in [
-            ("".to_owned(), None, false),
-            ("&synthetic=true".to_owned(), None, true),
-            ("&source=github".to_owned(), None, false),
-            (
-                "&repository=octo-org/repo-1".to_owned(),
-                Some("octo-org/repo-1"),
-                false,
-            ),
-        ] {
-            let mut expected = BTreeMap::new();
-            let within = past.iter().filter(|one| one.minutes < hours * 60);
-            for delivery in within.map(|one| &one.delivery) {
-                let of_repository = repository.is_none() || delivery.repository.as_deref() == repository;
-                if of_repository && (synthetic || !delivery.synthetic) {
-                    *expected.entry(delivery.event.clone()).or_insert(0) += 1;
-                }
+        for repository in std::iter::once(None).chain(ASKED.map(Some)) {
+            for more in ["", "&source=github", SYNTHETIC_TOO] {
+                let scope = Scope {
+                    hours,
+                    repository,
+                    more,
+                };
+                scope.check(&server, &past).await;
             }
-            assert!(!expected.is_empty(), "{hours} hours{more} have something");
-            assert_eq!(
-                asked(&server, hours, &more).await,
-                expected,
-                "{hours} hours{more}"
-            );
         }
     }
     let listed = server.data_of("/api/webhooks/events").await;
     let whole = past.len() as u64;
     assert_eq!(listed["total"], whole, "the list counts them all");
+    for repository in ASKED {
+        totals_are_those_of(repository, &server, &past).await;
+    }
     server.stop().await;
 }

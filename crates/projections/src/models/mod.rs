@@ -17,6 +17,8 @@ mod repository_activity;
 mod rollup;
 mod statistics;
 mod statistics_hours;
+mod statistics_repositories;
+mod statistics_sums;
 mod transition;
 
 use std::sync::Arc;

@@ -57,7 +57,7 @@ impl Default for ProjectorOptions {
             partitions: shape.partitions,
             silent_ms: 1000,
             follow_timeout_ms: 5000,
-            inserts_max: 4,
+            inserts_max: 2,
             retry_ms_min: 50,
             retry_ms_max: 5000,
             check_ms: 10_000,

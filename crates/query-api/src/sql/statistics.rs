@@ -1,4 +1,4 @@
-//! Sums over the rollups per minute, and over those per hour wherever whole hours of all repositories are asked.
+//! Sums over the rollups per minute, and over those per hour, of one repository or of all, wherever whole hours are asked.
 
 use domain::{DeliveryStatus, Query, TenantId, Timestamp};
 use serde::Deserialize;
@@ -30,27 +30,24 @@ pub(crate) struct Scope {
 
 impl Scope {
     fn conditions(&self, tenant: &TenantId) -> Conditions {
-        let conditions = self.of_source(self.minutes(tenant));
-        conditions.with_given(
-            "repository_key = {repository:String}",
-            "repository",
-            self.repository.as_ref(),
-        )
+        self.of_part(self.minutes(tenant))
     }
 
-    fn of_source(&self, conditions: Conditions) -> Conditions {
-        conditions.with_given("source = {source:String}", "source", self.source.as_ref())
+    fn of_part(&self, conditions: Conditions) -> Conditions {
+        conditions
+            .with_given("source = {source:String}", "source", self.source.as_ref())
+            .with_given(
+                "repository_key = {repository:String}",
+                "repository",
+                self.repository.as_ref(),
+            )
     }
 
-    /// The start of its first whole hour and the end of its last, where rollups by the hour know enough.
+    /// The start of its first whole hour and the end of its last, which rollups by the hour know.
     const fn whole_hours(&self) -> Option<(i64, i64)> {
         let first = (self.start_secs + HOUR_SECS - 1).div_euclid(HOUR_SECS) * HOUR_SECS;
         let end = self.end_secs.div_euclid(HOUR_SECS) * HOUR_SECS;
-        if first < end && self.repository.is_none() {
-            Some((first, end))
-        } else {
-            None
-        }
+        if first < end { Some((first, end)) } else { None }
     }
 
     /// Whether it is of a part of the deliveries only.
@@ -79,6 +76,14 @@ impl Scope {
     }
 }
 
+/// The rollups by the hour of one repository, or of all together.
+const fn hours_of(repository: Option<&String>) -> &'static str {
+    match repository {
+        Some(_) => "statistics_repositories",
+        None => "statistics_hours",
+    }
+}
+
 /// The columns that are summed.
 const SUMMED: &str = "total, received, processing, retrying, processed, dead, duplicates, attempts, retries, processing_count, processing_us";
 
@@ -98,7 +103,7 @@ fn rows(
     let of_hours = Conditions::of(tenant)
         .and("hour >= toDateTime({first_hour:Int64}, 'UTC')")
         .and("hour < toDateTime({end_hour:Int64}, 'UTC')");
-    let of_hours = scope.of_source(scope.or_synthetic(of_hours));
+    let of_hours = scope.of_part(scope.or_synthetic(of_hours));
     let conditions = conditions
         .with(
             "(minute < toDateTime({first_hour:Int64}, 'UTC')",
@@ -109,7 +114,7 @@ fn rows(
     let text = format!(
         "(SELECT hour AS minute, {columns} FROM {} FINAL WHERE {}
           UNION ALL SELECT minute, {columns} FROM {minutes} FINAL WHERE {})",
-        build.table("statistics_hours"),
+        build.table(hours_of(scope.repository.as_ref())),
         of_hours.text(),
         conditions.text()
     );
@@ -206,7 +211,7 @@ pub(crate) fn cuts_a_minute(filter: &Filter) -> bool {
 /// How many deliveries fit a filter of the list, by whole minutes. The filters are on columns of the key, which all versions of
 /// a row share, so they may come before `FINAL`; and where parts don't overlap, `FINAL` has nothing to merge. Grouping by
 /// the key to take the newest version by hand takes nearly seven times as long (470 ms of processor time against 70, over 8.6
-/// million rows). Where nothing is asked that rollups by the hour don't know, they have far fewer rows.
+/// million rows). Where nothing is asked that rollups by the hour don't know, they have far fewer rows to read.
 pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
     let minute = |time: Timestamp| time.as_secs().div_euclid(60) * 60;
     let conditions = Conditions::of(tenant)
@@ -238,17 +243,15 @@ pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
             .collect::<Vec<_>>()
             .join(" + "),
     };
-    let by_minute = filter.action.is_some()
-        || filter.repository.is_some()
-        || filter.from.is_some()
-        || filter.until.is_some();
+    let by_minute = filter.action.is_some() || filter.from.is_some() || filter.until.is_some();
+    let table = if by_minute {
+        "statistics"
+    } else {
+        hours_of(filter.repository.as_ref())
+    };
     let sql = format!(
         "SELECT sum({counted}) AS n FROM {} FINAL PREWHERE {} SETTINGS max_rows_to_read = {TOTAL_ROWS_MAX}",
-        build.table(if by_minute {
-            "statistics"
-        } else {
-            "statistics_hours"
-        }),
+        build.table(table),
         conditions.text()
     );
     conditions.bind(sql)
@@ -280,33 +283,75 @@ mod tests {
         ] {
             assert_eq!(scope(start, end).whole_hours(), whole, "{start} to {end}");
         }
-        let of_one = Scope {
-            repository: Some("a/b".into()),
-            ..scope(hour, hour + 3600)
-        };
-        assert_eq!(of_one.whole_hours(), None, "they know no repository");
+    }
+
+    /// Which tables are read.
+    fn tables(query: &Query) -> Vec<&str> {
+        let named = query.sql.split("hooklog.").skip(1);
+        named.map(|rest| rest.split_once("_s1_b1 ").unwrap().0).collect()
     }
 
     #[test]
     fn hours_are_read_where_minutes_are_not_needed() {
         let (build, tenant) = (Build::for_test(1, 1), TenantId::default());
-        let day = scope(1_795_248_060, 1_795_334_460);
-        let hourly = |query: Query| query.sql.contains("hooklog.statistics_hours_s1_b1");
-        assert!(hourly(by_event(build, &tenant, &day)));
-        assert!(hourly(series(build, &tenant, &day, 3600)));
-        assert!(hourly(series(build, &tenant, &day, 86_400)));
-        assert!(!hourly(series(build, &tenant, &day, 60)));
-        let of_one = Scope {
+        for (repository, hours) in [
+            (None, "statistics_hours"),
+            (Some("a/b".to_owned()), "statistics_repositories"),
+        ] {
+            let day = Scope {
+                repository: repository.clone(),
+                ..scope(1_795_248_060, 1_795_334_460)
+            };
+            let with_edges = [hours, "statistics"];
+            assert_eq!(tables(&by_event(build, &tenant, &day)), with_edges);
+            assert_eq!(tables(&series(build, &tenant, &day, 3600)), with_edges);
+            assert_eq!(tables(&series(build, &tenant, &day, 86_400)), with_edges);
+            assert_eq!(tables(&series(build, &tenant, &day, 60)), ["statistics"]);
+            let all = Filter {
+                repository,
+                event: Some("push".into()),
+                source: Some("github".into()),
+                statuses: Some(vec![DeliveryStatus::Dead]),
+                ..Filter::default()
+            };
+            assert_eq!(tables(&total(build, &tenant, &all)), [hours]);
+            let time = Some(Timestamp::from_millis(1_795_248_060_000));
+            for by_minute in [
+                Filter {
+                    action: Some("opened".into()),
+                    ..all.clone()
+                },
+                Filter {
+                    from: time,
+                    ..all.clone()
+                },
+                Filter { until: time, ..all },
+            ] {
+                assert_eq!(tables(&total(build, &tenant, &by_minute)), ["statistics"]);
+            }
+        }
+    }
+
+    #[test]
+    fn hours_and_the_minutes_around_them_are_of_one_repository() {
+        let day = Scope {
             repository: Some("a/b".into()),
-            ..day
+            source: Some("github".into()),
+            ..scope(1_795_248_060, 1_795_334_460)
         };
-        assert!(!hourly(by_event(build, &tenant, &of_one)));
-        let all = Filter::default();
-        assert!(hourly(total(build, &tenant, &all)));
-        let opened = Filter {
-            action: Some("opened".into()),
-            ..Filter::default()
-        };
-        assert!(!hourly(total(build, &tenant, &opened)));
+        let query = by_event(Build::for_test(1, 1), &TenantId::default(), &day);
+        for condition in [
+            "repository_key = {repository:String}",
+            "source = {source:String}",
+            "NOT synthetic",
+        ] {
+            assert_eq!(
+                query.sql.matches(condition).count(),
+                2,
+                "{condition}: {}",
+                query.sql
+            );
+        }
+        assert!(query.params.contains(&("repository", "a/b".into())));
     }
 }

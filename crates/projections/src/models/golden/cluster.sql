@@ -84,7 +84,7 @@ SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory 
 
 CREATE TABLE IF NOT EXISTS hooklog.dead_letters_s2_b1 ON CLUSTER `main` AS hooklog.dead_letters_s2_b1_local ENGINE = Distributed(`main`, hooklog, dead_letters_s2_b1_local, cityHash64(tenant, position));
 
-CREATE TABLE IF NOT EXISTS hooklog.statistics_s3_b1_local ON CLUSTER `main` (
+CREATE TABLE IF NOT EXISTS hooklog.statistics_s4_b1_local ON CLUSTER `main` (
     tenant LowCardinality(String),
     minute DateTime('UTC'),
     source LowCardinality(String),
@@ -112,9 +112,9 @@ ENGINE = ReplicatedReplacingMergeTree(upto)
 ORDER BY (tenant, minute, source, event, action, repository_key, synthetic, partition, block)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS hooklog.statistics_s3_b1 ON CLUSTER `main` AS hooklog.statistics_s3_b1_local ENGINE = Distributed(`main`, hooklog, statistics_s3_b1_local, cityHash64(tenant, minute, source, event, action, repository_key, synthetic, partition, block));
+CREATE TABLE IF NOT EXISTS hooklog.statistics_s4_b1 ON CLUSTER `main` AS hooklog.statistics_s4_b1_local ENGINE = Distributed(`main`, hooklog, statistics_s4_b1_local, cityHash64(tenant, minute, source, event, action, repository_key, synthetic, partition, block));
 
-CREATE TABLE IF NOT EXISTS hooklog.statistics_hours_s3_b1_local ON CLUSTER `main` (
+CREATE TABLE IF NOT EXISTS hooklog.statistics_hours_s4_b1_local ON CLUSTER `main` (
     tenant LowCardinality(String),
     hour DateTime('UTC'),
     source LowCardinality(String),
@@ -140,7 +140,36 @@ ENGINE = ReplicatedReplacingMergeTree(upto)
 ORDER BY (tenant, hour, source, event, synthetic, partition, block)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS hooklog.statistics_hours_s3_b1 ON CLUSTER `main` AS hooklog.statistics_hours_s3_b1_local ENGINE = Distributed(`main`, hooklog, statistics_hours_s3_b1_local, cityHash64(tenant, hour, source, event, synthetic, partition, block));
+CREATE TABLE IF NOT EXISTS hooklog.statistics_hours_s4_b1 ON CLUSTER `main` AS hooklog.statistics_hours_s4_b1_local ENGINE = Distributed(`main`, hooklog, statistics_hours_s4_b1_local, cityHash64(tenant, hour, source, event, synthetic, partition, block));
+
+CREATE TABLE IF NOT EXISTS hooklog.statistics_repositories_s4_b1_local ON CLUSTER `main` (
+    tenant LowCardinality(String),
+    repository_key LowCardinality(String),
+    hour DateTime('UTC'),
+    source LowCardinality(String),
+    event LowCardinality(String),
+    synthetic Bool,
+    partition UInt32,
+    block UInt64,
+    upto UInt64,
+    total Int64,
+    received Int64,
+    processing Int64,
+    retrying Int64,
+    processed Int64,
+    dead Int64,
+    duplicates Int64,
+    attempts UInt64,
+    retries UInt64,
+    processing_count UInt64,
+    processing_us UInt64,
+    processing_buckets Map(UInt16, UInt64)
+)
+ENGINE = ReplicatedReplacingMergeTree(upto)
+ORDER BY (tenant, repository_key, hour, source, event, synthetic, partition, block)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS hooklog.statistics_repositories_s4_b1 ON CLUSTER `main` AS hooklog.statistics_repositories_s4_b1_local ENGINE = Distributed(`main`, hooklog, statistics_repositories_s4_b1_local, cityHash64(tenant, repository_key, hour, source, event, synthetic, partition, block));
 
 CREATE TABLE IF NOT EXISTS hooklog.health_hours_s2_b1_local ON CLUSTER `main` (
     tenant LowCardinality(String),

@@ -248,6 +248,11 @@ proptest! {
         let sums = ["total", "received", "processed", "duplicates", "attempts", "processing_count", "processing_us"];
         let of = |table: &str| summed(&tables, table, &["tenant", "source", "event", "synthetic", "block"], &sums);
         prop_assert_eq!(of("statistics_hours"), of("statistics"));
+        // By the hour of each repository too, those that name none left out.
+        let of = |table: &str| summed(&tables, table, &["repository_key", "tenant", "source", "event", "synthetic", "block"], &sums);
+        let mut by_minute = of("statistics");
+        by_minute.retain(|key, _| !key[0].is_empty());
+        prop_assert_eq!(of("statistics_repositories"), by_minute);
     }
 
     #[test]
@@ -344,11 +349,43 @@ fn a_row_of_an_hour_counts_all_its_minutes_actions_and_repositories() {
 }
 
 #[test]
+fn a_row_of_a_repository_counts_all_minutes_and_actions_of_an_hour() {
+    let of = |at: &str, action: &str, repository: Option<&str>| TestDelivery {
+        received_at: at.parse().unwrap(),
+        action: Some(action.into()),
+        repository: repository.map(str::to_owned),
+        ..TestDelivery::new("issues", "{}")
+    };
+    let events = [
+        projected(1, &of("2026-11-21T10:00:00Z", "opened", Some("a/one"))),
+        projected(2, &of("2026-11-21T10:59:59.999Z", "closed", Some("A/One"))),
+        projected(3, &of("2026-11-21T10:30:00Z", "opened", Some("a/two"))),
+        projected(4, &of("2026-11-21T10:30:00Z", "opened", None)),
+        projected(5, &of("2026-11-21T11:00:00Z", "opened", Some("a/one"))),
+    ];
+    let tables = folded("statistics", &events);
+    let found = summed(
+        &tables,
+        "statistics_repositories",
+        &["repository_key", "hour"],
+        &["total"],
+    );
+    let hour = |repository: &str, hour: u8, total| {
+        let key = vec![repository.to_owned(), format!("2026-11-21 {hour}:00:00")];
+        (key, vec![total])
+    };
+    let expected = [hour("a/one", 10, 2), hour("a/one", 11, 1), hour("a/two", 10, 1)];
+    assert_eq!(found, BTreeMap::from(expected));
+}
+
+#[test]
 fn processing_times_are_kept_in_buckets() {
     let tables = folded("statistics", &[projected(1, &TestDelivery::new("push", "{}"))]);
     let row = tables.rows("statistics").next().unwrap();
     // 5 ms are 5000 µs: 5000 >> 8 is 19, in the ninth doubling.
     assert_eq!(text(row, "processing_buckets"), r#"{"147":1}"#);
-    let hour = tables.rows("statistics_hours").next().unwrap();
-    assert_eq!(text(hour, "processing_buckets"), r#"{"147":1}"#);
+    for table in ["statistics_hours", "statistics_repositories"] {
+        let hour = tables.rows(table).next().unwrap();
+        assert_eq!(text(hour, "processing_buckets"), r#"{"147":1}"#, "{table}");
+    }
 }

@@ -21,7 +21,7 @@ async fn what_many_pages_gave_is_written_at_once() {
     let running = world.start_with(options, crate::models::factories());
     running.caught_up(&world).await;
     let inserts = world.tables.state().inserts.clone();
-    for table in ["deliveries_s2_b1", "statistics_s3_b1", "health_hours_s2_b1"] {
+    for table in ["deliveries_s2_b1", "statistics_s4_b1", "health_hours_s2_b1"] {
         let of_table = inserts.iter().filter(|name| *name == table).count();
         assert_eq!(of_table, 1, "{table}: {inserts:?}");
     }
