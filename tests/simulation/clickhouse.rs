@@ -247,7 +247,13 @@ impl State {
             .collect();
         for (name, value) in &query.params {
             let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            rows.retain(|row| text(&row[*name]) == *value);
+            // A list of UUIDs, of which none is in another one.
+            let of_list = query.sql.split_once(&format!(" IN {{{name}:Array(UUID)}}"));
+            let listed = of_list.and_then(|(before, _)| before.split_whitespace().last());
+            rows.retain(|row| match listed {
+                Some(column) => value.contains(&text(&row[column])),
+                None => text(&row[*name]) == *value,
+            });
         }
         for row in &mut rows {
             if let Some(time) = row["updated_at"].as_str() {

@@ -72,13 +72,13 @@ pub(crate) async fn run(tables: &dyn Tables, clock: &dyn Clock) -> Result<(), Ta
 
 async fn run_steps(tables: &dyn Tables, clock: &dyn Clock, steps: &[Migration]) -> Result<(), TableError> {
     let cluster = tables.cluster();
-    let existing = builds::existing(tables).await?;
     // Of a cluster one server tells what it has: another one may be new.
-    if cluster.is_some() || !existing.contains(MIGRATED) {
-        tables.execute(&ddl::create_database(cluster)).await?;
-        for statement in ddl::create_table(cluster, MIGRATED, MIGRATED_DEFINITION) {
-            tables.execute(&statement).await?;
-        }
+    if cluster.is_some() {
+        begin(tables).await?;
+    }
+    let existing = builds::existing(tables).await?;
+    if cluster.is_none() && !existing.contains(MIGRATED) {
+        begin(tables).await?;
     }
     let query = Query::new("SELECT number, sha256 FROM hooklog.schema_migrations FINAL ORDER BY number");
     let done: Vec<Done> = tables.query(&query).await?;
@@ -101,6 +101,16 @@ async fn run_steps(tables: &dyn Tables, clock: &dyn Clock, steps: &[Migration]) 
         })?;
         tables.insert(&format!("hooklog.{MIGRATED}"), rows).await?;
         tracing::info!(number = step.number, table = step.table, "schema_migrated");
+    }
+    Ok(())
+}
+
+/// Makes the database, and the table of the steps that were done.
+async fn begin(tables: &dyn Tables) -> Result<(), TableError> {
+    let cluster = tables.cluster();
+    tables.execute(&ddl::create_database(cluster)).await?;
+    for statement in ddl::create_table(cluster, MIGRATED, MIGRATED_DEFINITION) {
+        tables.execute(&statement).await?;
     }
     Ok(())
 }
