@@ -24,6 +24,8 @@ pub struct LogOptions {
     /// The least time between the beginnings of two syncs, in microseconds: what comes meanwhile shares the next one. A disk that
     /// is asked without a pause stalls now and then.
     pub sync_interval_us: u64,
+    /// The longest that a batch waits for as many appends as were in the one before, in microseconds.
+    pub gather_us: u64,
     /// The longest that the index gathers events before they are written, in milliseconds.
     pub index_delay_ms: u64,
     /// Memory for blocks of the index, in bytes.
@@ -44,6 +46,7 @@ impl Default for LogOptions {
             newest_bytes_max: 4 * 1024 * 1024,
             unindexed_max: 100_000,
             sync_interval_us: 400,
+            gather_us: 100,
             index_delay_ms: 5_000,
             index_cache_bytes: 8 * MIB,
             index_memtable_bytes: 8 * MIB,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::{Append, AppendError, Appended, StreamName, Timestamp};
 use tokio::sync::oneshot;
@@ -55,6 +56,8 @@ impl Request {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Request>,
+    /// How many have to wait before the one who serves them is woken.
+    wanted: usize,
     bytes: usize,
     closed: bool,
 }
@@ -98,9 +101,21 @@ impl Queue {
         state.bytes += request.bytes;
         state.waiting.push_back(request);
         metrics::gauge!("hooklog_log_queue_length").increment(1.0);
+        let enough = state.waiting.len() >= state.wanted;
         drop(state);
-        self.filled.notify_one();
+        if enough {
+            self.filled.notify_one();
+        }
         Ok(())
+    }
+
+    /// Waits until so many are waiting, or as long as that takes at most.
+    pub(crate) fn gather(&self, wanted: usize, at_most: Duration) {
+        let mut state = self.state();
+        state.wanted = wanted;
+        let too_few = |state: &mut State| !state.closed && state.waiting.len() < wanted;
+        let gathered = self.filled.wait_timeout_while(state, at_most, too_few);
+        gathered.unwrap_or_else(PoisonError::into_inner).0.wanted = 0;
     }
 
     /// Takes what is waiting, up to `bytes_max` but at least one; waits for it. `None` when closed and empty.

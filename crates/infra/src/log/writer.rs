@@ -69,13 +69,16 @@ impl Writer {
     /// Serves the queue until it is closed and empty.
     pub(crate) fn run(&mut self) {
         let interval = Duration::from_micros(self.shared.options.sync_interval_us);
+        let gathering = Duration::from_micros(self.shared.options.gather_us);
         while let Some(requests) = self.shared.queue.drain(self.shared.options.batch_bytes_max) {
-            let begun = Instant::now();
+            let (begun, served) = (Instant::now(), requests.len());
             self.commit(requests);
             std::thread::sleep(interval.saturating_sub(begun.elapsed()));
-            // Whoever was answered, or waits for a processor to append, has a turn first: what they bring goes into the same
-            // batch, with one sync. Where nobody wants the processor, this costs nothing.
-            std::thread::yield_now();
+            // Whoever was answered often comes again, and needs a processor for that: what they bring goes into the same batch, with
+            // one sync.
+            if served > 1 {
+                self.shared.queue.gather(served, gathering);
+            }
         }
     }
 
@@ -302,12 +305,13 @@ impl Writer {
         if let Some(last) = pending.last_recorded() {
             self.tail.last_recorded = last;
         }
-        self.shared.change_recent(|recent| recent.absorb(pending));
+        // First where it is, then that it is there: who reads a stream finds the event by that.
         self.tail.segment.push(TableRow {
             first_position: header.first_position,
             offset: self.tail.offset,
             events,
         });
+        self.shared.change_recent(|recent| recent.absorb(pending));
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.truncate(header.batch_bytes());
         self.tail

@@ -1,11 +1,16 @@
 //! The log on a real folder.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::testing::TestDelivery;
-use domain::{Append, AppendError, EventData, EventLog, FindDeliveries, PageLimit, Position, Revision};
+use domain::{
+    Append, AppendError, EventData, EventLog, Expected, FindDeliveries, PageLimit, Position, Revision,
+};
 
-use super::{clock, small};
+use super::{Bench, clock, small};
+use crate::log::power_cut::Disk;
+use crate::log::read::read_stream;
 use crate::log::{LogOptions, OpenError, SegmentedLog, dump, verify};
 
 #[tokio::test]
@@ -159,4 +164,35 @@ async fn a_folder_with_a_missing_segment_is_refused() {
         .await
         .map(|_| ());
     assert!(matches!(opened, Err(OpenError::Incomplete(_))), "{opened:?}");
+}
+
+#[test]
+fn an_event_of_a_stream_can_be_read_as_soon_as_it_is_known() {
+    let mut bench = Bench::open_with(&Disk::empty(), LogOptions::default()).unwrap();
+    let shared = Arc::clone(&bench.shared);
+    let stream = TestDelivery::new("push", "{}").received().stream();
+    let (written, named) = (Arc::new(AtomicBool::new(false)), stream.clone());
+    let until = Arc::clone(&written);
+    let reader = std::thread::spawn(move || {
+        let mut next = Revision::new(0);
+        while !until.load(Ordering::Relaxed) {
+            let read = read_stream(&shared, &named, next, PageLimit::default()).unwrap();
+            next = read
+                .last()
+                .map_or(next, |last| Revision::new(last.revision.get() + 1));
+        }
+    });
+    for revision in 0..20_000_u64 {
+        let append = Append {
+            stream: stream.clone(),
+            expected: revision
+                .checked_sub(1)
+                .map_or(Expected::NoStream, |last| Expected::Revision(Revision::new(last))),
+            content: None,
+            ..TestDelivery::new("push", "{}").append()
+        };
+        assert!(matches!(bench.commit(&[append])[..], [Some(Ok(_))]));
+    }
+    written.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use domain::testing::TestDelivery;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Bench, clock, small};
 use crate::log::content_keys::{ContentKeys, delivery_key};
+use crate::log::file::Files;
 use crate::log::index::{Index, TABLE_EVENTS};
 use crate::log::indexer::Indexer;
 use crate::log::keys::EventKey;
@@ -35,6 +37,54 @@ async fn syncs_begin_no_sooner_after_each_other_than_the_settings_say() {
             .unwrap();
     }
     assert!(started.elapsed() >= interval * 3, "{:?}", started.elapsed());
+    log.close().await;
+}
+
+/// As many appends as those that were answered come again, one after another: they share a sync, with whom they shared the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_come_again_are_gathered_into_one_batch() {
+    let disk = Disk::empty();
+    let options = LogOptions {
+        gather_us: 60_000_000,
+        ..small()
+    };
+    let log = SegmentedLog::open_on(Arc::clone(&disk) as Arc<dyn Files>, None, options, clock()).unwrap();
+    let append = || {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move { log.append(TestDelivery::new("push", "{}").append()).await })
+    };
+    let waiting = async |count: usize| {
+        let looking = async {
+            while log.health().queue_len < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), looking).await;
+        in_time.expect("they wait in the queue");
+    };
+    // The first is being synced while two more come: they are the next batch.
+    let before = disk.faults().syncs.load(Ordering::SeqCst);
+    disk.faults().shut_gate();
+    let first = append();
+    while disk.faults().syncs.load(Ordering::SeqCst) == before {
+        tokio::task::yield_now().await;
+    }
+    let two = [append(), append()];
+    waiting(2).await;
+    disk.faults().open_gate();
+    for answered in [first].into_iter().chain(two) {
+        answered.await.unwrap().unwrap();
+    }
+    // One of the two comes again, and is not served before the other one does.
+    let third = append();
+    waiting(1).await;
+    let fourth = append();
+    third.await.unwrap().unwrap();
+    fourth.await.unwrap().unwrap();
+    let segment = log.shared.segments.all().remove(0);
+    let batch_of = |position| segment.locate(&*log.shared.files, position).unwrap().unwrap();
+    assert_eq!((batch_of(2), batch_of(4)), (batch_of(3), batch_of(5)));
+    assert!(batch_of(1) < batch_of(2) && batch_of(3) < batch_of(4));
     log.close().await;
 }
 
