@@ -33,6 +33,14 @@ pub(crate) type LockGuard = Box<dyn Send + Sync>;
 pub(crate) trait LogFile: Send + Sync {
     /// Reads at an offset; fewer bytes than asked for only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads at an offset behind what a buffer holds, as much as it has room for; fewer bytes only at the end of the file.
+    fn read_behind(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+        let held = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let read = self.read_at(buffer.get_mut(held..).unwrap_or_default(), offset);
+        buffer.truncate(held + *read.as_ref().unwrap_or(&0));
+        read
+    }
     /// Writes at an offset, perhaps only a part of the bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes what was written durable.
@@ -59,17 +67,18 @@ impl dyn LogFile + '_ {
 
     /// Reads up to `len` bytes, fewer at the end of the file.
     pub(crate) fn read_up_to(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; len];
-        let mut read = 0;
-        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match self.read_at(rest, offset + read as u64) {
+        let mut buffer = Vec::with_capacity(len);
+        while buffer.len() < len {
+            let behind = offset + buffer.len() as u64;
+            match self.read_behind(&mut buffer, behind) {
                 Ok(0) => break,
-                Ok(n) => read += n,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        buffer.truncate(read);
+        // There may be room for more than was asked for.
+        buffer.truncate(len);
         Ok(buffer)
     }
 
@@ -174,6 +183,15 @@ struct RealFile(File);
 impl LogFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         FileExt::read_at(&self.0, buffer, offset)
+    }
+
+    // Without zeroing first what is then read over: for large batches that takes a good part of reading them.
+    fn read_behind(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pread(
+            &self.0,
+            rustix::buffer::spare_capacity(buffer),
+            offset,
+        )?)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
