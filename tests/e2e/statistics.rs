@@ -97,6 +97,10 @@ impl Scope {
         for one in past.iter().filter(|one| self.has(one)) {
             *expected.entry(one.delivery.event.clone()).or_insert(0) += 1;
         }
+        assert!(
+            self.hours < 72 || !expected.is_empty(),
+            "there is something to count"
+        );
         let mut path = format!("/api/webhooks/statistics?hours={}{}", self.hours, self.more);
         if let Some(repository) = self.repository {
             path += &format!("&repository={repository}");

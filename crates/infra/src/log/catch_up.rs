@@ -7,8 +7,7 @@ use domain::{LogId, Position};
 
 use super::error::OpenError;
 use super::file::Files;
-use super::index::{Index, IndexError, IndexState};
-use super::indexer::CHUNK_EVENTS;
+use super::index::{CHUNK_EVENTS, Index, IndexError, IndexState};
 use super::keys::{EventKey, ensure_key_file, read_entries};
 use super::options::LogOptions;
 use super::pending::Pending;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ContentKeys {
     pub(crate) received_at: Timestamp,
-    /// In `bodies`: its body within its tenant and source.
+    /// Of the entries of bodies: its body within its tenant and source.
     pub(crate) body: Arc<[u8]>,
     /// None of a delivery without a sender's id.
     pub(crate) sender: Option<SenderKeys>,
@@ -18,9 +18,9 @@ pub(crate) struct ContentKeys {
 /// The keys of a sender's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SenderKeys {
-    /// In `originals`: the id within its tenant and source.
+    /// Of the entries of originals: the id within its tenant and source.
     pub(crate) original: Arc<[u8]>,
-    /// Start of the keys in `deliveries`: the id within its tenant.
+    /// Start of the keys of the entries of deliveries: the id within its tenant.
     pub(crate) delivery: Arc<[u8]>,
 }
 
@@ -42,7 +42,7 @@ impl ContentKeys {
     }
 }
 
-/// Start of the keys of `deliveries` with a sender's id.
+/// Start of the keys of the entries of deliveries with a sender's id.
 pub(crate) fn delivery_key(tenant: &TenantId, sender_id: &str) -> Arc<[u8]> {
     within_tenant(tenant, &Sha256::digest(sender_id.as_bytes()))
 }

@@ -22,6 +22,9 @@ const STATE_KEY: &str = "upto";
 /// into the ordered table in memory, and of reading that out again.
 pub(crate) const TABLE_EVENTS: usize = 8192;
 
+/// How many events go into the index at a time: enough for a table of their own.
+pub(crate) const CHUNK_EVENTS: usize = 20_000;
+
 /// Why the index failed; it can always be deleted and rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexError {

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::catch_up::{Source, open_index};
-use super::index::{Index, IndexError, IndexState};
+use super::index::{CHUNK_EVENTS, Index, IndexError, IndexState};
 use super::keys::{EventKey, ensure_key_file};
 use super::pending::Pending;
 use super::recent::Recent;
 use super::shared::Shared;
 
-/// How many events go into the index at a time: enough for a table of their own.
-pub(super) const CHUNK_EVENTS: usize = 20_000;
 /// After how many events, or how long, what was indexed is synced and vouched for.
 const VOUCH_EVENTS: usize = CHUNK_EVENTS;
 const VOUCH_AFTER: Duration = Duration::from_secs(5);

@@ -4,7 +4,22 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::format::BatchHeader;
 use super::segment::Batch;
+
+/// How many are taken at a time: whoever wants more comes again. The writer waits meanwhile.
+const BATCHES_MAX: usize = 64;
+
+/// The part of a batch that may be reserved beyond it while it is kept.
+const ROOM_TO_SPARE: usize = 8;
+
+/// Gives back what was reserved for more than there is: what is kept is counted by its length.
+pub(crate) fn packed(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.capacity() > bytes.len() + bytes.len() / ROOM_TO_SPARE {
+        bytes.shrink_to_fit();
+    }
+    bytes
+}
 
 /// Some batches in a row up to the newest durable one.
 #[derive(Debug)]
@@ -33,7 +48,9 @@ impl NewestBatches {
     }
 
     /// Adds the batch behind them, which is durable, and lets go of the oldest. One that is too large leaves none.
-    pub(crate) fn push(&self, batch: Batch) {
+    pub(crate) fn push(&self, header: BatchHeader, bytes: Vec<u8>) {
+        let bytes = packed(bytes).into();
+        let batch = Batch { header, bytes };
         let mut kept = self.kept();
         kept.bytes += batch.bytes.len();
         kept.batches.push_back(batch);
@@ -44,7 +61,7 @@ impl NewestBatches {
         }
     }
 
-    /// The batch with a position and those behind it; `None` if that one is not here.
+    /// The batch with a position and some of those behind it; `None` if that one is not here.
     pub(crate) fn starting_at(&self, position: u64) -> Option<Vec<Batch>> {
         let kept = self.kept();
         let holds = |batch: &Batch| batch.header.holds(position);
@@ -52,6 +69,6 @@ impl NewestBatches {
             .batches
             .partition_point(|batch| batch.header.last_position() < position);
         kept.batches.get(at).filter(|batch| holds(batch))?;
-        Some(kept.batches.range(at..).cloned().collect())
+        Some(kept.batches.range(at..).take(BATCHES_MAX).cloned().collect())
     }
 }

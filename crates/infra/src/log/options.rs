@@ -39,7 +39,7 @@ impl Default for LogOptions {
         Self {
             segment_bytes: 256 * MIB,
             fill_ahead_bytes: 32 * MIB,
-            fill_step_bytes: 512 * 1024,
+            fill_step_bytes: 1024 * 1024,
             queue_max: 10_000,
             queue_bytes_max: 64 * 1024 * 1024,
             batch_bytes_max: 1024 * 1024,

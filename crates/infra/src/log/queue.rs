@@ -56,10 +56,17 @@ impl Request {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Request>,
-    /// How many have to wait before the one who serves them is woken.
+    /// How many have to wait, or how many bytes of them, before the one who serves them is woken.
     wanted: usize,
+    wanted_bytes: usize,
     bytes: usize,
     closed: bool,
+}
+
+impl State {
+    fn has_enough(&self) -> bool {
+        self.waiting.len() >= self.wanted || self.bytes >= self.wanted_bytes
+    }
 }
 
 /// The queue. Bounded in number and bytes; over it, an append is refused at once.
@@ -101,7 +108,7 @@ impl Queue {
         state.bytes += request.bytes;
         state.waiting.push_back(request);
         metrics::gauge!("hooklog_log_queue_length").increment(1.0);
-        let enough = state.waiting.len() >= state.wanted;
+        let enough = state.has_enough();
         drop(state);
         if enough {
             self.filled.notify_one();
@@ -109,13 +116,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until so many are waiting, or as long as that takes at most.
-    pub(crate) fn gather(&self, wanted: usize, at_most: Duration) {
+    /// Waits until so many are waiting, or so many bytes of them, or as long as that takes at most.
+    pub(crate) fn gather(&self, wanted: usize, wanted_bytes: usize, at_most: Duration) {
         let mut state = self.state();
-        state.wanted = wanted;
-        let too_few = |state: &mut State| !state.closed && state.waiting.len() < wanted;
+        (state.wanted, state.wanted_bytes) = (wanted, wanted_bytes);
+        let too_few = |state: &mut State| !state.closed && !state.has_enough();
         let gathered = self.filled.wait_timeout_while(state, at_most, too_few);
-        gathered.unwrap_or_else(PoisonError::into_inner).0.wanted = 0;
+        let mut state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        (state.wanted, state.wanted_bytes) = (0, 0);
     }
 
     /// Takes what is waiting, up to `bytes_max` but at least one; waits for it. `None` when closed and empty.

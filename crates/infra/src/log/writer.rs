@@ -19,7 +19,7 @@ use super::keys::{EventKey, KeysSoFar};
 use super::pending::Pending;
 use super::queue::{Asker, Request};
 use super::read::read_key;
-use super::segment::{Batch, Segment};
+use super::segment::Segment;
 use super::shared::Shared;
 
 /// How long the writer waits for the index to catch up before it refuses.
@@ -77,7 +77,8 @@ impl Writer {
             // Whoever was answered often comes again, and needs a processor for that: what they bring goes into the same batch, with
             // one sync.
             if served > 1 {
-                self.shared.queue.gather(served, gathering);
+                let bytes = self.shared.options.batch_bytes_max;
+                self.shared.queue.gather(served, bytes, gathering);
             }
         }
     }
@@ -321,10 +322,7 @@ impl Writer {
         self.tail.sequence += 1;
         self.tail.next_position += u64::from(events);
         self.shared.space.used(self.tail.offset);
-        self.shared.newest.push(Batch {
-            header,
-            bytes: bytes.into(),
-        });
+        self.shared.newest.push(header, bytes);
         self.shared
             .head
             .send_replace(Position::new(header.last_position()));

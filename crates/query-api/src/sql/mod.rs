@@ -48,6 +48,11 @@ impl Build {
     pub(crate) fn table(self, name: &str) -> String {
         format!("hooklog.{name}_s{}_b{}", self.schema, self.number)
     }
+
+    /// Whether it has what came with a schema. While a new one is filled, the old one is asked.
+    pub(crate) const fn knows(self, schema: u16) -> bool {
+        self.schema >= schema
+    }
 }
 
 #[derive(Deserialize)]

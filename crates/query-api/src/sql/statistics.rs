@@ -76,11 +76,15 @@ impl Scope {
     }
 }
 
-/// The rollups by the hour of one repository, or of all together.
-const fn hours_of(repository: Option<&String>) -> &'static str {
+/// The schema from which on there are rollups of each repository.
+const WITH_REPOSITORIES: u16 = 4;
+
+/// The rollups by the hour of one repository, or of all together, if the build has them.
+const fn hours_of(build: Build, repository: Option<&String>) -> Option<&'static str> {
     match repository {
-        Some(_) => "statistics_repositories",
-        None => "statistics_hours",
+        Some(_) if build.knows(WITH_REPOSITORIES) => Some("statistics_repositories"),
+        Some(_) => None,
+        None => Some("statistics_hours"),
     }
 }
 
@@ -97,7 +101,8 @@ fn rows(
     columns: &str,
 ) -> (String, Conditions) {
     let (minutes, conditions) = (build.table("statistics"), scope.conditions(tenant));
-    let Some((first, end)) = scope.whole_hours().filter(|_| by_hour) else {
+    let hours = hours_of(build, scope.repository.as_ref()).filter(|_| by_hour);
+    let Some(((first, end), hours)) = scope.whole_hours().zip(hours) else {
         return (format!("{minutes} FINAL WHERE {}", conditions.text()), conditions);
     };
     let of_hours = Conditions::of(tenant)
@@ -114,7 +119,7 @@ fn rows(
     let text = format!(
         "(SELECT hour AS minute, {columns} FROM {} FINAL WHERE {}
           UNION ALL SELECT minute, {columns} FROM {minutes} FINAL WHERE {})",
-        build.table(hours_of(scope.repository.as_ref())),
+        build.table(hours),
         of_hours.text(),
         conditions.text()
     );
@@ -244,11 +249,8 @@ pub(crate) fn total(build: Build, tenant: &TenantId, filter: &Filter) -> Query {
             .join(" + "),
     };
     let by_minute = filter.action.is_some() || filter.from.is_some() || filter.until.is_some();
-    let table = if by_minute {
-        "statistics"
-    } else {
-        hours_of(filter.repository.as_ref())
-    };
+    let hours = hours_of(build, filter.repository.as_ref()).filter(|_| !by_minute);
+    let table = hours.unwrap_or("statistics");
     let sql = format!(
         "SELECT sum({counted}) AS n FROM {} FINAL PREWHERE {} SETTINGS max_rows_to_read = {TOTAL_ROWS_MAX}",
         build.table(table),
@@ -288,12 +290,12 @@ mod tests {
     /// Which tables are read.
     fn tables(query: &Query) -> Vec<&str> {
         let named = query.sql.split("hooklog.").skip(1);
-        named.map(|rest| rest.split_once("_s1_b1 ").unwrap().0).collect()
+        named.map(|rest| rest.split_once("_s4_b1 ").unwrap().0).collect()
     }
 
     #[test]
     fn hours_are_read_where_minutes_are_not_needed() {
-        let (build, tenant) = (Build::for_test(1, 1), TenantId::default());
+        let (build, tenant) = (Build::for_test(4, 1), TenantId::default());
         for (repository, hours) in [
             (None, "statistics_hours"),
             (Some("a/b".to_owned()), "statistics_repositories"),
@@ -333,13 +335,31 @@ mod tests {
     }
 
     #[test]
+    fn a_build_without_rollups_of_repositories_is_asked_by_the_minute() {
+        let (build, tenant) = (Build::for_test(3, 1), TenantId::default());
+        let asked = |query: &Query| query.sql.matches("hooklog.statistics_s3_b1 ").count();
+        let day = Scope {
+            repository: Some("a/b".into()),
+            ..scope(1_795_248_060, 1_795_334_460)
+        };
+        let of_one = Filter {
+            repository: Some("a/b".into()),
+            ..Filter::default()
+        };
+        for query in [by_event(build, &tenant, &day), total(build, &tenant, &of_one)] {
+            assert_eq!(asked(&query), 1, "{}", query.sql);
+            assert!(!query.sql.contains("statistics_repositories"), "{}", query.sql);
+        }
+    }
+
+    #[test]
     fn hours_and_the_minutes_around_them_are_of_one_repository() {
         let day = Scope {
             repository: Some("a/b".into()),
             source: Some("github".into()),
             ..scope(1_795_248_060, 1_795_334_460)
         };
-        let query = by_event(Build::for_test(1, 1), &TenantId::default(), &day);
+        let query = by_event(Build::for_test(4, 1), &TenantId::default(), &day);
         for condition in [
             "repository_key = {repository:String}",
             "source = {source:String}",

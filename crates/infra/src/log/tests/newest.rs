@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::{Bench, small};
 use crate::log::LogOptions;
+use crate::log::newest::packed;
 use crate::log::power_cut::Disk;
 use crate::log::read::{read_all, read_newest};
 
@@ -94,4 +95,14 @@ fn what_failed_to_be_synced_is_not_there() {
     let page = read_newest(&bench.shared, Position::START, PageLimit::default()).unwrap();
     assert_eq!((page.events.len(), page.head), (1, Position::new(1)));
     assert!(read_newest(&bench.shared, Position::new(1), PageLimit::default()).is_none());
+}
+
+#[test]
+fn what_is_kept_takes_hardly_more_than_its_length() {
+    for (reserved, len) in [(1 << 20, 10_000), (4096, 700), (4096, 4000), (100, 0)] {
+        let mut bytes = Vec::with_capacity(reserved);
+        bytes.resize(len, 7_u8);
+        let kept = packed(bytes);
+        assert!(kept.capacity() <= len + len / 8, "{} for {len}", kept.capacity());
+    }
 }

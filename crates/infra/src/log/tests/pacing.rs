@@ -200,7 +200,6 @@ fn the_index_answers_the_same_however_many_events_were_added_at_once() {
     assert!(found > keys.len() / 2, "{found} deliveries found");
 }
 
-/// Appends to a stream; what is told of it must not depend on how much of it is being indexed.
 #[test]
 fn an_indexer_with_nothing_to_do_leaves_the_room_for_what_comes() {
     let mut recent = Recent::from(Pending::with_room(1000));
@@ -208,6 +207,7 @@ fn an_indexer_with_nothing_to_do_leaves_the_room_for_what_comes() {
     assert!(recent.room() >= 1000, "it was made for what comes");
 }
 
+/// Appends to a stream; what is told of it must not depend on how much of it is being indexed.
 #[test]
 fn what_is_being_indexed_is_known_as_before() {
     let disk = Disk::empty();

@@ -11,7 +11,8 @@ use domain::{
     Append, Appended, EventData, EventId, Expected, NewEvent, Position, RecordedEvent, Revision, StreamName,
 };
 
-use super::Bench;
+use super::{Bench, small};
+use crate::log::LogOptions;
 use crate::log::power_cut::{Dice, Disk};
 
 /// How many times the power goes, unless `HOOKLOG_POWER_CUTS` says otherwise.
@@ -38,6 +39,7 @@ fn no_power_cut_loses_what_was_acknowledged() {
     );
     assert!(outcomes.acknowledged > cuts, "{outcomes:?}");
     assert!(outcomes.in_recovery > cuts / 200, "{outcomes:?}");
+    assert!(outcomes.gone_over > cuts / 20, "{outcomes:?}");
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ struct Outcomes {
     restarts: u64,
     /// Power cuts while the log was opening.
     in_recovery: u64,
+    /// Segments begun on ground that was prepared.
+    gone_over: u64,
 }
 
 /// One log, and what is known of it from outside.
@@ -106,8 +110,16 @@ impl World {
 
     /// Appends until the power goes, and returns what was not acknowledged.
     fn write_until_the_power_goes(&mut self, outcomes: &mut Outcomes) -> Vec<Append> {
-        let mut bench = self.open();
-        let left = 1 + self.dice.below(60);
+        // With nothing prepared, with a little, or with as much as lets the writer go over to a segment that is not whole.
+        let fill_ahead_bytes = [0, 8 * 1024, 32 * 1024][usize::try_from(self.dice.below(3)).unwrap()];
+        let options = LogOptions {
+            fill_ahead_bytes,
+            ..small()
+        };
+        let mut bench = Bench::open_with(&self.disk, options)
+            .unwrap_or_else(|error| panic!("does not open: {error}; {}", self.story()));
+        let segments = bench.shared.segments.all().len();
+        let left = 1 + self.dice.below(90);
         self.disk.faults().operations_left.store(left, Ordering::SeqCst);
         self.disk
             .faults()
@@ -124,7 +136,12 @@ impl World {
                     Some(Err(_)) | None => in_flight.push(append),
                 }
             }
+            for _ in 0..self.dice.below(4) {
+                bench.shared.space.fill_ahead();
+            }
             if self.disk.faults().is_off() {
+                let begun = bench.shared.segments.all().len() - segments;
+                outcomes.gone_over += if fill_ahead_bytes > 0 { begun as u64 } else { 0 };
                 return in_flight;
             }
             assert!(
