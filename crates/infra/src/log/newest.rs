@@ -7,9 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::format::BatchHeader;
 use super::segment::Batch;
 
-/// How many are taken at a time: whoever wants more comes again. The writer waits meanwhile.
-const BATCHES_MAX: usize = 64;
-
 /// The part of a batch that may be reserved beyond it while it is kept.
 const ROOM_TO_SPARE: usize = 8;
 
@@ -61,14 +58,13 @@ impl NewestBatches {
         }
     }
 
-    /// The batch with a position and some of those behind it; `None` if that one is not here.
-    pub(crate) fn starting_at(&self, position: u64) -> Option<Vec<Batch>> {
+    /// The batch with a position, if it is here.
+    pub(crate) fn holding(&self, position: u64) -> Option<Batch> {
         let kept = self.kept();
-        let holds = |batch: &Batch| batch.header.holds(position);
         let at = kept
             .batches
             .partition_point(|batch| batch.header.last_position() < position);
-        kept.batches.get(at).filter(|batch| holds(batch))?;
-        Some(kept.batches.range(at..).take(BATCHES_MAX).cloned().collect())
+        let batch = kept.batches.get(at)?;
+        batch.header.holds(position).then(|| batch.clone())
     }
 }

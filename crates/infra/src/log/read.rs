@@ -67,21 +67,21 @@ pub(crate) fn read_all(shared: &Shared, after: Position, limit: PageLimit) -> Re
     })
 }
 
-/// Reads the log after a position from memory; `None` where what follows it is not there any more.
+/// Reads the log after a position from memory; `None` where some of what follows it is not there any more.
 pub(crate) fn read_newest(shared: &Shared, after: Position, limit: PageLimit) -> Option<LogPage> {
     let head = shared.head_now();
-    let next = after.get().saturating_add(1);
+    let mut next = after.get().saturating_add(1);
     let mut page = Page::new(limit);
-    let shown = next..=head.get();
-    for batch in shared.newest.starting_at(next)? {
+    // Batch by batch, as the writer waits while they are looked for.
+    while next <= head.get() && !page.is_full() {
+        let batch = shared.newest.holding(next)?;
+        let shown = next..=head.get();
         for record in batch.records().filter(|record| shown.contains(&record.position)) {
             if !page.add(record.to_event(&batch.bytes, false)?) {
                 break;
             }
         }
-        if page.is_full() {
-            break;
-        }
+        next = batch.header.last_position() + 1;
     }
     Some(LogPage {
         events: page.events,
