@@ -53,31 +53,28 @@ async fn those_who_come_again_are_gathered_into_one_batch() {
         let log = Arc::clone(&log);
         tokio::spawn(async move { log.append(TestDelivery::new("push", "{}").append()).await })
     };
-    let waiting = async |count: usize| {
-        let looking = async {
-            while log.health().queue_len < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), looking).await;
-        in_time.expect("they wait in the queue");
+    let until = async |what: &str, is_so: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "never: {what}");
+            tokio::task::yield_now().await;
+        }
     };
     // The first is being synced while two more come: they are the next batch.
     let before = disk.faults().syncs.load(Ordering::SeqCst);
     disk.faults().shut_gate();
     let first = append();
-    while disk.faults().syncs.load(Ordering::SeqCst) == before {
-        tokio::task::yield_now().await;
-    }
+    let is_synced = || disk.faults().syncs.load(Ordering::SeqCst) > before;
+    until("the first is synced", &is_synced).await;
     let two = [append(), append()];
-    waiting(2).await;
+    until("two wait", &|| log.health().queue_len >= 2).await;
     disk.faults().open_gate();
     for answered in [first].into_iter().chain(two) {
         answered.await.unwrap().unwrap();
     }
     // One of the two comes again, and is not served before the other one does.
     let third = append();
-    waiting(1).await;
+    until("the third waits", &|| log.health().queue_len >= 1).await;
     let fourth = append();
     third.await.unwrap().unwrap();
     fourth.await.unwrap().unwrap();

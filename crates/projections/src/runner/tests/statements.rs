@@ -33,15 +33,21 @@ async fn a_rebuild_of_everything_asks_once_for_all_and_not_for_each() {
     };
     let running = world.start_with(options, factories());
     running.caught_up(&world).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    world.tables.state().said.clear();
-    let begun = running.handle.rebuild_all().await;
-    assert!(begun.iter().all(|(_, begun)| begun.is_ok()), "{begun:?}");
-    tokio::time::sleep(Duration::from_secs(5)).await;
     let models: Vec<Facts> = factories()
         .iter()
         .map(|factory| Facts::of(factory(BuildShape::default()).as_ref()))
         .collect();
+    let tables: usize = models.iter().map(|model| model.tables.len()).sum();
+    let views: usize = models.iter().map(|model| model.views.len()).sum();
+    let said = |what: &str| {
+        let said = world.tables.state().said.clone();
+        said.iter().filter(|text| kind(text) == what).count()
+    };
+    until("the first builds are shown", async || said("views") >= views).await;
+    world.tables.state().said.clear();
+    let begun = running.handle.rebuild_all().await;
+    assert!(begun.iter().all(|(_, begun)| begun.is_ok()), "{begun:?}");
+    until("those before them are gone", async || said("dropped") >= tables).await;
     for model in &models {
         let status = running.status(model.name);
         assert_eq!((status.build, status.rebuild), (2, None), "{}", model.name);
@@ -51,8 +57,6 @@ async fn a_rebuild_of_everything_asks_once_for_all_and_not_for_each() {
     said.iter()
         .for_each(|text| *counts.entry(kind(text)).or_default() += 1);
     let count = |kind: &str| counts.get(kind).copied().unwrap_or(0);
-    let tables: usize = models.iter().map(|model| model.tables.len()).sum();
-    let views: usize = models.iter().map(|model| model.views.len()).sum();
     assert_eq!(
         (count("made"), count("dropped"), count("views"), count("other")),
         (tables, tables, views, 0),
